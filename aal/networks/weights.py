@@ -1,0 +1,51 @@
+"""Loading weights safely: safetensors or tensors-only ``torch.load``, checked against the module before use."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aal.errors import UserError
+from aal.files import read_tensors
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a weight file into ``module``; nothing is changed unless every tensor fits.
+
+    Args:
+        module: The module whose parameters and buffers are set.
+        path: A ``.safetensors`` file, or a ``state_dict`` saved by ``torch.save``.
+
+    Raises:
+        UserError: The file is missing, truncated, holds more than tensors, has missing or unexpected names, other
+            shapes, or values that are not finite. The message names the file and what is wrong.
+    """
+    path = Path(path)
+    tensors = read_tensors(path) if path.suffix == ".safetensors" else _read_state_dict(path)
+    wanted = module.state_dict()
+    missing, unexpected = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    if missing or unexpected:
+        raise UserError(f"{path}: not the weights of {type(module).__name__}: missing {missing}, unexpected {unexpected}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise UserError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, {type(module).__name__} needs {tuple(wanted[name].shape)}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{path}: {name} holds values that are not finite")
+    module.load_state_dict(tensors)
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except pickle.UnpicklingError:
+        raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: truncated, or not a weight file ({str(error).splitlines()[0]})") from None
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise UserError(f"{path}: not a state_dict of tensors")
+    return tensors

@@ -1,0 +1,31 @@
+"""Randomness by purpose: every draw has a generator of its own, keyed by what it is for."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def key(seed: int, purpose: str, *parts: int | str) -> int:
+    """Hash a run's seed, a purpose and its parts (round, epoch, ...) into a seed.
+
+    Args:
+        seed: The run's seed.
+        purpose: What the randomness is for, such as ``"split"``.
+        parts: What tells this draw from the others of the same purpose.
+
+    Returns:
+        An int in [0, 2**63), the same for the same arguments on any machine.
+    """
+    digest = hashlib.blake2b(repr((seed, purpose, *parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(seed: int, purpose: str, *parts: int | str) -> torch.Generator:
+    """Return a CPU generator seeded by :func:`key` of the same arguments."""
+    return torch.Generator().manual_seed(key(seed, purpose, *parts))
+
+
+def sample_seeds(seed: int, purpose: str, indices: Tensor) -> Tensor:
+    """Return one int64 seed a sample, ``(B,)``, from its index ``(B,)``: the same alone as in a batch."""
+    return torch.tensor([key(seed, purpose, int(i)) for i in indices], dtype=torch.int64)
