@@ -1,0 +1,252 @@
+"""What a run shows while it goes: bars on a terminal, a few plain lines anywhere else, from rank zero only."""
+
+import contextlib
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import NamedTuple, Self, TextIO
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+DRAW_SECONDS = 0.1  # between two drawings of the bars
+SLOW_SECONDS = 1.0  # a task that takes less leaves no line
+TASK_LINE_SECONDS = 30.0  # between two lines of a task, where there are no bars
+ROUND_LINE_SECONDS = 5.0  # between two lines of the rounds, where there are no bars
+RECENT_ROUNDS = 50  # that the time left is judged by: later rounds train on more labels and take longer
+
+
+class Bar(NamedTuple):
+    """One bar of a display; after the display was stopped it is shown no more."""
+
+    display: Bars
+    id: TaskID
+
+
+class SteadyConsole(Console):
+    """A console whose cursor stays visible."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Do nothing: a killed run could not show a hidden cursor again."""
+        return False
+
+
+class Progress:
+    """The display of one run, shared by its tasks: bars if the stream is a terminal that moves its cursor, else lines.
+
+    No thread draws the bars (worker processes are forked while they show), and the cursor stays visible: a run killed
+    at any moment leaves a sound terminal. A stream that is or goes away ends the display, never the run.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, enabled: bool = True) -> None:
+        """Show on ``stream``, None for stderr; nothing at all unless ``enabled``."""
+        self._stream: TextIO | None = (stream or sys.stderr) if enabled else None
+        if self._stream is not None and self._stream.closed:
+            self._stream = None
+        moves_cursor = os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+        self.on_terminal = self._stream is not None and self._stream.isatty() and moves_cursor
+        self._bars: Bars | None = None
+        self._drawn = 0.0
+
+    def task(self, description: str, total: int) -> "Task":
+        """Begin to show a task such as "encoding pool" over ``total`` samples."""
+        return Task(self, description, total)
+
+    def rounds(self, total: int) -> "RoundsTask":
+        """Begin to show the rounds of active learning, until ``total`` samples are labelled."""
+        return RoundsTask(self, total)
+
+    def stop(self) -> None:
+        """Take the bars off the terminal. May be called at any time, and again; a task begun later has a bar again."""
+        if self._bars is not None:
+            bars, self._bars = self._bars, None
+            self._write(bars.stop)
+
+    def line(self, text: str) -> None:
+        """Print one line, above the bars if there are any."""
+        if self._bars is not None:
+            show = self._bars.console.print
+            self._write(lambda: show(text, markup=False, highlight=False, soft_wrap=True))
+        else:
+            self._write(lambda: print(text, file=self._stream, flush=True))
+
+    def open(self, description: str, total: int) -> Bar | None:
+        """Add a bar, on a terminal."""
+        if not self.on_terminal or not self._writes():
+            return None
+        if self._bars is None:
+            text = [TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]")]
+            self._bars = Bars(
+                text[0],
+                BarColumn(),
+                text[1],
+                console=SteadyConsole(file=self._stream, force_terminal=True),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # else `aal fit > file` would miss it
+            )
+            self._write(self._bars.start)
+        if self._bars is None:  # the terminal went away just now
+            return None
+        return Bar(self._bars, self._bars.add_task(description, total=total, state=""))
+
+    def draw(self, bar: Bar | None, done: int, state: Callable[[], str]) -> None:
+        """Move a bar, and draw the bars unless that was just done."""
+        now = time.monotonic()
+        if bar is None or bar.display is not self._bars or now - self._drawn < DRAW_SECONDS:
+            return
+        self._drawn = now
+        bar.display.update(bar.id, completed=done, state=state())
+        self._write(bar.display.refresh)
+
+    def close(self, bar: Bar | None) -> None:
+        """Remove a bar, and the display with the last one."""
+        if bar is not None and bar.display is self._bars:
+            bar.display.remove_task(bar.id)
+            if not bar.display.task_ids:
+                self.stop()
+
+    def nested(self) -> bool:
+        """Whether bars are showing: then a task inside leaves no line."""
+        return self._bars is not None
+
+    def _writes(self) -> bool:
+        return self._stream is not None and getattr(rank_zero_only, "rank", 0) == 0
+
+    def _write(self, action: Callable[[], object]) -> None:
+        if not self._writes():
+            return
+        try:
+            action()
+        except (OSError, ValueError):  # the terminal is gone, the pipe broken, the stream closed: show nothing more
+            self._stream = None
+            if self._bars is not None:
+                bars, self._bars = self._bars, None
+                with contextlib.suppress(OSError, ValueError):
+                    bars.stop()  # gives sys.stdout and sys.stderr back before it fails on the stream
+
+
+class Task:
+    """Samples of one job, such as crafting or encoding; a context manager.
+
+    Where there are no bars it prints a line now and then; none if it is over within a second.
+    """
+
+    def __init__(self, progress: Progress, description: str, total: int) -> None:
+        """Begin; :meth:`Progress.task` is the way to do it."""
+        self._progress, self._description, self._total = progress, description, total
+        self._done = 0
+        self._begun = time.monotonic()
+        self._next_line = self._begun + SLOW_SECONDS
+        self._bar = progress.open(description, total)
+        self._open = True
+
+    def advance(self, samples: int) -> None:
+        """Count ``samples`` more as done."""
+        self._done += samples
+        self._progress.draw(self._bar, self._done, self._state)
+        if not self._progress.on_terminal and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + TASK_LINE_SECONDS
+            self._progress.line(f"{self._description}: {self._state()}")
+
+    def done(self) -> None:
+        """End the task; again is harmless."""
+        if not self._open:
+            return
+        self._open = False
+        self._progress.close(self._bar)
+        took = time.monotonic() - self._begun
+        if took >= SLOW_SECONDS and not self._progress.nested():
+            self._progress.line(f"{self._description}: {self._done}/{self._total}, took {clock(took)}")
+
+    def _state(self) -> str:
+        left = (time.monotonic() - self._begun) / max(self._done, 1) * (self._total - self._done)
+        return f"{self._done}/{self._total}, {clock(left)} left"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.done()
+
+
+class RoundsTask:
+    """Rounds of active learning, counted in labels. Where there are no bars: a line every few seconds, and the last."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        """Begin; :meth:`Progress.rounds` is the way to do it."""
+        self._progress, self._total = progress, total
+        self._begun = time.monotonic()
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_ROUNDS)  # (time, labels) of rounds done here
+        self._round, self._labels, self._epoch = 0, 0, 0
+        self._accuracy: float | None = None
+        self._next_line = 0.0
+        self._unsaid = False
+        self._bar = progress.open("rounds", total)
+        self._open = True
+
+    def update(self, labels: int, round: int, accuracy: float | None) -> None:
+        """Show that a round is over.
+
+        Args:
+            labels: Samples labelled when this round was trained.
+            round: The round, from 0.
+            accuracy: On the test split, in [0, 1], or None if it was not measured.
+        """
+        self._labels, self._round, self._accuracy, self._epoch = labels, round, accuracy, 0
+        now = time.monotonic()
+        self._recent.append((now, labels))
+        self._progress.draw(self._bar, labels, self._state)
+        self._unsaid = True
+        if not self._progress.on_terminal and (now >= self._next_line or labels >= self._total):
+            self._next_line = now + ROUND_LINE_SECONDS
+            self._say()
+
+    def epoch(self, epoch: int) -> None:
+        """Show that an ``epoch`` (from 1) of the next round's training is over; leaves no line."""
+        self._epoch = epoch
+        self._progress.draw(self._bar, self._labels, self._state)
+
+    def done(self) -> None:
+        """End the rounds with a line on the last of them; again is harmless."""
+        if not self._open:
+            return
+        self._open = False
+        self._progress.close(self._bar)
+        if self._unsaid:
+            self._say()
+
+    def _say(self) -> None:
+        self._unsaid = False
+        self._progress.line(self._state())
+
+    def _state(self) -> str:
+        parts = [f"round {self._round}: {self._labels}/{self._total} labels"]
+        if self._accuracy is not None:
+            parts.append(f"accuracy {self._accuracy:.3f}")
+        if self._labels >= self._total or not self._open:
+            parts.append(f"took {clock(time.monotonic() - self._begun)}")
+        elif len(self._recent) > 1 and self._recent[-1][1] > self._recent[0][1]:
+            (first, before), (last, labels) = self._recent[0], self._recent[-1]
+            parts.append(f"{clock((last - first) / (labels - before) * (self._total - labels))} left")
+        if self._epoch:
+            parts.append(f"next: epoch {self._epoch}")
+        return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as h:mm:ss."""
+    return str(timedelta(seconds=round(max(seconds, 0.0))))
+
+
+def quiet() -> Progress:
+    """Return a display that shows nothing."""
+    return Progress(enabled=False)
