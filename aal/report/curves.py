@@ -1,0 +1,180 @@
+"""Curves over the number of labels: test accuracy, and the share of poison among the queries."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from torch import Tensor
+
+from aal.report.style import MUTED, ink, panels, style
+from aal.studies.runs import Run, number
+
+GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over labels, averaged over the runs of an arm.
+
+    Attributes:
+        name: What stands at its end.
+        colour: Its colour, as hex.
+        x: Numbers of labels ``(T,)`` that every run had.
+        mean: Mean over runs ``(T,)``.
+        sd: Sample standard deviation over runs ``(T,)``; None for a single run.
+        dashed: Whether its line is dashed, which tells apart what colours no longer can.
+    """
+
+    name: str
+    colour: str
+    x: Tensor
+    mean: Tensor
+    sd: Tensor | None
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves that are compared with each other.
+
+    Attributes:
+        title: Headline; may be empty.
+        curves: The curves, in the order of the legend.
+        level: A level to compare with (the random expectation), or None.
+    """
+
+    title: str
+    curves: tuple[Curve, ...]
+    level: float | None = None
+
+
+def accuracy_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
+    """Average test accuracy over labels given (initial ones included); None where no round has it."""
+    return _average(name, colour, [_series(run, _accuracy) for run in runs], dashed)
+
+
+def poison_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
+    """Average the share of poison among the queries so far, over queries so far; None where no run was poisoned.
+
+    The share is cumulative since that of a single query, with one label a query, is either 0 or 1.
+    """
+    return _average(name, colour, [_series(run, _poison_share) for run in runs], dashed)
+
+
+def expected_share(run: Run) -> float | None:
+    """Return the share of poison among random queries, N / (pool + N); None for a run that was not poisoned."""
+    poisons, pool = number(run.summary, "poisons"), number(run.summary, "pool")
+    return None if poisons is None or pool is None or pool + poisons <= 0 else poisons / (pool + poisons)
+
+
+def accuracy_figure(groups: Sequence[Panel]) -> Figure:
+    """Draw accuracy against labels: mean over seeds with a band of one sample standard deviation."""
+    return _draw(groups, "labels given, initial ones included", "test accuracy", share=False)
+
+
+def poison_figure(groups: Sequence[Panel]) -> Figure:
+    """Draw the share of poison among the queries so far, with the random expectation as a dotted line."""
+    return _draw(groups, "labels queried", "poison among queries so far", share=True)
+
+
+def _accuracy(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
+    return number(record, "labels"), number(record, "accuracy")
+
+
+def _poison_share(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
+    labels, initial, poisons = number(record, "labels"), number(first, "labels"), number(record, "poison_queried")
+    if labels is None or initial is None or poisons is None or labels <= initial:
+        return None, None
+    return labels - initial, poisons / (labels - initial)
+
+
+Point = Callable[[dict[str, Any], dict[str, Any]], tuple[float | None, float | None]]
+
+
+def _series(run: Run, point: Point) -> dict[float, float]:
+    pairs = [point(run.rounds[0], record) for record in run.rounds]
+    return {x: y for x, y in pairs if x is not None and y is not None}
+
+
+def _average(name: str, colour: str, series: list[dict[float, float]], dashed: bool) -> Curve | None:
+    known = [one for one in series if one]
+    if not known:
+        return None
+    x = sorted(set.intersection(*(set(one) for one in known)))
+    if not x:
+        return None
+    values = torch.tensor([[one[at] for at in x] for one in known], dtype=torch.float64)
+    sd = values.std(0) if len(known) > 1 else None
+    return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed)
+
+
+def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool) -> Figure:
+    with style():
+        figure, grid = panels(len(groups), 5.4, 3.5)
+        low, high = _limits(groups, share)
+        for axes, group in zip(grid, groups, strict=True):
+            for curve in group.curves:
+                _plot(axes, curve)
+            axes.set_ylim(low, high)
+            axes.set_xlim(left=0 if share else None)
+            axes.set_title(group.title)
+            axes.set_xlabel(x_label)
+            axes.set_ylabel(y_label)
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            if group.level is not None:
+                axes.axhline(group.level, color=MUTED, linewidth=1.2, linestyle=":")
+            _label_ends(axes, group)
+    return figure
+
+
+def _limits(groups: Sequence[Panel], share: bool) -> tuple[float, float]:
+    """Return limits of y that all panels share: all of 0 to 1 for a share, what accuracy needs otherwise."""
+    if share:
+        return -0.02, 1.04
+    curves = [curve for group in groups for curve in group.curves]
+    spread = [torch.zeros_like(curve.mean) if curve.sd is None else curve.sd for curve in curves]
+    low = min(float((curve.mean - sd).min()) for curve, sd in zip(curves, spread, strict=True))
+    high = max(float((curve.mean + sd).max()) for curve, sd in zip(curves, spread, strict=True))
+    return max(-0.02, low - 0.05), min(1.02, high + 0.05)
+
+
+def _plot(axes: Axes, curve: Curve) -> None:
+    marker = "o" if len(curve.x) == 1 else None  # a line through one point is invisible
+    dashes = "--" if curve.dashed else "-"
+    axes.plot(curve.x.tolist(), curve.mean.tolist(), dashes, color=curve.colour, marker=marker, label=curve.name)
+    if curve.sd is not None:
+        low, high = (curve.mean - curve.sd).tolist(), (curve.mean + curve.sd).tolist()
+        axes.fill_between(curve.x.tolist(), low, high, color=curve.colour, alpha=0.16, linewidth=0)
+
+
+def _label_ends(axes: Axes, group: Panel) -> None:
+    """Name each curve at its end, moving names apart where ends are close."""
+    low, high = axes.get_ylim()
+    ends = [((float(curve.mean[-1]) - low) / (high - low), curve.name, ink(curve.colour)) for curve in group.curves]
+    if group.level is not None:
+        ends.append(((group.level - low) / (high - low), "random", MUTED))
+    ends.sort()
+    heights: list[float] = []
+    for height, _, _ in ends:
+        heights.append(max(height, heights[-1] + GAP) if heights else height)
+    over = max(0.0, heights[-1] - 1.0) if heights else 0.0
+    for index in range(len(heights) - 1, -1, -1):  # what stands above the panel pushes the names below it down again
+        limit = heights[index + 1] - GAP if index + 1 < len(heights) else heights[index] - over
+        heights[index] = min(heights[index], limit)
+    for height, (_, name, colour) in zip(heights, ends, strict=True):
+        axes.annotate(
+            name,
+            (1.0, height),
+            (5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize=8.5,
+            annotation_clip=False,
+        )

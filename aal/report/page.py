@@ -1,0 +1,140 @@
+"""A report's page: its parts as plain values, and the one HTML file that they become."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from aal import __version__
+from aal.report.pairs import Pair, amplified, png
+from aal.studies.table import Table, lines
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number that stands at the top of the page, with what it is and what to compare it with."""
+
+    title: str
+    value: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its caption.
+
+    Attributes:
+        uri: The image itself, as a data URI.
+        alt: What it shows, in words.
+        caption: The caption.
+    """
+
+    uri: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Triple:
+    """A base instance, its poison and their difference as pictures, with a line of norms below."""
+
+    images: tuple[Picture, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: pictures or pairs, or the sentence that says why there are none.
+
+    Attributes:
+        title: Headline.
+        text: What is to be seen.
+        pictures: Pictures.
+        triples: Base/poison pairs.
+        missing: Why there is nothing to show; empty where there is.
+        narrow: Whether the pictures are of one panel, which a page's whole width would blow up.
+    """
+
+    title: str
+    text: str = ""
+    pictures: tuple[Picture, ...] = ()
+    triples: tuple[Triple, ...] = ()
+    missing: str = ""
+    narrow: bool = False
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Something long that opens on a click: a text, or a table of texts with its header."""
+
+    title: str
+    text: str = ""
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes:
+        title: Headline.
+        subtitle: A line below it.
+        note: A sentence that the reader must not miss; may be empty.
+        tiles: Key numbers.
+        table: The table of a study; None for a run.
+        sections: Parts in order.
+        listings: Details in order.
+    """
+
+    title: str
+    subtitle: str
+    note: str
+    tiles: tuple[Tile, ...]
+    table: Table | None
+    sections: tuple[Section, ...]
+    listings: tuple[Listing, ...]
+
+
+def render_page(page: Page) -> str:
+    """Render a page as one HTML file that asks for nothing else; every text in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(page=page, lines=lines, version=__version__)
+
+
+def picture(data: bytes, alt: str, caption: str = "", kind: str = "png") -> Picture:
+    """Put an image's bytes into the page. ``kind`` is what follows ``image/`` in its media type."""
+    return Picture(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", alt, caption)
+
+
+def pair_triples(pairs: list[Pair]) -> tuple[Triple, ...]:
+    """Show pairs as base, poison and amplified difference."""
+    differences, factor = amplified(pairs)
+    triples = []
+    for pair, difference in zip(pairs, differences, strict=True):
+        images = (
+            picture(png(pair.base), f"base instance of label {pair.label}", "base"),
+            picture(png(pair.poison), f"poison of label {pair.label}", "poison"),
+            picture(png(difference), "difference of poison and base", f"difference, {factor}-fold"),
+        )
+        norms = f"‖δ‖ = {pair.perturbation:.3g}, ‖f-μ‖ {pair.before:.3g} → {pair.after:.3g}"
+        triples.append(Triple(images, f"label {pair.label}: {norms}"))
+    return tuple(triples)
+
+
+def flattened(value: Any, name: str = "") -> dict[str, str]:  # noqa: ANN401 - whatever the file holds
+    """Flatten nested objects into texts by dotted name."""
+    if not isinstance(value, dict):
+        return {name: str(value)}
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        flat |= flattened(inner, f"{name}.{key}" if name else str(key))
+    return flat

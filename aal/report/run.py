@@ -1,0 +1,153 @@
+"""The report of one run: its figures as files, and one HTML page."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from aal import files
+from aal.errors import UserError
+from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.page import Listing, Page, Section, Tile, flattened, pair_triples, picture, render_page
+from aal.report.pairs import pairs_figure, read_pairs
+from aal.report.style import CLEAN, POISON, render
+from aal.studies.runs import Run, number, read_run
+from aal.studies.table import show
+
+PAIRS = 8  # base/poison pairs that a run's report shows
+
+ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
+SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
+FEATURES = (
+    "Features of the natural pool and of the poison on the first two principal components of both together. A "
+    "collision maps poison of every class to one point."
+)
+PAIRS_TEXT = (
+    "Base instances and the poison made of them, drawn at random, with the L2 norm of the perturbation (data range 0 "
+    "to 1) and the distance of the features from the collision vector before and after, as saved."
+)
+
+
+def write_run_report(folder: Path) -> None:
+    """Write a run's figures to ``figures/`` and its page to ``report.html``.
+
+    A part that the run does not have is left out of the page, with a sentence that says why.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        UserError: There is no such folder, or its summary or rounds are broken.
+        OSError: A file could not be written.
+    """
+    run = read_run(folder)
+    sections = (_accuracy(run), _poison(run), features_section({"": run}), _pairs(run))
+    page = Page(
+        title=_title(run),
+        subtitle=f"Run {folder.resolve().name}",
+        note="" if run.summary else "This run has not finished.",
+        tiles=_tiles(run),
+        table=None,
+        sections=sections,
+        listings=(*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run])),
+    )
+    files.write_text(folder / "report.html", render_page(page))
+
+
+def features_section(runs: dict[str, Run]) -> Section:
+    """Show the scatter of features that runs have drawn, by caption."""
+    title = "What the head sees"
+    pictures = []
+    for caption, run in runs.items():
+        path = run.folder / "figures" / "features.png"
+        if path.is_file():
+            pictures.append(picture(path.read_bytes(), "scatter of pool and poison features", caption))
+    if not pictures:
+        return Section(title, missing="There is no figures/features.png: no poison was added, or it is not drawn yet.")
+    return Section(title, FEATURES, tuple(pictures), narrow=True)
+
+
+def pairs_section(folder: Path, count: int, title: str) -> Section:
+    """Show base/poison pairs of a run, or say why there are none."""
+    if not (folder / "poisons" / "manifest.json").exists():
+        return Section(title, missing="There are no poisons.")
+    try:
+        return Section(title, PAIRS_TEXT, triples=pair_triples(read_pairs(folder, count)))
+    except UserError as error:  # the rest of the report is still worth having
+        return Section(title, missing=f"The pairs cannot be shown: {error}")
+
+
+def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
+    """List a run's resolved configuration."""
+    return (Listing(title, run.config),) if run.config else ()
+
+
+def environment_listing(runs: list[Run]) -> tuple[Listing, ...]:
+    """List the environment of runs; what differs among them shows every value there is."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, value in flattened(run.summary.get("environment", {})).items():
+            if name:
+                found.setdefault(name, {})[value] = None
+    rows = tuple((name, ", ".join(values)) for name, values in found.items())
+    return (Listing("Environment", header=("", ""), rows=rows),) if rows else ()
+
+
+def summary_listing(run: Run) -> tuple[Listing, ...]:
+    """List a run's final numbers."""
+    rows = tuple((key, str(value)) for key, value in run.summary.items() if key != "environment")
+    return (Listing("All final numbers", header=("", ""), rows=rows),) if rows else ()
+
+
+def _title(run: Run) -> str:
+    summary = run.summary
+    if not summary:
+        return "Active learning"
+    return f"{summary['data']}, {summary['head']}, {summary['strategy']} queries, seed {summary['seed']}"
+
+
+def _tiles(run: Run) -> tuple[Tile, ...]:
+    summary = run.summary
+    if not summary:
+        return ()
+    tiles = [Tile("test accuracy", show(number(summary, "accuracy"), 3), f"{int(summary['labels'])} labels")]
+    if number(summary, "poison_success") is not None:
+        random = show(number(summary, "random_success_expected"), 3)
+        tiles.append(Tile("poisons queried", show(number(summary, "poison_success"), 3), f"random: {random}"))
+        tiles.append(Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"))
+        before, after = (show(number(summary, f"norm_{at}"), 3) for at in ("initial", "saved"))
+        tiles.append(Tile("mean ‖f-μ‖", after, f"{before} before the attack"))
+    return tuple(tiles)
+
+
+def _colour(run: Run) -> str:
+    return POISON if number(run.summary, "poisons") is not None else CLEAN
+
+
+def _accuracy(run: Run) -> Section:
+    curve = accuracy_curve("accuracy", _colour(run), [run])
+    if curve is None:
+        return Section("Accuracy", missing="No round has ended yet.")
+    return _figure(run, accuracy_figure([Panel("", (curve,))]), "accuracy", Section("Accuracy", ACCURACY))
+
+
+def _poison(run: Run) -> Section:
+    curve = poison_curve("poison", POISON, [run])
+    if curve is None:
+        return Section("Poison among the queries", missing="The run was not poisoned, or has not queried yet.")
+    figure = poison_figure([Panel("", (curve,), expected_share(run))])
+    return _figure(run, figure, "poison_share", Section("Poison among the queries", SHARE))
+
+
+def _pairs(run: Run) -> Section:
+    section = pairs_section(run.folder, PAIRS, "Base instances and poison")
+    if not section.missing:
+        figure = pairs_figure(read_pairs(run.folder, PAIRS))
+        files.write_bytes(run.folder / "figures" / "pairs.png", render(figure))
+    return section
+
+
+def _figure(run: Run, figure: Figure, name: str, section: Section) -> Section:
+    """Write a figure as a file of the run and put it into its section."""
+    data = render(figure)
+    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
+    return Section(section.title, section.text, (picture(data, section.text),), narrow=True)

@@ -1,0 +1,142 @@
+"""The cells of a study: one run an arm and seed, each a process of its own writing a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aal import files
+from aal.studies.documents import to_yaml
+from aal.studies.study import Study
+
+GUARD = Path(__file__).with_name("guard.py")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study.
+
+    Attributes:
+        arm: Name of its arm.
+        seed: Its seed.
+        folder: The run's folder, ``DIR/<arm>/seed=<n>``.
+    """
+
+    arm: str
+    seed: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """How progress and errors name the cell."""
+        return f"{self.arm} seed={self.seed}"
+
+    @property
+    def log(self) -> Path:
+        """What the cell's process printed, beside its folder."""
+        return self.folder.with_name(f"{self.folder.name}.log")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: the summary is the last file it writes."""
+        return (self.folder / "summary.json").exists()
+
+    def labels(self) -> int | None:
+        """Labels at the last finished round, for the progress display only; None before the first."""
+        path = self.folder / "rounds.jsonl"
+        if not path.exists():
+            return None
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            lines = file.read().split(b"\n")[:-1]
+        try:
+            return int(json.loads(lines[-1])["labels"]) if lines else None
+        except (KeyError, TypeError, ValueError):  # a run from elsewhere: the run's own reader will say so
+            return None
+
+    def last_line(self) -> str:
+        """Last line that the cell's process printed."""
+        text = self.log.read_bytes()[-8192:].decode(errors="replace") if self.log.exists() else ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines[-1] if lines else "it printed nothing"
+
+
+class Command(Protocol):
+    """Makes the command line that runs a cell."""
+
+    def __call__(self, cell: Cell, configs: list[str]) -> list[str]:
+        """Return the arguments of a process that runs ``cell`` under the config files, or goes on where it was."""
+
+
+def fit_command(cell: Cell, configs: list[str]) -> list[str]:
+    """Return the command that starts a cell's run, or resumes it from its last checkpoint."""
+    options = ["--out", str(cell.folder), "--seed_everything", str(cell.seed), "--ckpt_path", "last"]
+    return [
+        *(sys.executable, "-m", "aal", "fit"),
+        *(part for config in configs for part in ("--config", config)),
+        *options,
+    ]
+
+
+def cells_of(study: Study, directory: Path) -> list[Cell]:
+    """List a study's cells, seed by seed, so that an interrupted study has whole comparisons early."""
+    return [Cell(arm, seed, directory / arm / f"seed={seed}") for seed in study.seeds for arm in study.arms]
+
+
+def config_files(study: Study, arm: str, directory: Path) -> list[str]:
+    """List an arm's config files, writing the inline ones to ``DIR/<arm>/<position>.yaml``."""
+    paths = []
+    for index, config in enumerate(study.arms[arm].configs):
+        if isinstance(config, dict):
+            path = directory / arm / f"{index}.yaml"
+            files.write_text(path, to_yaml(config))
+            paths.append(str(path))
+        else:
+            paths.append(config)
+    return paths
+
+
+class CellProcess:
+    """A cell's running process. It dies when told to, and with the study's own process however that dies."""
+
+    def __init__(self, cell: Cell, command: list[str], threads: int) -> None:
+        """Start ``command`` for ``cell`` with ``threads`` CPU threads, its output appended to the cell's log.
+
+        Raises:
+            OSError: The process or its log could not be started.
+        """
+        self.cell = cell
+        self.started = time.monotonic()
+        limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        cell.log.parent.mkdir(parents=True, exist_ok=True)
+        with cell.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", str(GUARD), *command],
+                stdin=subprocess.PIPE,  # never written to; its end tells the guard that the study is gone
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **limits},
+                start_new_session=True,  # Ctrl-C reaches the study alone, which then ends its cells
+            )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        code = self._process.poll()
+        if code is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        return code
+
+    def kill(self) -> None:
+        """End the process and all it started, and wait until it is gone."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()

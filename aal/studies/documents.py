@@ -1,0 +1,67 @@
+"""YAML as studies read and write it: numbers as YAML 1.2 has them, no key twice, one line of error."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aal.errors import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader reads ``1e-5`` as text and lets the second of two equal keys win; this one does neither."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands there twice", problem_mark=key.start_mark)
+        seen.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that :class:`_Loader` would take for numbers."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+        list("-+.0123456789"),
+    )
+
+
+def to_yaml(value: object) -> str:
+    """Write plain data as YAML that reads back the same, keys in their order."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def read_mapping(path: Path, called: str) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Args:
+        path: The file.
+        called: How an error names the file, such as ``study.yaml: arms.clean[0]``.
+
+    Raises:
+        UserError: The file is missing, not YAML, or its top level is no mapping of names to values.
+    """
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UserError(f"{called}: no such file: {path}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{called}: {path} is not text in UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{called}: {path} is not YAML ({line}{error.problem})") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{called}: {path} is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UserError(f"{called}: {path} must hold keys with values, such as 'name: ...'")
+    return value

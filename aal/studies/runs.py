@@ -1,0 +1,106 @@
+"""Run folders as tables and reports read them back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aal import files
+from aal.errors import UserError
+
+TEXTS = ("data", "head", "strategy")
+NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder holds.
+
+    Attributes:
+        folder: The folder.
+        summary: ``summary.json``; empty while the run has not finished.
+        rounds: One object a round from ``rounds.jsonl``; empty before the first round's end.
+        config: Text of ``config.yaml``, the resolved configuration; empty where there is none.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    rounds: tuple[dict[str, Any], ...]
+    config: str
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder, finished or not.
+
+    Raises:
+        UserError: There is no such folder, or a file in it is not what a run writes.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    config = folder / "config.yaml"
+    return Run(
+        folder=folder,
+        summary=read_summary(folder) if (folder / "summary.json").exists() else {},
+        rounds=_read_rounds(folder / "rounds.jsonl"),
+        config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
+    )
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read ``summary.json`` of a finished run.
+
+    Raises:
+        UserError: The file is missing, or lacks what every run's summary has.
+    """
+    path = folder / "summary.json"
+    summary = files.read_json(path)
+    if not isinstance(summary, dict):
+        raise UserError(f"{path}: not the summary of a run")
+    for key in TEXTS:
+        if not isinstance(summary.get(key), str):
+            raise UserError(f"{path}: {key} must be text, not {summary.get(key)!r}")
+    for key in NUMBERS:
+        if number(summary, key) is None:
+            raise UserError(f"{path}: {key} must be a number, not {summary.get(key)!r}")
+    return summary
+
+
+def read_cells(directory: Path, arm: str) -> dict[int, Run]:
+    """Read the finished cells of a study's arm, by seed.
+
+    Raises:
+        UserError: A finished cell's file is broken, or its run had another seed than its folder says.
+    """
+    cells = {}
+    for folder in (directory / arm).glob("seed=*"):
+        digits = folder.name.removeprefix("seed=")
+        if digits.isdecimal() and (folder / "summary.json").exists():
+            cells[int(digits)] = read_run(folder)
+            if cells[int(digits)].summary["seed"] != int(digits):
+                raise UserError(f"{folder}: the run in it had the seed {cells[int(digits)].summary['seed']}")
+    return dict(sorted(cells.items()))
+
+
+def number(record: Mapping[str, Any], key: str) -> float | None:
+    """Return ``record[key]`` where it is a finite number, else None."""
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+        return None
+    return float(value)
+
+
+def _read_rounds(path: Path) -> tuple[dict[str, Any], ...]:
+    """Read the finished rounds; a line without its end was cut off when the run died and is left out."""
+    if not path.exists():
+        return ()
+    rounds = []
+    for index, line in enumerate(path.read_bytes().split(b"\n")[:-1]):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}: line {index + 1} is not JSON") from None
+        if not isinstance(record, dict):
+            raise UserError(f"{path}: line {index + 1} is not a round's record")
+        rounds.append(record)
+    return tuple(rounds)

@@ -1,0 +1,159 @@
+"""A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from aal import files
+from aal.studies.paired import NAME, PairedTest
+
+NONE = "—"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean and sample standard deviation of a quantity over seeds.
+
+    Attributes:
+        mean: Mean; None where no run has the quantity.
+        sd: Sample standard deviation; None under two runs.
+        paper: The paper's figure under the same setting; None where it has none.
+    """
+
+    mean: float | None
+    sd: float | None = None
+    paper: float | None = None
+
+
+def estimate(values: Iterable[float | None], paper: float | None = None) -> Estimate:
+    """Estimate mean and spread; if any run lacks the quantity, there is no estimate, since n would not hold for it."""
+    numbers = list(values)
+    known = [value for value in numbers if value is not None]
+    if not known or len(known) < len(numbers):
+        return Estimate(None, None, paper)
+    return Estimate(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, paper)
+
+
+Value = str | int | float | Estimate | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        key: Its name in the CSV file; an estimate has ``<key>_mean``, ``<key>_sd`` and ``<key>_paper`` there.
+        title: Its header where people read it.
+        digits: Digits after the point for an estimate.
+        estimated: Whether it holds estimates rather than texts and counts.
+        printed: Whether people see it; the CSV file has every column.
+    """
+
+    key: str
+    title: str = ""
+    digits: int = 3
+    estimated: bool = False
+    printed: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study's table and what belongs under it.
+
+    Attributes:
+        columns: Columns in order.
+        rows: Value by column key, one mapping a row.
+        tests: Paired tests, one a row.
+        notes: Sentences to read the table by.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Value], ...]
+    tests: tuple[PairedTest, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def printed(self) -> tuple[Column, ...]:
+        """The columns that people see."""
+        return tuple(column for column in self.columns if column.printed)
+
+
+def show(number: float | None, digits: int) -> str:
+    """Print a number with ``digits`` after the point, or with 3 significant ones where it is large; a dash for None."""
+    if number is None:
+        return NONE
+    if abs(number) >= 1000 and digits:
+        return f"{number:,.0f}"
+    return f"{number:.{digits}f}" if abs(number) < 100 or digits == 0 else f"{number:.1f}"
+
+
+def lines(value: Value, digits: int) -> list[str]:
+    """Print a value in up to three lines: mean, spread, the paper's figure (empty where there is none)."""
+    if not isinstance(value, Estimate):
+        return [NONE if value is None else str(value), "", ""]
+    spread = "" if value.sd is None else f"±{show(value.sd, digits)}"
+    return [show(value.mean, digits), spread, "" if value.paper is None else show(value.paper, digits)]
+
+
+def print_table(table: Table, console: Console, title: str, note: str) -> None:
+    """Print a table with its paired tests and notes.
+
+    Args:
+        table: The table.
+        console: Where to.
+        title: Headline.
+        note: A sentence about the study; may be empty.
+    """
+    grid = Grid(title=Text(title), title_justify="left", pad_edge=False, padding=(0, 1, 0, 0), show_lines=True)
+    for column in table.printed:
+        grid.add_column(Text(column.title), justify="right" if column.estimated else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(_cell(column, row[column.key]) for column in table.printed))
+    console.print(grid)
+    for line in _below(table, note):
+        console.print(Text(line))
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table as CSV: every column in full precision, mean, sd and the paper's figure apart.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    header = [name for column in table.columns for name in _names(column)]
+    files.write_csv(
+        path, header, [[field for column in table.columns for field in _fields(column, row)] for row in table.rows]
+    )
+
+
+def _cell(column: Column, value: Value) -> Text:
+    mean, spread, paper = lines(value, column.digits)
+    text = Text(mean)
+    if spread:
+        text.append(f"\n{spread}", "dim")
+    if paper:
+        text.append(f"\n[{paper}]", "cyan")
+    return text
+
+
+def _below(table: Table, note: str) -> Iterator[str]:
+    if note:
+        yield note
+    yield f"Accuracy, {NAME} over identical seeds:"
+    for test in table.tests:
+        yield f"  {test}"
+    yield from table.notes
+
+
+def _names(column: Column) -> Sequence[str]:
+    return [f"{column.key}_{part}" for part in ("mean", "sd", "paper")] if column.estimated else [column.key]
+
+
+def _fields(column: Column, row: dict[str, Value]) -> Sequence[object]:
+    value = row[column.key]
+    return [value.mean, value.sd, value.paper] if isinstance(value, Estimate) else [value]

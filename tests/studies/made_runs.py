@@ -1,0 +1,132 @@
+"""Run folders and studies in the real format, made without running anything."""
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from aal import files
+
+INITIAL, POOL, POISONS = 20, 1417, 100
+
+SETTING = {
+    "class_path": "callbacks.PoisonInjection",
+    "init_args": {
+        "attack": {"class_path": "aal.attacks.FeatureCollision", "init_args": {"beta": 1e-5, "mu": "zero"}},
+        "n": POISONS,
+        "screen": True,
+        "balance": True,
+    },
+}
+
+
+def make_run(
+    folder: Path,
+    *,
+    seed: int = 0,
+    head: str = "NN1",
+    poisoned: bool = True,
+    budget: int = POISONS,
+    query_size: int = 1,
+    final: float = 0.5,
+    success: float = 1.0,
+    pairs: bool = True,
+    poison: dict[str, Any] | None = None,
+    **summary: float | str,
+) -> Path:
+    """Write a finished run whose accuracy goes from 0.3 to ``final`` and which queries ``success`` of the poisons."""
+    noise = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    config = {"seed_everything": seed, "poison": (poison or SETTING) if poisoned else None}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    rounds, found = [], 0.0
+    for index in range(math.ceil(budget / query_size) + 1):
+        queried = min(query_size, budget - (index - 1) * query_size) if index else 0
+        labels = INITIAL + min(index * query_size, budget)
+        share = (labels - INITIAL) / budget
+        last = labels == INITIAL + budget
+        accuracy = 0.3 + (final - 0.3) * math.sqrt(share) + (0 if last else noise.normal(0, 0.012))
+        record = {"round": index, "labels": labels, "queried": queried, "accuracy": accuracy, "loss": 2 - accuracy}
+        record |= {"train_loss": 0.1, "epochs": 30, "seconds_train": 0.2, "seconds_query": 0.01, "seconds": 0.25}
+        if poisoned:
+            before, found = found, round(success * (labels - INITIAL)) if not last else round(success * budget)
+            record |= {"poison_queried": found}
+            record |= {"poison_share": (found - before) / queried} if index else {}
+        rounds.append(record)
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in rounds))
+    numbers: dict[str, Any] = {
+        "accuracy": final,
+        "loss": 2 - final,
+        "labels": INITIAL + budget,
+        "rounds": len(rounds),
+        "seed": seed,
+        "data": "Digits",
+        "head": head,
+        "strategy": "Entropy",
+        "budget": budget,
+        "pool": POOL,
+        "seconds": 30.0 + seed,
+    }
+    if poisoned:
+        queried = round(success * budget)
+        numbers |= {"poisons": POISONS, "poisons_queried": queried, "poison_success": queried / POISONS}
+        numbers |= {"random_success": POISONS / POOL, "random_success_expected": budget / (POOL + POISONS)}
+        numbers |= {"norm_initial": 9.0 + 0.1 * seed, "norm_crafted": 0.7, "norm_saved": 0.8}
+        numbers |= {"squared_initial": 82.0 + seed, "squared_crafted": 0.5, "squared_saved": 0.66}
+        numbers |= {"perturbation": 1.2, "seconds_per_poison": 0.05}
+        if pairs:
+            make_poisons(folder / "poisons", seed)
+    numbers |= summary
+    numbers["environment"] = {"python": "3.11.7", "torch": "2.13.0", "device": "cpu", "data": {"sha256": "0123abcd"}}
+    files.write_json(folder / "summary.json", numbers)
+    return folder
+
+
+def make_poisons(folder: Path, seed: int = 0, count: int = 12) -> None:
+    """Write base/poison pairs of 8 x 8 grey images and their manifest."""
+    noise = np.random.default_rng(seed)
+    entries = []
+    for index in range(count):
+        y, x = np.mgrid[:8, :8]
+        base = np.clip(255 - 70 * np.abs(np.hypot(x - 3.5, (y - 3.5) * 0.8) - 2.5), 0, 255).round()
+        base = np.roll(base, index % 3, axis=1).astype(np.uint8)
+        poison = np.clip(base + noise.integers(-25, 26, (8, 8)), 0, 255).astype(np.uint8)
+        names = f"{index:05}_base.png", f"{index:05}_poison.png"
+        for name, image in zip(names, (base, poison), strict=True):
+            files.write_bytes(folder / name, png_bytes(image))
+        norm = float(np.linalg.norm((poison.astype(float) - base) / 255))
+        entry = {"index": POOL + INITIAL + index, "base": index, "label": index % 10, "iterations": 300}
+        entry |= {"norm_initial": 9.0 + 0.1 * index, "norm_crafted": 0.7, "norm_saved": 0.8, "perturbation": norm}
+        entries.append(entry | {"base_file": names[0], "poison_file": names[1]})
+    files.write_json(folder / "manifest.json", {"attack": "FeatureCollision", "poisons": entries})
+
+
+def png_bytes(image: np.ndarray) -> bytes:
+    """Encode an image as PNG."""
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    return data.getvalue()
+
+
+def make_study_file(folder: Path, **changes: object) -> Path:
+    """Write a valid study of two arms over three seeds with its configs; a change of None takes the key away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "base.yaml").write_text("data: Digits\npoison:\n  mu: zero\n")
+    (folder / "nn2.yaml").write_text("model: NN2\n")
+    study: dict[str, Any] = {
+        "name": "tiny",
+        "configs": ["base.yaml"],
+        "seeds": 3,
+        "arms": {"clean": [{"poison": None}], "poisoned": []},
+        "table": "collision",
+        "rows": [{"arm": "poisoned", "clean": "clean"}],
+    }
+    study = {key: value for key, value in {**study, **changes}.items() if value is not None}
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
