@@ -168,8 +168,11 @@ class WandbTracker(Logger):
     def _warn(self, what: str, kept: bool = False) -> None:
         home = self._folder / "wandb"
         hint = f"see {home}/tracking.log"
-        if kept:
-            hint = f"the run is kept in {home}, `wandb sync {home}/*run-*` uploads it"
+        records = sorted(home.glob("*run-*/*.wandb"), key=lambda path: path.stat().st_mtime) if kept else []
+        if records:  # the last was written last; W&B passes over runs that began online unless told not to
+            folder = records[-1].parent
+            flag = "" if folder.name.startswith("offline") else "--no-skip-online "
+            hint = f"what it took is kept, `wandb sync {flag}{folder}` uploads it"
         log.warning("Weights & Biases %s: %s", what, hint)  # no warnings.warn: a filter could turn it into an error
 
 

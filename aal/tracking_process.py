@@ -19,9 +19,13 @@ from typing import Any
 import filelock
 import yaml
 
-SENT, FAILED, PARTLY, KEPT = 0, 1, 3, 4  # exit codes: all there, nothing sure, some parts missing, on disk but not sent
+SENT, FAILED, PARTLY, KEPT = (
+    0,
+    1,
+    3,
+    4,
+)  # exit codes: W&B has all, nothing is sure, parts are missing, it is on disk but not sent
 POLL_SECONDS = 1.0
-INIT_SECONDS = 30.0  # for the server to answer; after that the run is recorded offline
 NOT_IN_ARTIFACT = ("checkpoints", "wandb")
 
 
@@ -66,6 +70,24 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def set_defaults(folder: Path, wait: float) -> None:
+    """Set what a user may set otherwise, through W&B's own environment: its settings differ between versions.
+
+    W&B keeps what it could not send in time only if it ends by itself, so it is given less time than it has.
+    """
+    defaults = {
+        "WANDB_PROJECT": "aal",
+        "WANDB_CONSOLE": "off",  # this process has nothing to say
+        "WANDB_DATA_DIR": str(folder / "wandb" / "data"),  # staged files: the home may be full or read-only
+        "WANDB_INIT_TIMEOUT": "30",  # seconds for the server to answer; then the run is recorded offline
+        "WANDB_FINISH_TIMEOUT": str(0.8 * wait),
+        "WANDB_FINISH_TIMEOUT_RAISES": "true",
+        "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "2",  # seconds of its records that a kill may cost, 15 otherwise
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
 def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bool]:  # noqa: ANN401
     """Start or continue the folder's W&B run.
 
@@ -77,7 +99,6 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
     Returns:
         The run, and whether it had to be recorded offline because the server was not reached.
     """
-    os.environ.setdefault("WANDB_PROJECT", "aal")
     config_path = folder / "config.yaml"
     config = yaml.safe_load(config_path.read_text()) if config_path.exists() else {}
 
@@ -95,13 +116,13 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
             resume="allow",
             config=config,
             allow_val_change=True,
-            settings=wandb.Settings(console="off", init_timeout=INIT_SECONDS),
         )
 
     try:
         run, kept = init(options["mode"]), False
     except wandb.errors.Error:  # no key, no network, no answer: keep the run for `wandb sync`
         traceback.print_exc()
+        wandb.teardown()  # its service still holds the run's id
         run, kept = init("offline"), True
     run.define_metric("labels", hidden=True)
     run.define_metric("*", step_metric="labels")
@@ -153,7 +174,7 @@ def typed_column(texts: list[str]) -> list[int | float | str | None]:
     return [text or None for text in texts]
 
 
-def log_figures(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
+def log_media(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
     """Log the PNG figures and the report."""
     pngs = sorted((folder / "figures").glob("*.png"))
     media: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in pngs}
@@ -183,28 +204,35 @@ def artifact_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def log_folder(wandb: Any, run: Any, folder: Path) -> bool:  # noqa: ANN401
+    """Log what a complete run left in its folder, and return whether W&B took all of it."""
+    parts: list[Callable[[Any, Any, Path], None]] = [log_summary, log_ledger, log_media, log_artifact]
+    complete = True
+    for part in parts:
+        try:
+            part(wandb, run, folder)
+        except Exception:  # one part that W&B refuses must not cost the others
+            traceback.print_exc()
+            complete = False
+    return complete
+
+
 def track(folder: Path, options: dict[str, Any]) -> int:
     """Show a run in W&B from its start to its end, and return this process's exit code."""
     parent = Parent(options["wait"] + 5.0)  # the training process waits ``wait``; this ends what it could not end
+    set_defaults(folder, options["wait"])
     # A resumed run's process waits here until the one before it has closed the same W&B run.
     with filelock.FileLock(folder / "wandb" / "tracking.lock"):
-        os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb" / "data"))  # staged files: not in the user's home
         wandb = importlib.import_module("wandb")
         run, kept = open_run(wandb, folder, options)
         follow(run, folder / "rounds.jsonl", parent)
-        if not parent.finished:
-            run.finish(exit_code=1)
-            return KEPT if kept else SENT
-        parts: list[Callable[[Any, Any, Path], None]] = [log_summary, log_ledger, log_figures, log_artifact]
-        missing = 0
-        for part in parts:
-            try:
-                part(wandb, run, folder)
-            except Exception:  # one part that W&B refuses must not cost the others
-                traceback.print_exc()
-                missing += 1
-        run.finish(exit_code=0)
-    return PARTLY if missing else KEPT if kept else SENT
+        complete = not parent.finished or log_folder(wandb, run, folder)
+        try:
+            run.finish(exit_code=0 if parent.finished else 1)
+        except TimeoutError:
+            traceback.print_exc()
+            kept = True
+    return KEPT if kept else SENT if complete else PARTLY
 
 
 if __name__ == "__main__":

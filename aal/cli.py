@@ -1,0 +1,200 @@
+"""The command line: ``aal fit`` (LightningCLI with few additions) and ``aal study``."""
+
+import errno
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import ArgumentError
+from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, Logger
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from aal.errors import RunStopped, UserError
+from aal.folder import RunFolder
+from aal.models import Classifier
+from aal.studies import command as studies
+from callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RoundProgress, RunRecords
+from callbacks import WholeCheckpointIO, last_checkpoint
+from datamodules import ActiveDataModule
+
+USAGE = """aal: attack and defend active learners
+
+  aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
+      one run: its records, figures and report in DIR; --ckpt_path last goes on with a run that was interrupted
+  aal study run FILE --out DIR [--seeds N] [--jobs J]
+      many runs: arms times seeds; finished ones are skipped
+  aal study report DIR
+      table and report of a study
+
+aal fit --help lists every key of a configuration."""
+
+# The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
+CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds}
+# What may differ between a run and its continuation.
+MAY_CHANGE = ("trainer", "out", "data.init_args.num_workers")
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TRAINER_DEFAULTS = {
+    "max_epochs": -1,  # the clock ends the run
+    "use_distributed_sampler": False,  # every rank trains on all labelled samples
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "log_every_n_steps": 1,
+    "deterministic": True,
+}
+
+
+class AALCLI(LightningCLI):
+    """LightningCLI with ``--out``, a key for each callback, and a run's folder that is locked and resumable."""
+
+    folder: RunFolder | None = None  # of rank zero
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer ``fit`` alone: a run evaluates itself after every round."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``--out`` and the callbacks' keys; link what one key tells another."""
+        parser.add_argument("--out", type=str, required=True, help="Folder of the run; it must be new or empty.")
+        for key, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
+        parser.link_arguments("out", "trainer.default_root_dir")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=_whole_seed)
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line and the configurations it names."""
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            raise UserError(_reason(error)) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""
+
+    def before_instantiate_classes(self) -> None:
+        """Take the run's folder before anything is built."""
+        config = self.config["fit"]
+        out = Path(config["out"])
+        if config["ckpt_path"] not in (None, "last"):
+            raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
+            self.folder.compare(self._dump(), MAY_CHANGE)
+        saved = last_checkpoint(out)
+        config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
+
+    def instantiate_classes(self) -> None:
+        """Build everything; a value that a class refuses is the user's input."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            self._release()
+            raise UserError(_reason(error)) from error
+
+    def fit(self, **arguments: Any) -> None:  # noqa: ANN401 - LightningCLI passes Trainer.fit's
+        """Train, and give the run's folder free."""
+        try:
+            self.trainer.fit(**arguments)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if self.folder is not None:
+            self.folder.release()
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+        out = config["default_root_dir"]
+        loggers = config["logger"] if isinstance(config["logger"], list) else [config["logger"]]
+        loggers = [logger for logger in loggers if isinstance(logger, Logger)]
+        if config["logger"] is not False and not any(isinstance(logger, CSVLogger) for logger in loggers):
+            loggers.insert(0, CSVLogger(out, name="", version=""))
+        plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
+        config |= {"logger": loggers, "plugins": [WholeCheckpointIO(), *(p for p in plugins if p is not None)]}
+        chosen = [callback for callback in callbacks if callback is not None]
+        folder, dump = self.folder, self._dump()
+        keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
+        own = [RoundProgress(), *chosen, RunRecords(keep_config), RoundCheckpoint()]
+        return super()._instantiate_trainer(config, own)
+
+    def _dump(self) -> dict[str, Any]:
+        """Return the configuration in plain values, without what belongs to this process alone."""
+        dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
+        return {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
+
+
+def main() -> NoReturn:
+    """Run the command in ``sys.argv`` and exit: 0 done, 2 the user's input is wrong, 3 the run had to stop."""
+    _keep_lightning_quiet()
+    arguments = sys.argv[1:]
+    try:
+        if arguments[:1] == ["study"]:
+            sys.exit(studies.main(arguments[1:]))
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(USAGE)
+            sys.exit(0 if arguments else 2)
+        fit()
+        sys.exit(0)
+    except UserError as error:
+        _end(2, f"error: {error}")
+    except RunStopped as error:
+        _end(3, f"stopped: {error}")
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        _end(3, f"stopped: no space left to write {error.filename or 'a file'}; what was saved before it is whole")
+
+
+def fit() -> None:
+    """Parse the command line, build everything and train."""
+    AALCLI(
+        Classifier,
+        ActiveDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=None,
+        seed_everything_default=0,
+        trainer_defaults=TRAINER_DEFAULTS,
+        auto_configure_optimizers=False,
+        parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
+    )
+
+
+def _keep_lightning_quiet() -> None:
+    """Drop what Lightning says that does not hold here."""
+    for noisy in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for message in (
+        "Experiment logs directory",  # metrics.csv is written anew from rounds.jsonl when a run resumes
+        ".*does not have many workers",  # batches are cut from a tensor in memory
+        ".*isinstance.treespec, LeafSpec",  # Lightning's own use of torch
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _whole_seed(seed: bool | int) -> int:
+    if isinstance(seed, bool):
+        raise UserError(f"seed_everything: must be a whole number, got {seed}")
+    return seed
+
+
+def _reason(error: BaseException) -> str:
+    """Return what was wrong in the first place, not how the parser came upon it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
+def _end(code: int, message: str) -> NoReturn:
+    """Say in one line why the command ends, and end it."""
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

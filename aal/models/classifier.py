@@ -1,0 +1,90 @@
+"""The contract of every LightningModule here: a classifier with features and fresh weights on demand."""
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Classifier(pl.LightningModule):
+    """A classifier that active learning trains again and again.
+
+    Args:
+        num_classes: Number of classes C; the CLI takes it from the datamodule.
+        learning_rate: Adam's step size.
+        weight_decay: Adam's L2 penalty.
+
+    Attributes:
+        encoded: Whether training and scoring take cached features instead of samples in this round.
+    """
+
+    encoded = False
+
+    def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self._loss_sum = torch.zeros(())
+        self._samples = 0
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to the input of the last layer ``(B, D)``."""
+        raise NotImplementedError
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to the features ``(B, D)`` that are cached where ``encoded``."""
+        raise NotImplementedError
+
+    def classify(self, inputs: Tensor) -> Tensor:
+        """Map inputs, samples or where ``encoded`` features, to logits ``(B, C)``."""
+        logits: Tensor = self(inputs)
+        return logits
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Map inputs, samples or where ``encoded`` features, to the input of the last layer ``(B, D)``."""
+        return self.features(inputs)
+
+    def start_round(self, round: int) -> None:
+        """Get ready for a round, before its data are asked for and its weights renewed."""
+
+    def renew(self, generator: torch.Generator) -> None:
+        """Set fresh weights; a pre-trained backbone goes back to its pre-trained weights."""
+        raise NotImplementedError
+
+    @property
+    def train_loss(self) -> float:
+        """Mean cross entropy over the samples of this epoch so far, in nats."""
+        return float(self._loss_sum) / max(self._samples, 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's loss."""
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._samples = 0
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Return the mean cross entropy of a batch of inputs ``(B, ...)`` and labels ``(B,)``."""
+        inputs, labels = batch
+        loss = F.cross_entropy(self.classify(inputs), labels)
+        self._loss_sum += loss.detach() * len(labels)
+        self._samples += len(labels)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's loss once."""
+        self.log("train_loss", self._loss_sum / max(self._samples, 1), logger=False)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam over what is trained in this round."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw fresh weights for every layer of ``module`` as its class does, without touching the global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        for layer in module.modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):
+                reset()

@@ -1,0 +1,112 @@
+"""The transfer learner: a pre-trained backbone, frozen or not, and a dense head on its features."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aal.errors import UserError
+from aal.models.classifier import Classifier, reset_parameters
+from aal.networks.backbone import Backbone
+from aal.networks.heads import DenseHead
+
+
+class TransferClassifier(Classifier):
+    """A dense head on a backbone's features (paper *collision*, section IV.A).
+
+    While the backbone is frozen every split is encoded once and the head is trained on the cached features. From the
+    round ``unfreeze_at`` on, backbone and head are trained together on the samples themselves: the paper's defence
+    (section IV.E). Each such round starts again from the pre-trained backbone.
+
+    Args:
+        backbone: The pre-trained feature extractor.
+        head: The dense head: NN1 without, NN2 with a hidden layer.
+        num_classes: Number of classes C; the CLI takes it from the datamodule.
+        freeze: Whether the backbone stays as it was pre-trained.
+        unfreeze_at: First round in which a frozen backbone is trained too; ``null`` for never.
+        learning_rate: Adam's step size for the head.
+        backbone_learning_rate: Adam's step size for a backbone that is trained.
+        weight_decay: Adam's L2 penalty.
+
+    Raises:
+        UserError: ``unfreeze_at`` with ``freeze: false``, or below 0; a step size that is not positive.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: DenseHead,
+        num_classes: int,
+        freeze: bool = True,
+        unfreeze_at: int | None = None,
+        learning_rate: float = 1e-3,
+        backbone_learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(num_classes, learning_rate, weight_decay)
+        if unfreeze_at is not None and not freeze:
+            raise UserError("model.init_args.unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true")
+        if unfreeze_at is not None and unfreeze_at < 0:
+            raise UserError(f"model.init_args.unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
+        if min(learning_rate, backbone_learning_rate) <= 0:
+            raise UserError("model.init_args: learning_rate and backbone_learning_rate must be positive")
+        self.backbone = backbone
+        self.head = head.build(backbone.feature_size, num_classes)
+        self.head_name = head.name
+        self.backbone_learning_rate = backbone_learning_rate
+        self.trained_from = unfreeze_at if freeze else 0
+        self.strict_loading = False  # the backbone's pre-trained weights are not in the checkpoints
+        self._pretrained: dict[str, Tensor] | None = None
+        if self.trained_from is not None:
+            self._pretrained = copy.deepcopy(backbone.state_dict())
+        self.start_round(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` in the data's range to logits ``(B, C)``."""
+        logits: Tensor = self.head(self.backbone(x))
+        return logits
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to the input of the head's last layer ``(B, D)``."""
+        embedded: Tensor = self.head[:-1](self.backbone(x))
+        return embedded
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to the backbone's features ``(B, D)``."""
+        features: Tensor = self.backbone(x)
+        return features
+
+    def classify(self, inputs: Tensor) -> Tensor:
+        """Map samples, or the backbone's features ``(B, D)`` while it is frozen, to logits ``(B, C)``."""
+        logits: Tensor = self.head(inputs if self.encoded else self.backbone(inputs))
+        return logits
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Map samples, or the backbone's features while it is frozen, to the input of the last layer ``(B, D)``."""
+        embedded: Tensor = self.head[:-1](inputs if self.encoded else self.backbone(inputs))
+        return embedded
+
+    def start_round(self, round: int) -> None:
+        """Freeze or unfreeze the backbone, as this round has it."""
+        self.encoded = self.trained_from is None or round < self.trained_from
+        self.backbone.requires_grad_(not self.encoded)
+
+    def renew(self, generator: torch.Generator) -> None:
+        """Draw a fresh head; the backbone goes back to its pre-trained weights."""
+        reset_parameters(self.head, generator)
+        if self._pretrained is not None:
+            self.backbone.load_state_dict(self._pretrained)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam over the head, and over the backbone with its own step size where it is trained."""
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": self.learning_rate}]
+        if not self.encoded:
+            groups.append({"params": list(self.backbone.parameters()), "lr": self.backbone_learning_rate})
+        return torch.optim.Adam(groups, weight_decay=self.weight_decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave a frozen backbone out: it never changes, and a checkpoint is written every round."""
+        if self.encoded:
+            weights = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {k: v for k, v in weights.items() if not k.startswith("backbone.")}

@@ -1,0 +1,94 @@
+"""The files of a run: rounds.jsonl, ledger.csv and summary.json."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aal.files import append_line, write_csv, write_json
+from aal.pool import ORIGINS, Pool
+
+LEDGER_COLUMNS = (
+    "index",
+    "round",
+    "rank",
+    "score",
+    "strategy",
+    "labeler",
+    "label",
+    "true_label",
+    "origin",
+    "base",
+    "status",
+)
+
+
+def append_round(folder: Path, record: dict[str, Any]) -> int:
+    """Append a round's record to ``rounds.jsonl``; return the file's size in bytes afterwards."""
+    return append_line(folder / "rounds.jsonl", json.dumps(record, allow_nan=False))
+
+
+def read_rounds(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of ``rounds.jsonl``; a last line that was cut short is left out."""
+    path = folder / "rounds.jsonl"
+    if not path.exists():
+        return []
+    whole = path.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None:
+    """Write ``ledger.csv``, one row per label given.
+
+    Args:
+        folder: The run's folder.
+        pool: Whose ledger.
+        truth: The true label of each index ``(P,)``.
+        bases: The index in ``craft`` that each sample was made from ``(P,)``, -1 for natural samples.
+    """
+    rows = [
+        (
+            *(row.index, row.round, row.rank, row.score, row.strategy, row.labeler, row.label),
+            int(truth[row.index]),
+            ORIGINS[int(pool.origins[row.index])],
+            int(bases[row.index]) if bases[row.index] >= 0 else None,
+            row.status,
+        )
+        for row in pool.ledger
+    ]
+    write_csv(folder / "ledger.csv", LEDGER_COLUMNS, rows)
+
+
+def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, device: torch.device) -> None:
+    """Write ``summary.json``: the run's final figures and the environment they came from."""
+    write_json(folder / "summary.json", {**summary, "environment": environment(fingerprint, device)})
+
+
+def environment(fingerprint: str, device: torch.device) -> dict[str, Any]:
+    """Return what a figure may depend on besides the configuration."""
+    packages = ("aal", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "scikit-learn", "numpy")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+        "data_fingerprint": fingerprint,
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the code that runs, or ``None`` where it is not in a git checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        answer = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()

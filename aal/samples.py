@@ -1,0 +1,141 @@
+"""Samples of a split in memory, in the form they have on disk: what a save and a reload leaves of them."""
+
+import io
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from aal.errors import UserError
+from aal.files import read_tensors, write_bytes, write_tensors
+
+
+class Samples(ABC):
+    """Samples by index, decoded to floats when asked for.
+
+    Attributes:
+        suffix: Ending of the files that single samples are saved in.
+        bounds: Lowest and highest value of a sample.
+    """
+
+    suffix: str
+    bounds: tuple[float, float]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    @abstractmethod
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Return the samples ``(B, ...)`` of indices ``(B,)`` as float32 within ``bounds``."""
+
+    @abstractmethod
+    def append(self, x: Tensor) -> None:
+        """Add samples ``(B, ...)`` as they were read back from files."""
+
+    @abstractmethod
+    def select(self, indices: Tensor) -> "Samples":
+        """Return the samples of indices ``(B,)`` as a split of their own."""
+
+    @abstractmethod
+    def write(self, path: Path, x: Tensor) -> None:
+        """Save one sample in the form that a learner would be given it in."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Tensor:
+        """Load one sample that :meth:`write` saved."""
+
+
+class ImageSamples(Samples):
+    """8-bit images; single ones are saved as PNG.
+
+    Args:
+        pixels: uint8 ``(N, C, H, W)`` with one or three channels C.
+    """
+
+    suffix = ".png"
+    bounds = (0.0, 1.0)
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self.pixels[indices].float() / 255
+
+    def append(self, x: Tensor) -> None:
+        """Add images ``(B, C, H, W)`` in [0, 1]."""
+        self.pixels = torch.cat([self.pixels, to_8_bit(x)])
+
+    def select(self, indices: Tensor) -> "ImageSamples":
+        """Return the images of indices ``(B,)``."""
+        return ImageSamples(self.pixels[indices])
+
+    def write(self, path: Path, x: Tensor) -> None:
+        """Save one image ``(C, H, W)`` in [0, 1], rounded to 8 bits."""
+        pixels = to_8_bit(x).permute(1, 2, 0).squeeze(-1).numpy()  # (H, W) where there is one channel
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="PNG")
+        write_bytes(path, buffer.getvalue())
+
+    def read(self, path: Path) -> Tensor:
+        """Load one image ``(C, H, W)`` in [0, 1].
+
+        Raises:
+            UserError: The file is missing or no PNG.
+        """
+        try:
+            with Image.open(path, formats=["PNG"]) as image:
+                pixels = torch.tensor(np.asarray(image))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except OSError as error:
+            raise UserError(f"{path}: not a whole PNG ({error})") from None
+        return (pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)).float() / 255
+
+
+class TensorSamples(Samples):
+    """Float tensors of any shape; single ones are saved as safetensors, without loss.
+
+    Args:
+        values: float32 ``(N, ...)``.
+        bounds: Lowest and highest value of a sample.
+    """
+
+    suffix = ".safetensors"
+
+    def __init__(self, values: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
+        self.values = values
+        self.bounds = bounds
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self.values[indices]
+
+    def append(self, x: Tensor) -> None:
+        """Add samples ``(B, ...)``."""
+        self.values = torch.cat([self.values, x.to(self.values)])
+
+    def select(self, indices: Tensor) -> "TensorSamples":
+        """Return the samples of indices ``(B,)``."""
+        return TensorSamples(self.values[indices], self.bounds)
+
+    def write(self, path: Path, x: Tensor) -> None:
+        """Save one sample as it is."""
+        write_tensors(path, {"sample": x})
+
+    def read(self, path: Path) -> Tensor:
+        """Load one sample."""
+        return read_tensors(path)["sample"]
+
+
+def to_8_bit(x: Tensor) -> Tensor:
+    """Round values in [0, 1] to uint8, on the CPU."""
+    return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

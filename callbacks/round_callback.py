@@ -1,0 +1,42 @@
+"""The contract of what happens at the end of a round, besides the clock itself."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from aal.models.classifier import Classifier
+from datamodules.base import ActiveDataModule
+
+Record = dict[str, Any]
+
+
+class RoundCallback(pl.Callback):
+    """A callback that the clock tells of each round's end."""
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """See a round's record, and add columns to it, after training and evaluation and before the next query."""
+
+    def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """See the pool after labels were given, at the start of the run too."""
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return what this callback adds to the run's summary."""
+        return {}
+
+
+def round_callbacks(trainer: pl.Trainer) -> list[RoundCallback]:
+    """Return the Trainer's round callbacks in order."""
+    return [callback for callback in callbacks_of(trainer) if isinstance(callback, RoundCallback)]
+
+
+def callbacks_of(trainer: pl.Trainer) -> list[pl.Callback]:
+    """Return all of the Trainer's callbacks in order."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's connector sets it
+    return callbacks
+
+
+def data_of(trainer: pl.Trainer) -> ActiveDataModule:
+    """Return the Trainer's datamodule."""
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]  # Lightning's connector sets it
+    assert isinstance(datamodule, ActiveDataModule)
+    return datamodule

@@ -1,0 +1,69 @@
+"""Checkpoints at the end of every round, and in long rounds on a time interval, whole or not at all."""
+
+import io
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from aal.errors import UserError
+from aal.files import write_bytes
+from callbacks.round_callback import callbacks_of
+from callbacks.rounds import Rounds
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """Return where a run keeps its checkpoint."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
+class RoundCheckpoint(Checkpoint):
+    """Saves ``checkpoints/last.ckpt`` when a round has ended, and at the end of an epoch in long rounds.
+
+    Args:
+        interval: Seconds since the last checkpoint after which the end of an epoch is worth one too.
+    """
+
+    def __init__(self, interval: float = 60.0) -> None:
+        self.interval = interval
+        self._saved = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Save if a round has ended or enough time has passed. Lightning calls this after all other callbacks."""
+        ended = any(callback.round_ended for callback in callbacks_of(trainer) if isinstance(callback, Rounds))
+        due = ended or trainer.strategy.broadcast(time.monotonic() - self._saved >= self.interval)
+        if due:
+            trainer.save_checkpoint(last_checkpoint(Path(trainer.default_root_dir)))
+            self._saved = time.monotonic()
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints whole or not at all, and reads nothing but tensors and plain values."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ANN401
+        """Write ``checkpoint`` to ``path``."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_bytes(Path(path), buffer.getvalue())
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any = None,  # noqa: ANN401 - Lightning's signature
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            UserError: The file is damaged or holds more than tensors and plain values.
+        """
+        try:
+            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise UserError(f"{path}: not a checkpoint of a run ({str(error).splitlines()[0]})") from error
+        return checkpoint

@@ -1,0 +1,51 @@
+"""Progress: labels so far, accuracy and time left, while a run goes on."""
+
+import pytorch_lightning as pl
+
+from aal.models import Classifier
+from aal.progress import Progress, RoundsTask
+from callbacks.query_rounds import QueryRounds
+from callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of
+
+
+class RoundProgress(RoundCallback):
+    """Shows the rounds on the terminal, and gives the datamodule the same display for encoding and crafting."""
+
+    def __init__(self) -> None:
+        self._progress = Progress()
+        self._rounds: RoundsTask | None = None
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Give the datamodule the display."""
+        data_of(trainer).progress = self._progress
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin to count the labels."""
+        self._rounds = self._progress.rounds(sum(clock.labels_to_reach(trainer) for clock in _clocks(trainer)))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Show that training goes on."""
+        if self._rounds is not None:
+            self._rounds.epoch(sum(clock.epoch for clock in _clocks(trainer)))
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """Show the labels so far and the accuracy."""
+        if self._rounds is not None:
+            self._rounds.update(record["labels"], record["round"], record["accuracy"])
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """End the display."""
+        self._end()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """End the display before the reason is told."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._rounds is not None:
+            self._rounds.done()
+        self._progress.stop()
+
+
+def _clocks(trainer: pl.Trainer) -> list[QueryRounds]:
+    return [callback for callback in callbacks_of(trainer) if isinstance(callback, QueryRounds)]

@@ -1,0 +1,150 @@
+"""The clock: rounds of training from fresh weights inside one ``Trainer.fit``."""
+
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from aal.errors import RunStopped, UserError
+from aal.models.classifier import Classifier
+from aal.seeds import generator, key
+from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
+
+
+class Rounds(RoundCallback):
+    """Trains in rounds. A kind of rounds says in :meth:`next_round` what comes between two of them.
+
+    A round ends when the training loss has not fallen by ``min_delta`` for ``patience`` epochs, or after
+    ``max_epochs``. The weights are renewed at the start of the next round, not at the end of the last, so that a
+    checkpoint holds the trained model of its round.
+
+    Args:
+        max_epochs: Most epochs a round.
+        patience: Epochs without a lower training loss after which a round has converged.
+        min_delta: Least decrease of the training loss, in nats, that counts as one.
+        warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
+
+    Raises:
+        UserError: A number of epochs below 1 or a negative ``min_delta``.
+    """
+
+    STATE = ("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished", "queried", "seconds_query")
+
+    def __init__(
+        self, max_epochs: int = 100, patience: int = 10, min_delta: float = 1e-3, warm_start: bool = False
+    ) -> None:
+        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
+            if value < 1:
+                raise UserError(f"query.init_args.{name}: must be at least 1, got {value}")
+        if min_delta < 0:
+            raise UserError(f"query.init_args.min_delta: must not be negative, got {min_delta}")
+        self.max_epochs, self.patience, self.min_delta, self.warm_start = max_epochs, patience, min_delta, warm_start
+        self.round = 0
+        self.epoch = 0
+        self.best_loss = math.inf
+        self.epochs_waited = 0
+        self.fresh = True  # the next epoch is the first of a round
+        self.finished = False
+        self.queried = 0  # labels given before this round
+        self.seconds_query = 0.0
+        self._started = 0.0
+
+    @property
+    def round_ended(self) -> bool:
+        """Whether the epoch that has just ended was the last of its round."""
+        return self.fresh or self.finished
+
+    def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
+        """Do what comes before the next round; return the number of labels given, 0 to end the run."""
+        raise NotImplementedError
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Get the module ready for the data that Lightning asks for next."""
+        assert isinstance(module, Classifier)
+        module.start_round(self.round)
+        if self.finished:
+            trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Renew weights and optimizer at the start of a round; seed the epoch."""
+        assert isinstance(module, Classifier)
+        seed = data_of(trainer).seed
+        _reload_every_epoch(trainer, False)
+        if self.fresh:
+            self._started = time.perf_counter()
+            if not self.warm_start or self.round == 0:
+                module.renew(generator(seed, "weights", self.round))
+            trainer.strategy.setup_optimizers(trainer)
+            self.epoch, self.best_loss, self.epochs_waited, self.fresh = 0, math.inf, 0, False
+        torch.manual_seed(key(seed, "epoch", self.round, self.epoch))  # dropout, alike on all ranks
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """End the round if it has converged: evaluate, tell the round callbacks, go on to the next."""
+        assert isinstance(module, Classifier)
+        loss = module.train_loss
+        if not math.isfinite(loss):
+            raise RunStopped(f"round {self.round}, epoch {self.epoch}: the training loss is {loss}")
+        self.epoch += 1
+        if loss < self.best_loss - self.min_delta:
+            self.best_loss, self.epochs_waited = loss, 0
+        else:
+            self.epochs_waited += 1
+        if self.epochs_waited < self.patience and self.epoch < self.max_epochs:
+            return
+        record = self._evaluate(trainer, module, loss)
+        for callback in round_callbacks(trainer):
+            callback.on_round_end(trainer, module, record)
+        started = time.perf_counter()
+        self.queried = self.next_round(trainer, module, record)
+        self.seconds_query = time.perf_counter() - started
+        if not self.queried:
+            self.finished = trainer.should_stop = True
+            return
+        self.round += 1
+        self.fresh = True
+        module.start_round(self.round)
+        for callback in round_callbacks(trainer):
+            callback.on_labels_given(trainer, module)
+        _reload_every_epoch(trainer, True)
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Freeze or unfreeze the module as it was when the optimizer state was saved, which Lightning restores next."""
+        assert isinstance(module, Classifier)
+        state = checkpoint["callbacks"][self.state_key]
+        module.start_round(max(state["round"] - state["fresh"], 0))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where in its rounds the run is."""
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to where a checkpoint was."""
+        for name in self.STATE:
+            setattr(self, name, state_dict[name])
+
+    def _evaluate(self, trainer: pl.Trainer, module: Classifier, train_loss: float) -> Record:
+        data = data_of(trainer)
+        seconds_train = time.perf_counter() - self._started
+        labels = data.labels["test"].to(module.device)
+        logits = data.map(lambda batch: module.classify(data.inputs("test", batch)), torch.arange(len(labels)))
+        return {
+            "round": self.round,
+            "labels": len(data.pool.labelled),
+            "queried": self.queried,
+            "accuracy": float(multiclass_accuracy(logits, labels, module.num_classes, average="micro")),
+            "loss": float(F.cross_entropy(logits, labels)),
+            "train_loss": train_loss,
+            "epochs": self.epoch,
+            "seconds_train": seconds_train,
+            "seconds_query": self.seconds_query,
+            "seconds": time.perf_counter() - self._started + self.seconds_query,
+        }
+
+
+def _reload_every_epoch(trainer: pl.Trainer, reload: bool) -> None:
+    """Have Lightning ask for a new dataloader before the next epoch, or not."""
+    trainer.reload_dataloaders_every_n_epochs = int(reload)  # type: ignore[attr-defined]  # its connector sets it

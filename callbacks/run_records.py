@@ -1,0 +1,87 @@
+"""Run records: the files of a run, kept up to date after every round, and the same numbers to the loggers."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from aal.files import truncate
+from aal.models import Classifier, TransferClassifier
+from aal.records import append_round, read_rounds, write_ledger, write_summary
+from aal.report import write_run_report
+from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
+
+
+class RunRecords(RoundCallback):
+    """Writes ``rounds.jsonl``, ``ledger.csv``, ``summary.json`` and the report into ``trainer.default_root_dir``.
+
+    It comes last among the round callbacks, so that it sees what the others add to a record. When a run resumes,
+    rounds after its checkpoint are cut off again: they are about to be repeated.
+
+    Args:
+        keep_config: Writes the run's configuration, once everything has agreed to it.
+    """
+
+    def __init__(self, keep_config: Callable[[], None] | None = None) -> None:
+        self._keep_config = keep_config
+        self.size = 0  # of rounds.jsonl, in bytes, at the checkpoint
+        self.seconds = 0.0
+        self._started = time.perf_counter()
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Write ``config.yaml``: all other callbacks have accepted it by now."""
+        if self._keep_config is not None:
+            self._keep_config()
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Go back to the checkpoint's rounds, and give them to the loggers anew."""
+        if not trainer.is_global_zero:
+            return
+        self._started = time.perf_counter()
+        folder = Path(trainer.default_root_dir)
+        truncate(folder / "rounds.jsonl", self.size)
+        for record in read_rounds(folder):
+            _log(trainer, record)
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """Append the round's record."""
+        if trainer.is_global_zero:
+            self.size = append_round(Path(trainer.default_root_dir), record)
+            _log(trainer, record)
+
+    def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Write the ledger anew."""
+        data = data_of(trainer)
+        if trainer.is_global_zero:
+            write_ledger(Path(trainer.default_root_dir), data.pool, data.labels["pool"], data.bases)
+
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the summary and the report of a finished run."""
+        assert isinstance(module, Classifier)
+        data, folder = data_of(trainer), Path(trainer.default_root_dir)
+        if not trainer.is_global_zero:
+            return
+        last = read_rounds(folder)[-1]
+        summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}
+        summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": type(data).__name__}
+        summary |= {"head": module.head_name} if isinstance(module, TransferClassifier) else {}
+        for callback in round_callbacks(trainer):
+            summary |= callback.summarise(trainer, module)
+        summary["seconds"] = self.seconds + time.perf_counter() - self._started
+        write_summary(folder, summary, data.fingerprint, trainer.strategy.root_device)
+        write_run_report(folder)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the size of ``rounds.jsonl`` and the seconds spent."""
+        return {"size": self.size, "seconds": self.seconds + time.perf_counter() - self._started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds."""
+        self.size, self.seconds = state_dict["size"], state_dict["seconds"]
+
+
+def _log(trainer: pl.Trainer, record: Record) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics({name: float(value) for name, value in record.items()}, step=record["labels"])

@@ -1,0 +1,231 @@
+"""The contract of every datamodule: splits, the pool over one of them, and what the classifier takes of each."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from aal.attacks.base import frozen
+from aal.errors import RunStopped, UserError
+from aal.models.classifier import Classifier
+from aal.pool import Pool
+from aal.progress import Progress, quiet
+from aal.samples import Samples
+from aal.seeds import generator
+from aal.sharding import Shard
+
+
+class ActiveDataModule(pl.LightningDataModule):
+    """Splits ``pool``, ``craft`` and ``test``, and the state of active learning over the first.
+
+    Args:
+        seed: The run's seed; the CLI takes it from ``seed_everything``.
+        batch_size: Labelled samples a training step.
+        scoring_batch_size: Samples a batch in encoding, scoring and testing; it bounds their memory.
+        num_workers: Processes that prepare training batches, 0 for none.
+
+    Attributes:
+        num_classes: Number of classes C.
+        samples: The samples of each split by name.
+        labels: The true labels ``(N,)`` of each split by name.
+        pool: Which samples of the split ``pool`` are labelled.
+        bases: Index in ``craft`` that each sample of ``pool`` was made from ``(P,)``, -1 for natural samples.
+        fingerprint: SHA-256 of the splits as they were loaded.
+        progress: Where long work shows how far it is.
+
+    Raises:
+        UserError: A batch size below 1, or a negative number of workers.
+    """
+
+    num_classes: int
+
+    def __init__(
+        self, seed: int = 0, batch_size: int = 32, scoring_batch_size: int = 256, num_workers: int = 0
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("scoring_batch_size", scoring_batch_size, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value < least:
+                raise UserError(f"data.init_args.{name}: must be at least {least}, got {value}")
+        self.seed = seed
+        self.batch_size = batch_size
+        self.scoring_batch_size = scoring_batch_size
+        self.num_workers = num_workers
+        self.samples: dict[str, Samples] = {}
+        self.labels: dict[str, Tensor] = {}
+        self.progress: Progress = quiet()
+        self._features: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def load(self) -> dict[str, tuple[Samples, Tensor]]:
+        """Return samples and true labels ``(N,)`` of ``pool``, ``craft`` and ``test``."""
+
+    def setup(self, stage: str) -> None:
+        """Make the splits and the pool; a second call changes nothing."""
+        if self.samples:
+            return
+        for split, (samples, labels) in self.load().items():
+            self.samples[split], self.labels[split] = samples, labels
+        self.pool = Pool(len(self.samples["pool"]))
+
+        self.bases = torch.full((len(self.pool),), -1)
+        self.fingerprint = self._fingerprint()
+
+    def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor) -> None:
+        """Append samples to the split ``pool``, which has their indices already.
+
+        Args:
+            x: The samples ``(N, ...)`` as read back from files.
+            labels: Their true labels ``(N,)``.
+            bases: The indices ``(N,)`` in the split ``craft`` that they were made from.
+        """
+        self.samples["pool"].append(x)
+        self.labels["pool"] = torch.cat([self.labels["pool"], labels])
+        self.bases = torch.cat([self.bases, bases])
+
+    def inputs(self, split: str, indices: Tensor) -> Tensor:
+        """Return what the classifier takes in this round, on its device.
+
+        Args:
+            split: Name of the split.
+            indices: Which samples ``(B,)``.
+
+        Returns:
+            The backbone's features ``(B, D)`` while it is frozen, else the samples ``(B, ...)``.
+        """
+        device = self._device
+        if self._classifier.encoded:
+            return self.features(split)[indices.to(device)]
+        return self.samples[split][indices].to(device)
+
+    def features(self, split: str) -> Tensor:
+        """Return the frozen backbone's features of a split ``(N, D)``; only samples added since are encoded.
+
+        Raises:
+            RunStopped: A feature is not finite.
+        """
+        known, samples = self._features.get(split), self.samples[split]
+        done = 0 if known is None else len(known)
+        if done < len(samples):
+            with self.progress.task(f"encoding {split}", len(samples) - done) as task:
+                new = self.map(
+                    lambda batch: self._classifier.encode(samples[batch].to(self._device)),
+                    torch.arange(done, len(samples)),
+                    task.advance,
+                )
+            bad = ~torch.isfinite(new).all(-1)
+            if bad.any():
+                first = done + int(bad.nonzero()[0])
+                raise RunStopped(f"encoding {split}: the features of sample {first} are not finite")
+            self._features[split] = new if known is None else torch.cat([known, new])
+        return self._features[split]
+
+    def map(
+        self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """Apply the classifier, in eval mode and without gradients, to indices in batches shared out over the ranks.
+
+        Args:
+            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``.
+            indices: What to apply it to, ``(N,)``, not empty.
+            advance: Told the number of samples done.
+
+        Returns:
+            The results ``(N, ...)``, on every rank and the same on any number of ranks.
+        """
+        with frozen(self._classifier), torch.no_grad():
+            return Shard.of(self._trainer).map(function, indices, self.scoring_batch_size, advance)
+
+    def train_dataloader(self) -> "DataLoader[tuple[Tensor, Tensor]]":
+        """Return the batches of this round's labelled samples, shuffled anew each epoch.
+
+        Every rank is given all of them: with the same weights and seeds the ranks then stay equal, and the result
+        does not depend on their number.
+        """
+        labelled = self.pool.labelled
+        inputs = self.inputs("pool", labelled)
+        if self.num_workers:
+            inputs = inputs.cpu()  # worker processes have no device
+        batches = EpochBatches(len(labelled), self.batch_size, self.seed)
+        # with workers the first epoch's order is drawn before Lightning tells a resumed run's epoch
+        batches.set_epoch(self._trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return DataLoader(
+            _Labelled(inputs, self.pool.labels[labelled].to(inputs.device)),
+            batch_size=None,  # the sampler's items are whole batches
+            sampler=batches,
+            num_workers=self.num_workers,
+            generator=generator(self.seed, "workers"),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the pool's state for a checkpoint."""
+        return self.pool.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the pool's state from a checkpoint."""
+        self.pool.load_state_dict(state_dict)
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for split, samples in self.samples.items():
+            digest.update(split.encode() + self.labels[split].numpy().tobytes())
+            for batch in torch.arange(len(samples)).split(self.scoring_batch_size):
+                digest.update(samples[batch].numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def _trainer(self) -> pl.Trainer:
+        assert self.trainer is not None
+        return self.trainer
+
+    @property
+    def _classifier(self) -> Classifier:
+        module = self._trainer.lightning_module
+        assert isinstance(module, Classifier)
+        return module
+
+    @property
+    def _device(self) -> torch.device:
+        return self._trainer.strategy.root_device
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Shuffled batches of positions, their order a function of seed and epoch.
+
+    Args:
+        size: Number of samples.
+        batch_size: Samples a batch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self.size, self.batch_size, self.seed, self.epoch = size, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the number of the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(self.size, generator=generator(self.seed, "order", self.epoch))
+        return iter(order.split(self.batch_size))
+
+
+class _Labelled(Dataset[tuple[Tensor, Tensor]]):
+    """A round's labelled samples; an item is a whole batch."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __getitem__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inputs[batch], self.labels[batch]

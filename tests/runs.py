@@ -1,0 +1,59 @@
+"""Real runs of the command line for the tests: started, killed, compared."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENT = ROOT / "configs" / "experiment" / "collision_digits.yaml"
+SMALL = ("--query.init_args.budget=6", "--query.init_args.max_epochs=8", "--poison.init_args.n=30")
+
+
+def aal(
+    *arguments: str | Path, code: str | None = None, before: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others."""
+    start = ["-m", "aal"] if code is None else ["-c", code, *before]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", **variables}
+    return subprocess.run(
+        [sys.executable, *start, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def fit(
+    out: Path, *arguments: str, code: str | None = None, before: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the small experiment into ``out``."""
+    own = ("fit", "--config", EXPERIMENT, "--out", out, *SMALL)
+    return aal(*own, *arguments, code=code, before=before, **variables)
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Return all that a run leaves, timings and environment apart."""
+    summary = json.loads((folder / "summary.json").read_text())
+    summary.pop("environment")
+    manifest = json.loads((folder / "poisons" / "manifest.json").read_text()) if (folder / "poisons").exists() else {}
+    header, *lines = (folder / "metrics.csv").read_text().splitlines()
+    timed = {k for k, name in enumerate(header.split(",")) if name.startswith("seconds")}
+    return {
+        "ledger": (folder / "ledger.csv").read_bytes(),
+        "rounds": [untimed(json.loads(line)) for line in (folder / "rounds.jsonl").read_text().splitlines()],
+        "summary": untimed(summary),
+        "poisons": [untimed(row) for row in manifest.get("poisons", [])],
+        "pictures": {path.name: path.read_bytes() for path in sorted((folder / "poisons").glob("*.png"))},
+        "metrics": [[f for k, f in enumerate(line.split(",")) if k not in timed] for line in lines],
+        "files": sorted(path.name for path in folder.iterdir()),
+    }
+
+
+def untimed(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if not name.startswith("seconds")}

@@ -1,0 +1,94 @@
+"""Runs killed at any moment end as if they had not been killed."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.runs import fit, results
+
+# Kills its own process, with the signal that cannot be caught, at the COUNT-th time that a function is entered or
+# left; says so in a file first. The code that runs is the shipped one: Python's profiler hook looks on.
+KILL = """
+import os, signal, sys
+at, event, count, marker = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1)), sys.argv.pop(1)
+path, name = at.split(":")
+seen = 0
+def look(frame, what, argument):
+    global seen
+    if what == event and frame.f_code.co_name == name and frame.f_code.co_filename.endswith(path):
+        seen += 1
+        if seen == count:
+            with open(marker, "w") as file:
+                file.write(at)
+            os.kill(os.getpid(), signal.SIGKILL)
+from aal.cli import main
+sys.setprofile(look)
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run is killed: when ``function`` is entered (``call``) or left (``return``) for one of ``times``."""
+
+    phase: str
+    function: str
+    event: str
+    times: range
+
+    def __str__(self) -> str:
+        return self.phase
+
+
+MOMENTS = [
+    Moment("crafting", "aal/attacks/collision.py:__call__", "return", range(1, 4)),
+    Moment("saving a poison", "aal/samples.py:write", "return", range(1, 60)),
+    Moment("poisons saved", "callbacks/poison_injection.py:_save", "return", range(1, 4)),
+    Moment("training", "aal/models/classifier.py:training_step", "return", range(10, 50)),
+    Moment("scoring", "aal/strategies/entropy.py:select", "call", range(1, 7)),
+    Moment("scored", "aal/strategies/entropy.py:select", "return", range(1, 7)),
+    Moment("writing the record", "aal/files.py:append_line", "return", range(2, 7)),
+    Moment("writing labels", "aal/records.py:write_ledger", "call", range(2, 7)),
+    Moment("labels written", "aal/records.py:write_ledger", "return", range(2, 7)),
+    Moment("saving", "callbacks/round_checkpoint.py:save_checkpoint", "call", range(1, 7)),
+    Moment("saved", "callbacks/round_checkpoint.py:save_checkpoint", "return", range(1, 8)),
+    Moment("writing the summary", "aal/records.py:write_summary", "call", range(1, 2)),
+]
+OPTIONS = ("--poison.init_args.batch_size=10",)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The results of a run that nobody killed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run = fit(out, *OPTIONS, "--ckpt_path=last")  # with nothing saved yet it starts from the beginning
+    assert run.returncode == 0, run.stderr
+    return {**results(out), "weights": weights(out)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    moment: Moment, workers: int, uninterrupted: dict[str, Any], tmp_path: Path
+) -> None:
+    out, marker = tmp_path / "run", tmp_path / "killed"
+    count = random.Random(f"{moment} {workers}").choice(moment.times)
+    same = (*OPTIONS, "--ckpt_path=last", f"--data.init_args.num_workers={workers}")
+    killed = fit(out, *same, code=KILL, before=(moment.function, moment.event, str(count), str(marker)))
+    assert killed.returncode == -9, killed.stderr
+    assert marker.read_text() == moment.function, "killed elsewhere"
+    resumed = fit(out, *same)
+    assert resumed.returncode == 0, resumed.stderr
+    after = results(out)
+    for part, value in uninterrupted.items():
+        assert value == (weights(out) if part == "weights" else after[part]), part
+
+
+def weights(folder: Path) -> dict[str, list[float]]:
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return {name: tensor.flatten().tolist() for name, tensor in checkpoint["state_dict"].items()}

@@ -1,0 +1,42 @@
+"""Samples are what a save and a reload leaves of them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from aal.errors import UserError
+from aal.samples import ImageSamples, TensorSamples
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_8_bit(tmp_path: Path, channels: int) -> None:
+    samples = ImageSamples(torch.zeros(0, channels, 5, 4, dtype=torch.uint8))
+    x = torch.rand(channels, 5, 4, generator=torch.Generator().manual_seed(0))
+    samples.write(tmp_path / "x.png", x)
+    back = samples.read(tmp_path / "x.png")
+    assert (back - x).abs().max() <= 0.5 / 255 + 1e-6
+    assert not torch.equal(back, x), "nothing was rounded"
+    samples.append(back[None])
+    assert torch.equal(samples[torch.tensor([0])][0], back), "rounded a second time"
+
+
+def test_tensors_are_saved_without_loss(tmp_path: Path) -> None:
+    samples = TensorSamples(torch.zeros(0, 7), bounds=(-1.0, 1.0))
+    x = torch.randn(7, generator=torch.Generator().manual_seed(0))
+    samples.write(tmp_path / "x.safetensors", x)
+    samples.append(samples.read(tmp_path / "x.safetensors")[None])
+    assert torch.equal(samples[torch.tensor([0])][0], x)
+
+
+def test_a_bad_image_is_named(tmp_path: Path) -> None:
+    samples = ImageSamples(torch.zeros(0, 1, 5, 4, dtype=torch.uint8))
+    (tmp_path / "x.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"x\.png: not a whole PNG"):
+        samples.read(tmp_path / "x.png")
+    samples.write(tmp_path / "z.png", torch.rand(1, 5, 4))
+    (tmp_path / "z.png").write_bytes((tmp_path / "z.png").read_bytes()[:-40])
+    with pytest.raises(UserError, match=r"z\.png: not a whole PNG"):
+        samples.read(tmp_path / "z.png")
+    with pytest.raises(UserError, match=r"y\.png: no such file"):
+        samples.read(tmp_path / "y.png")
