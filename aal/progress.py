@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import NamedTuple, Self, TextIO
+from typing import NamedTuple, Self, TextIO, TypeVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
@@ -20,6 +20,8 @@ SLOW_SECONDS = 1.0  # a task that takes less leaves no line
 TASK_LINE_SECONDS = 30.0  # between two lines of a task, where there are no bars
 ROUND_LINE_SECONDS = 5.0  # between two lines of the rounds, where there are no bars
 RECENT_ROUNDS = 50  # that the time left is judged by: later rounds train on more labels and take longer
+
+T = TypeVar("T")
 
 
 class Bar(NamedTuple):
@@ -94,7 +96,9 @@ class Progress:
             self._write(self._bars.start)
         if self._bars is None:  # the terminal went away just now
             return None
-        return Bar(self._bars, self._bars.add_task(description, total=total, state=""))
+        bars = self._bars
+        bar = self._write(lambda: bars.add_task(description, total=total, state=""))
+        return None if bar is None else Bar(bars, bar)
 
     def draw(self, bar: Bar | None, done: int, state: Callable[[], str]) -> None:
         """Move a bar, and draw the bars unless that was just done."""
@@ -119,17 +123,18 @@ class Progress:
     def _writes(self) -> bool:
         return self._stream is not None and getattr(rank_zero_only, "rank", 0) == 0
 
-    def _write(self, action: Callable[[], object]) -> None:
+    def _write(self, action: Callable[[], T]) -> T | None:
         if not self._writes():
-            return
+            return None
         try:
-            action()
+            return action()
         except (OSError, ValueError):  # the terminal is gone, the pipe broken, the stream closed: show nothing more
             self._stream = None
             if self._bars is not None:
                 bars, self._bars = self._bars, None
                 with contextlib.suppress(OSError, ValueError):
                     bars.stop()  # gives sys.stdout and sys.stderr back before it fails on the stream
+            return None
 
 
 class Task:

@@ -168,8 +168,12 @@ class WandbTracker(Logger):
     def _warn(self, what: str, kept: bool = False) -> None:
         home = self._folder / "wandb"
         hint = f"see {home}/tracking.log"
-        records = sorted(home.glob("*run-*/*.wandb"), key=lambda path: path.stat().st_mtime) if kept else []
-        if records:  # the last was written last; W&B passes over runs that began online unless told not to
+        records = (
+            sorted(home.glob("*run-*/*.wandb"), key=lambda path: path.parent.name.removeprefix("offline-"))
+            if kept
+            else []
+        )
+        if records:  # named by their time; W&B passes over runs that began online unless told not to
             folder = records[-1].parent
             flag = "" if folder.name.startswith("offline") else "--no-skip-online "
             hint = f"what it took is kept, `wandb sync {flag}{folder}` uploads it"
