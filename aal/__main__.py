@@ -1,6 +1,64 @@
-"""``python -m aal``: the same as the command ``aal``."""
+"""The command ``aal``: ``fit`` and ``study``, and what they end with."""
 
-from aal.cli import main
+import logging
+import sys
+import warnings
+from typing import NoReturn
+
+from aal.errors import UserError
+from aal.exits import end_with
+
+USAGE = """aal: attack and defend active learners
+
+  aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
+      one run: its records, figures and report in DIR; --ckpt_path last goes on with a run that was interrupted
+  aal study run FILE --out DIR [--seeds N] [--jobs J]
+      many runs: arms times seeds; finished ones are skipped
+  aal study report DIR
+      table and report of a study
+
+aal fit --help lists every key of a configuration."""
+
+
+def main() -> NoReturn:
+    """Run the command in ``sys.argv`` and exit: 0 done, 2 the user's input is wrong, 3 the run had to stop."""
+    end_with(command)
+
+
+def command() -> int:
+    """Run the command in ``sys.argv``; return its exit code.
+
+    Raises:
+        UserError: There is no such command.
+    """
+    match sys.argv[1:]:
+        case ["fit", *_]:
+            from aal.cli import fit  # Lightning takes seconds to import
+
+            keep_lightning_quiet()
+            fit()
+        case ["study", *arguments]:
+            from aal.studies.command import main as study
+
+            return study(arguments)
+        case [] | ["-h" | "--help", *_]:
+            print(USAGE)
+        case [other, *_]:
+            raise UserError(f"{other}: no such command; aal knows fit and study")
+    return 0
+
+
+def keep_lightning_quiet() -> None:
+    """Drop what Lightning says that does not hold here."""
+    for noisy in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for message in (
+        "Experiment logs directory",  # metrics.csv is written anew from rounds.jsonl when a run resumes
+        ".*does not have many workers",  # batches are cut from a tensor in memory
+        ".*isinstance.treespec, LeafSpec",  # Lightning's own use of torch
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
 
 if __name__ == "__main__":
     main()

@@ -1,44 +1,37 @@
-"""The command line: ``aal fit`` (LightningCLI with few additions) and ``aal study``."""
+"""``aal fit``: LightningCLI with few additions."""
 
-import errno
-import logging
 import sys
-import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import ArgumentError
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from aal.errors import RunStopped, UserError
+from aal.errors import UserError
+from aal.exits import reason
 from aal.folder import RunFolder
 from aal.models import Classifier
-from aal.studies import command as studies
-from callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RoundProgress, RunRecords
-from callbacks import WholeCheckpointIO, last_checkpoint
+from callbacks import (
+    PoisonInjection,
+    QueryRounds,
+    RoundCheckpoint,
+    RoundProgress,
+    Rounds,
+    RunRecords,
+    WholeCheckpointIO,
+    last_checkpoint,
+)
 from datamodules import ActiveDataModule
-
-USAGE = """aal: attack and defend active learners
-
-  aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
-      one run: its records, figures and report in DIR; --ckpt_path last goes on with a run that was interrupted
-  aal study run FILE --out DIR [--seeds N] [--jobs J]
-      many runs: arms times seeds; finished ones are skipped
-  aal study report DIR
-      table and report of a study
-
-aal fit --help lists every key of a configuration."""
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
 CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds}
 # What may differ between a run and its continuation.
-MAY_CHANGE = ("trainer", "out", "data.init_args.num_workers")
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MAY_CHANGE = ("trainer", "out", "checkpoint", "data.init_args.num_workers")
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run
     "use_distributed_sampler": False,  # every rank trains on all labelled samples
@@ -64,6 +57,7 @@ class AALCLI(LightningCLI):
         parser.add_argument("--out", type=str, required=True, help="Folder of the run; it must be new or empty.")
         for key, callback in CALLBACKS.items():
             parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
+        parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=_whole_seed)
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
@@ -73,7 +67,8 @@ class AALCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            raise UserError(_reason(error)) from error
+            _refuse_what_is_no_yaml(sys.argv)  # the parser does not name the file
+            raise UserError(reason(error)) from error
 
     def _parse_ckpt_path(self) -> None:
         """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""
@@ -96,7 +91,7 @@ class AALCLI(LightningCLI):
             super().instantiate_classes()
         except (ValueError, TypeError, MisconfigurationException) as error:
             self._release()
-            raise UserError(_reason(error)) from error
+            raise UserError(reason(error)) from error
 
     def fit(self, **arguments: Any) -> None:  # noqa: ANN401 - LightningCLI passes Trainer.fit's
         """Train, and give the run's folder free."""
@@ -118,9 +113,11 @@ class AALCLI(LightningCLI):
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
         config |= {"logger": loggers, "plugins": [WholeCheckpointIO(), *(p for p in plugins if p is not None)]}
         chosen = [callback for callback in callbacks if callback is not None]
+        if not any(isinstance(callback, Rounds) for callback in chosen):
+            raise UserError("query: an experiment needs a clock; set it to callbacks.QueryRounds")
         folder, dump = self.folder, self._dump()
         keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
-        own = [RoundProgress(), *chosen, RunRecords(keep_config), RoundCheckpoint()]
+        own = [RoundProgress(), *chosen, RunRecords(keep_config)]
         return super()._instantiate_trainer(config, own)
 
     def _dump(self) -> dict[str, Any]:
@@ -129,30 +126,8 @@ class AALCLI(LightningCLI):
         return {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
 
 
-def main() -> NoReturn:
-    """Run the command in ``sys.argv`` and exit: 0 done, 2 the user's input is wrong, 3 the run had to stop."""
-    _keep_lightning_quiet()
-    arguments = sys.argv[1:]
-    try:
-        if arguments[:1] == ["study"]:
-            sys.exit(studies.main(arguments[1:]))
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(USAGE)
-            sys.exit(0 if arguments else 2)
-        fit()
-        sys.exit(0)
-    except UserError as error:
-        _end(2, f"error: {error}")
-    except RunStopped as error:
-        _end(3, f"stopped: {error}")
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        _end(3, f"stopped: no space left to write {error.filename or 'a file'}; what was saved before it is whole")
-
-
 def fit() -> None:
-    """Parse the command line, build everything and train."""
+    """Run ``aal fit`` with the arguments in ``sys.argv``."""
     AALCLI(
         Classifier,
         ActiveDataModule,
@@ -166,35 +141,16 @@ def fit() -> None:
     )
 
 
-def _keep_lightning_quiet() -> None:
-    """Drop what Lightning says that does not hold here."""
-    for noisy in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    for message in (
-        "Experiment logs directory",  # metrics.csv is written anew from rounds.jsonl when a run resumes
-        ".*does not have many workers",  # batches are cut from a tensor in memory
-        ".*isinstance.treespec, LeafSpec",  # Lightning's own use of torch
-    ):
-        warnings.filterwarnings("ignore", message=message)
+def _refuse_what_is_no_yaml(arguments: list[str]) -> None:
+    for path in (Path(argument.rpartition("=")[2]) for argument in arguments):
+        if path.suffix in (".yaml", ".yml") and path.is_file():
+            try:
+                yaml.safe_load(path.read_text())
+            except yaml.YAMLError as error:
+                raise UserError(f"{path}: not YAML: {error}") from None
 
 
 def _whole_seed(seed: bool | int) -> int:
     if isinstance(seed, bool):
         raise UserError(f"seed_everything: must be a whole number, got {seed}")
     return seed
-
-
-def _reason(error: BaseException) -> str:
-    """Return what was wrong in the first place, not how the parser came upon it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return str(error)
-
-
-def _end(code: int, message: str) -> NoReturn:
-    """Say in one line why the command ends, and end it."""
-    print(" ".join(message.split()), file=sys.stderr)
-    sys.exit(code)

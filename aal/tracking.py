@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -218,9 +219,9 @@ def loggers_in(
         Copies, each with an empty ``save_dir`` filled in; the configuration itself stays as the user wrote it.
     """
     if configured is None or configured is True:
-        init_args = {"save_dir": "", "name": "", "version": ""}
-        csv = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": init_args}
-        configured = jsonargparse.dict_to_namespace(csv)
+        make: Callable[..., jsonargparse.Namespace] = jsonargparse.Namespace  # its constructor has no types
+        init_args = make(save_dir="", name="", version="")
+        configured = make(class_path="pytorch_lightning.loggers.CSVLogger", init_args=init_args)
     if isinstance(configured, bool):
         return []
     loggers = [logger.clone() for logger in (configured if isinstance(configured, list) else [configured])]

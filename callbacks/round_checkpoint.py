@@ -27,9 +27,14 @@ class RoundCheckpoint(Checkpoint):
 
     Args:
         interval: Seconds since the last checkpoint after which the end of an epoch is worth one too.
+
+    Raises:
+        UserError: A negative ``interval``.
     """
 
     def __init__(self, interval: float = 60.0) -> None:
+        if interval < 0:
+            raise UserError(f"checkpoint.interval: must not be negative, got {interval}")
         self.interval = interval
         self._saved = time.monotonic()
 

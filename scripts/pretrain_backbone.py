@@ -35,18 +35,18 @@ It maps an image to {size} rectified features. It ships so that the demo needs n
   below. No image of scikit-learn's digits was trained on; the look was set by comparing their mean and their extent
   with MNIST's.
 - **Look**: scikit-learn's digits are 32x32 bitmaps counted in 4x4 blocks. Each MNIST digit is stretched to the full
-  height of 32 and to {narrowing:.0%} of the width that goes with it (at most {widest:.0%} of 32), cut at a gray level of
-  {threshold}, and counted in the same blocks.
+  height of 32 and to {narrowing:.0%} of the width that goes with it (at most {widest:.0%} of 32), cut at a gray level
+  of {threshold}, and counted in the same blocks.
 - **Augmentation**, new each epoch: width +-15 %, height +-8 %, shear +-0.2, shift up to 10 % across and 5 % down,
   threshold +-0.15.
-- **Recipe**: cross entropy through a dense layer that is thrown away, dropout {dropout} before it, plus {sparsity} times the
-  mean feature; AdamW, learning rate {rate} in one cycle, weight decay {decay}, batch {batch}, {epochs} epochs.
+- **Recipe**: cross entropy through a dense layer that is thrown away, dropout {dropout} before it, plus {sparsity}
+  times the mean feature; AdamW, learning rate {rate} in one cycle, weight decay {decay}, batch {batch}, {epochs} epochs.
 - **Seed**: {seed}
 - **Accuracy**: {accuracy:.4f} of the test images through the layer it was trained with; {probe:.4f} through a ridge
   regression on the features of the first 10 000 training images.
 - **Features**: {active:.1%} are above 0 on the test images; their mean norm is {norm:.2f}.
-- **Made by** `scripts/pretrain_backbone.py`, torch {torch}, {threads} thread, {machine}. The same machine and torch give
-  the same file, bit for bit; another processor or torch may round differently.
+- **Made by** `scripts/pretrain_backbone.py`, torch {torch}, {threads} thread, {machine}. The same machine and torch
+  give the same file, bit for bit; another processor or torch may round differently.
 - **sha256**: {sha256}
 
 The penalty on the mean feature makes features sparse. It also brings the zero vector close: trained without it, the

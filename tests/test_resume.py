@@ -25,7 +25,7 @@ def look(frame, what, argument):
             with open(marker, "w") as file:
                 file.write(at)
             os.kill(os.getpid(), signal.SIGKILL)
-from aal.cli import main
+from aal.__main__ import main
 sys.setprofile(look)
 main()
 """

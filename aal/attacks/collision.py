@@ -19,9 +19,9 @@ PROGRESS = 0.01
 class CollisionAttack(Attack):
     """Minimise ``||f(x + d) - mu||_2 + beta ||d||_2`` for each sample by gradient steps of adaptive length.
 
-    A step goes along the running mean of the normalised gradients. Its length begins as a share of what the first
-    gradient says is needed to bring the objective to zero; whenever the best objective stalls, the sample goes back to
-    its best iterate with half the step. The best iterate is returned, so no sample ends worse than it began.
+    Each iteration takes a share of Polyak's step, the one that would bring the objective to zero if it were linear,
+    averaged with the steps before it. Whenever the best objective stalls, the sample goes back to its best iterate and
+    the share is halved. The best iterate is returned, so no sample ends worse than it began.
 
     Source: Müller and Böttinger, "Adversarial Vulnerability of Active Transfer Learning", Equation 2.
 
@@ -31,8 +31,8 @@ class CollisionAttack(Attack):
         half_range: Half the data's range in the units of ``beta``: 127 for pixels, 2**15 for audio samples. ``d`` in
             data units counts ``2 * half_range / (high - low)`` times as much.
         steps: Most iterations for a sample; each is one forward and one backward pass. The first evaluates the start.
-        step_size: First step as a share of the first-order distance ``objective / ||gradient||``, above 0.
-        momentum: Share of the running mean that an iteration keeps, in [0, 1).
+        step_size: The share of Polyak's step, ``objective / ||gradient||`` long, to begin with; above 0.
+        momentum: What the running mean of the steps keeps in an iteration, in [0, 1).
         tolerance: A sample is finished once ``||f - mu||`` is at most this share of its start; 0 asks for all of it.
         patience: A sample is also finished after this many iterations without progress.
         success: The attack succeeded where ``||f - mu||`` ended at or below this share of its start. The default is
@@ -45,7 +45,7 @@ class CollisionAttack(Attack):
     beta: float = 1e-5
     half_range: float = 127.0
     steps: int = 500
-    step_size: float = 0.1
+    step_size: float = 0.3
     momentum: float = 0.75
     tolerance: float = 0.01
     patience: int = 100
@@ -102,16 +102,13 @@ class CollisionAttack(Attack):
 
     def _craft(self, model: nn.Module, x: Tensor, mu: Tensor, low: float, high: float) -> Adversarial:
         weight = self.beta * 2 * self.half_range / (high - low)
-        active = _Active.begin(x, mu)
+        active = _Active.begin(x, mu, self.step_size)
         result, final = x.clone(), x.new_zeros(len(x))
         initial, iterations = torch.zeros_like(final), torch.zeros_like(active.rows)
         for done in range(1, self.steps + 1):
-            if not len(active.rows):
-                break
             norm, objective, gradient = _evaluate(model, active, weight)
             if done == 1:
                 initial.copy_(norm)
-                active.set_steps(objective, gradient, self.step_size, (high - low) * math.sqrt(x[0].numel()))
             active.record(norm, objective)
             if done % CHECK_EVERY == 0 or done == self.steps:
                 active.refuse_nan()
@@ -120,12 +117,13 @@ class CollisionAttack(Attack):
                 finished |= active.stalls * CHECK_EVERY >= self.patience
                 if done == self.steps:
                     finished = torch.ones_like(finished)
+                rows = active.rows[finished]
+                result[rows], final[rows], iterations[rows] = active.best_x[finished], active.best_norm[finished], done
+                if finished.all():
+                    break
                 if finished.any():
-                    rows = active.rows[finished]
-                    result[rows], final[rows] = active.best_x[finished], active.best_norm[finished]
-                    iterations[rows] = done
-                    active, gradient = active.take(~finished), gradient[~finished]
-            active.move(gradient, self.momentum, low, high)
+                    active, objective, gradient = active.take(~finished), objective[~finished], gradient[~finished]
+            active.move(objective, gradient, self.momentum, low, high)
         return Adversarial(
             x=result,
             success=final <= self.success * initial,
@@ -144,8 +142,8 @@ class _Active:
         start: The base instance.
         x: The current iterate.
         mu: The collision vector.
-        velocity: Running mean of the normalised gradients.
-        step: Length of a step, shaped to multiply ``x``.
+        velocity: Running mean of Polyak's steps.
+        step: The share of it that is taken, shaped to multiply ``x``.
         best_x: The iterate with the smallest objective so far.
         best: That objective.
         best_norm: ``||f - mu||`` there.
@@ -168,7 +166,7 @@ class _Active:
     total: Tensor
 
     @classmethod
-    def begin(cls, x: Tensor, mu: Tensor) -> "_Active":
+    def begin(cls, x: Tensor, mu: Tensor, step: float) -> "_Active":
         rows = torch.arange(len(x), device=x.device)
         infinite = x.new_full((len(x),), math.inf)
         return cls(
@@ -177,7 +175,7 @@ class _Active:
             x=x.clone(),
             mu=mu,
             velocity=torch.zeros_like(x),
-            step=_column(infinite, x),
+            step=_column(torch.full_like(infinite, step), x),
             best_x=x.clone(),
             best=infinite.clone(),
             best_norm=infinite.clone(),
@@ -185,11 +183,6 @@ class _Active:
             stalls=torch.zeros_like(rows),
             total=torch.zeros_like(infinite),
         )
-
-    def set_steps(self, objective: Tensor, gradient: Tensor, share: float, longest: float) -> None:
-        """Measure the first step by the first-order distance to an objective of zero, at most across the box."""
-        distance = (objective / _norms(gradient)).nan_to_num(nan=0.0, posinf=longest).clamp(max=longest)
-        self.step = _column(share * distance, self.x)
 
     def record(self, norm: Tensor, objective: Tensor) -> None:
         """Keep the current iterate where it is the best so far."""
@@ -209,10 +202,11 @@ class _Active:
         self.step = torch.where(back, self.step / 2, self.step)
         self.mark = self.best.clone()
 
-    def move(self, gradient: Tensor, momentum: float, low: float, high: float) -> None:
-        """Take one step inside the box."""
-        scale = (1 - momentum) / _norms(gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
-        self.velocity.mul_(momentum).addcmul_(gradient, _column(scale, gradient))
+    def move(self, objective: Tensor, gradient: Tensor, momentum: float, low: float, high: float) -> None:
+        """Take one step inside the box; no single step of Polyak's is longer than the box's diagonal."""
+        slope = _divisor(_norms(gradient))
+        length = (objective / slope).clamp_max((high - low) * math.sqrt(math.prod(self.x.shape[1:])))
+        self.velocity.mul_(momentum).addcmul_(gradient, _column((1 - momentum) * length / slope, gradient))
         self.x.addcmul_(self.velocity, self.step, value=-1).clamp_(low, high)
 
     def refuse_nan(self) -> None:
@@ -232,14 +226,13 @@ def _evaluate(model: nn.Module, active: _Active, weight: float) -> tuple[Tensor,
     features = model(leaf)
     gap = features.detach() - active.mu
     norm = _norms(gap)
-    tiny = torch.finfo(norm.dtype).tiny
     # The norm's own gradient is gap / norm: given to autograd, not built by it, and 0 where the norm is 0.
-    (gradient,) = torch.autograd.grad(features, leaf, gap / norm.clamp_min(tiny)[:, None])
+    (gradient,) = torch.autograd.grad(features, leaf, gap / _divisor(norm)[:, None])
     if weight == 0:
         return norm, norm, gradient
     perturbation = active.x - active.start
     size = _norms(perturbation)
-    gradient = gradient.addcmul_(perturbation, _column(weight / size.clamp_min(tiny), perturbation))
+    gradient = gradient.addcmul_(perturbation, _column(weight / _divisor(size), perturbation))
     return norm, norm + weight * size, gradient
 
 
@@ -254,6 +247,11 @@ def _targets(target: Tensor | None, x: Tensor) -> Tensor:
 def _norms(x: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
     return norms
+
+
+def _divisor(norms: Tensor) -> Tensor:
+    """Keep norms of 0 from dividing: what they divide is 0 too, and stays 0."""
+    return norms.clamp_min(torch.finfo(norms.dtype).tiny ** 0.5)
 
 
 def _column(values: Tensor, x: Tensor) -> Tensor:

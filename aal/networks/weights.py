@@ -1,6 +1,7 @@
 """Loading weights safely: safetensors or tensors-only ``torch.load``, checked against the module before use."""
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -26,7 +27,9 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     wanted = module.state_dict()
     missing, unexpected = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or unexpected:
-        raise UserError(f"{path}: not the weights of {type(module).__name__}: missing {missing}, unexpected {unexpected}")
+        raise UserError(
+            f"{path}: not the weights of {type(module).__name__}: missing {missing}, unexpected {unexpected}"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise UserError(
@@ -39,13 +42,14 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are refused anyway
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except pickle.UnpicklingError:
         raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: truncated, or not a weight file ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: truncated, or not a weight file ({str(error).split('. ')[0]})") from None
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise UserError(f"{path}: not a state_dict of tensors")
     return tensors

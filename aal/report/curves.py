@@ -114,7 +114,7 @@ def _average(name: str, colour: str, series: list[dict[float, float]], dashed: b
 
 def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool) -> Figure:
     with style():
-        figure, grid = panels(len(groups), 5.4, 3.5)
+        figure, grid = panels(len(groups), 5.2, 3.4)
         low, high = _limits(groups, share)
         for axes, group in zip(grid, groups, strict=True):
             for curve in group.curves:

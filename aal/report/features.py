@@ -59,7 +59,7 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
     """
     mean, components, shares = principal_components(pool_features, poison_features)
     with style():
-        figure, (axes,) = panels(1, 5.4, 4.0)
+        figure, (axes,) = panels(1, 5.2, 3.9)
         kinds = (("pool", pool_features, POOL, 0.35, 9), ("poison", poison_features, POISON, 0.7, 16))
         for name, features, colour, alpha, size in kinds:
             points = _projected(features, name, mean, components)

@@ -84,7 +84,7 @@ def pairs_figure(pairs: list[Pair]) -> Figure:
     """Draw pairs: base, poison and amplified difference of each, with its label and norms."""
     differences, factor = amplified(pairs)
     with style():
-        figure, grid = panels(len(pairs), 4.4, 1.9)
+        figure, grid = panels(len(pairs), 4.4, 2.0)
         for axes, pair, difference in zip(grid, pairs, differences, strict=True):
             axes.set_axis_off()
             axes.set_title(f"label {pair.label}, ‖δ‖ = {pair.perturbation:.3g}", fontsize=9)
@@ -97,8 +97,8 @@ def pairs_figure(pairs: list[Pair]) -> Figure:
                 inset = axes.inset_axes((index / 3, 0.14, 0.31, 0.86))
                 inset.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
                 inset.set_axis_off()
-                inset.set_title(
-                    caption, fontsize=7.5, fontweight="normal", color=MUTED, loc="center", y=-0.05, va="top"
+                inset.annotate(
+                    caption, (0.5, -0.04), xycoords="axes fraction", ha="center", va="top", fontsize=7.5, color=MUTED
                 )
     return figure
 

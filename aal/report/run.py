@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from aal import files
 from aal.errors import UserError
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
-from aal.report.page import Listing, Page, Section, Tile, flattened, pair_triples, picture, render_page
+from aal.report.page import Listing, Page, Picture, Section, Tile, flattened, pair_triples, picture, render_page
 from aal.report.pairs import pairs_figure, read_pairs
 from aal.report.style import CLEAN, POISON, render
 from aal.studies.runs import Run, number, read_run
 from aal.studies.table import show
 
-PAIRS = 8  # base/poison pairs that a run's report shows
+PAIRS = 9  # base/poison pairs that a run's report shows
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
 SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
@@ -40,7 +40,7 @@ def write_run_report(folder: Path) -> None:
         OSError: A file could not be written.
     """
     run = read_run(folder)
-    sections = (_accuracy(run), _poison(run), features_section({"": run}), _pairs(run))
+    sections = (_curves(run), features_section({"": run}), _pairs(run))
     page = Page(
         title=_title(run),
         subtitle=f"Run {folder.resolve().name}",
@@ -63,7 +63,7 @@ def features_section(runs: dict[str, Run]) -> Section:
             pictures.append(picture(path.read_bytes(), "scatter of pool and poison features", caption))
     if not pictures:
         return Section(title, missing="There is no figures/features.png: no poison was added, or it is not drawn yet.")
-    return Section(title, FEATURES, tuple(pictures), narrow=True)
+    return Section(title, FEATURES, tuple(pictures))
 
 
 def pairs_section(folder: Path, count: int, title: str) -> Section:
@@ -102,7 +102,8 @@ def _title(run: Run) -> str:
     summary = run.summary
     if not summary:
         return "Active learning"
-    return f"{summary['data']}, {summary['head']}, {summary['strategy']} queries, seed {summary['seed']}"
+    names = (summary["data"], summary.get("head"), f"{summary['strategy']} queries", f"seed {summary['seed']}")
+    return ", ".join(str(name) for name in names if name is not None)
 
 
 def _tiles(run: Run) -> tuple[Tile, ...]:
@@ -123,19 +124,17 @@ def _colour(run: Run) -> str:
     return POISON if number(run.summary, "poisons") is not None else CLEAN
 
 
-def _accuracy(run: Run) -> Section:
-    curve = accuracy_curve("accuracy", _colour(run), [run])
-    if curve is None:
-        return Section("Accuracy", missing="No round has ended yet.")
-    return _figure(run, accuracy_figure([Panel("", (curve,))]), "accuracy", Section("Accuracy", ACCURACY))
-
-
-def _poison(run: Run) -> Section:
-    curve = poison_curve("poison", POISON, [run])
-    if curve is None:
-        return Section("Poison among the queries", missing="The run was not poisoned, or has not queried yet.")
-    figure = poison_figure([Panel("", (curve,), expected_share(run))])
-    return _figure(run, figure, "poison_share", Section("Poison among the queries", SHARE))
+def _curves(run: Run) -> Section:
+    """Draw accuracy and, in a poisoned run, the share of poison; both also become files of the run."""
+    title = "Over the labels"
+    accuracy, share = accuracy_curve("accuracy", _colour(run), [run]), poison_curve("poison", POISON, [run])
+    if accuracy is None:
+        return Section(title, missing="No round has ended yet.")
+    pictures = [_figure(run, accuracy_figure([Panel("", (accuracy,))]), "accuracy", ACCURACY)]
+    if share is not None:
+        figure = poison_figure([Panel("", (share,), expected_share(run))])
+        pictures.append(_figure(run, figure, "poison_share", SHARE))
+    return Section(title, pictures=tuple(pictures))
 
 
 def _pairs(run: Run) -> Section:
@@ -146,8 +145,7 @@ def _pairs(run: Run) -> Section:
     return section
 
 
-def _figure(run: Run, figure: Figure, name: str, section: Section) -> Section:
-    """Write a figure as a file of the run and put it into its section."""
+def _figure(run: Run, figure: Figure, name: str, caption: str) -> Picture:
     data = render(figure)
     files.write_bytes(run.folder / "figures" / f"{name}.png", data)
-    return Section(section.title, section.text, (picture(data, section.text),), narrow=True)
+    return picture(data, caption, caption)

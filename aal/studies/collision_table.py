@@ -1,7 +1,6 @@
 """Table I of the collision paper (Adversarial Vulnerability of Active Transfer Learning): ours beside the paper's."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from aal.studies.documents import read_mapping
@@ -26,17 +25,18 @@ COLUMNS = (
     Column("data", "data"),
     Column("head", "head"),
     Column("arm", "arm"),
-    Column("n", "seeds"),
-    Column("accuracy_clean", "acc. clean", 3, True),
-    Column("accuracy_poisoned", "acc. poisoned", 3, True),
-    Column("loss_initial", "loss initial", 2, True),
-    Column("loss_adversarial", "loss advers.", 3, True),
-    Column("poisons", "N"),
-    Column("success_poison", "success poison", 3, True),
-    Column("success_random", "success random", 3, True),
-    Column("success_random_expected", "random expected", 3, True),
-    Column("seconds_per_poison", "s per poison", 3, True),
+    Column("n", "n", counts=True),
+    Column("accuracy_clean", "acc. clean", 3, estimated=True),
+    Column("accuracy_poisoned", "acc. poisoned", 3, estimated=True),
+    Column("loss_initial", "loss initial", 2, estimated=True),
+    Column("loss_adversarial", "loss advers.", 3, estimated=True),
+    Column("poisons", "N", counts=True),
+    Column("success_poison", "success poison", 3, estimated=True),
+    Column("success_random", "success random", 3, estimated=True),
+    Column("success_random_expected", "random expected", 3, estimated=True),
+    Column("seconds_per_poison", "s per poison", 3, estimated=True),
     Column("clean_arm", printed=False),
+    Column("n_poisoned", printed=False),
     Column("n_clean", printed=False),
     Column("labels", printed=False),
     *(
@@ -89,16 +89,14 @@ def paper_figures(run: Run) -> dict[str, float]:
 
     The setting is mu zero with screening and balance, and 500 poisons and queries by entropy.
     """
-    summary, poison = run.summary, _leaves(_config(run).get("poison"))
+    summary, poison = run.summary, _poison(run)
     setting = (
-        poison.get("mu") == "zero"
-        and poison.get("screen") is True
-        and poison.get("balance") is True
+        (poison.get("mu"), poison.get("screen"), poison.get("balance")) == ("zero", True, True)
         and summary["strategy"] == "Entropy"
         and summary["budget"] == summary.get("poisons") == PAPER_BUDGET
     )
-    data = PAPER_DATA.get(summary["data"], summary["data"])
-    return dict(zip(QUANTITIES, PAPER.get((data, summary["head"]), ()), strict=False)) if setting else {}
+    figures = PAPER.get((PAPER_DATA.get(summary["data"], summary["data"]), str(summary.get("head"))))
+    return dict(zip(QUANTITIES, figures, strict=True)) if setting and figures else {}
 
 
 def _row(row: Row, poisoned: list[Run], clean: list[Run]) -> dict[str, Value]:
@@ -112,7 +110,7 @@ def _row(row: Row, poisoned: list[Run], clean: list[Run]) -> dict[str, Value]:
         "data": _common(both, "data"),
         "head": _common(both, "head"),
         "arm": row.arm,
-        "n": len(poisoned) if len(poisoned) == len(clean) else f"{len(poisoned)}, clean {len(clean)}",
+        "n": str(len(poisoned)) if len(poisoned) == len(clean) else f"{len(poisoned)} / {len(clean)}",
         "accuracy_clean": of(clean, "accuracy", "clean"),
         "accuracy_poisoned": of(poisoned, "accuracy", "poisoned"),
         "loss_initial": of(poisoned, "squared_initial", "initial"),
@@ -123,6 +121,7 @@ def _row(row: Row, poisoned: list[Run], clean: list[Run]) -> dict[str, Value]:
         "success_random_expected": of(poisoned, "random_success_expected"),
         "seconds_per_poison": of(poisoned, "seconds_per_poison", "seconds"),
         "clean_arm": row.clean,
+        "n_poisoned": len(poisoned),
         "n_clean": len(clean),
         "labels": _common(both, "labels"),
         **{key: of(poisoned, key) for key in ("norm_initial", "norm_crafted", "norm_saved")},
@@ -138,7 +137,8 @@ def _common(runs: list[Run], key: str) -> str | None:
 
 def _notes(cells: Mapping[str, Mapping[int, Run]], values: list[dict[str, Value]]) -> Iterator[str]:
     yield UNCORRECTED
-    yield "Mean ±sample standard deviation over seeds. " + LOSSES
+    yield "Mean ±sample standard deviation over n seeds (n of the arm / n of the clean arm where they differ)."
+    yield LOSSES
     yield RANDOM
     if any(isinstance(cell, Estimate) and cell.paper is not None for value in values for cell in value.values()):
         yield "[ ]: the paper's figure under the same setting (its backbones: ResNet-50 for images, YAMNet for audio)."
@@ -148,16 +148,9 @@ def _notes(cells: Mapping[str, Mapping[int, Run]], values: list[dict[str, Value]
         yield f"The paper has no figures for {', '.join(missing)}."
 
 
-def _config(run: Run) -> dict[str, Any]:
-    path: Path = run.folder / "config.yaml"
-    return read_mapping(path, str(path)) if path.is_file() else {}
-
-
-def _leaves(value: object) -> dict[str, object]:
-    """Flatten nested init_args: the settings of a poison by their own names, wherever in it they stand."""
-    if not isinstance(value, dict):
-        return {}
-    leaves: dict[str, object] = {}
-    for key, inner in value.items():
-        leaves |= _leaves(inner) if isinstance(inner, dict) else {str(key): inner}
-    return leaves
+def _poison(run: Run) -> dict[str, Any]:
+    """Return the settings of a run's poison from its configuration; nothing where it was not poisoned."""
+    path = run.folder / "config.yaml"
+    poison = read_mapping(path, str(path)).get("poison") if path.is_file() else None
+    settings = poison.get("init_args") if isinstance(poison, dict) else None
+    return settings if isinstance(settings, dict) else {}

@@ -1,6 +1,5 @@
 """Run folders as tables and reports read them back."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any
 
 from aal import files
 from aal.errors import UserError
+from aal.records import read_rounds
 
-TEXTS = ("data", "head", "strategy")
+TEXTS = ("data", "strategy")
 NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
 
 
@@ -42,7 +42,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         summary=read_summary(folder) if (folder / "summary.json").exists() else {},
-        rounds=_read_rounds(folder / "rounds.jsonl"),
+        rounds=_read_rounds(folder),
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
     )
 
@@ -90,17 +90,11 @@ def number(record: Mapping[str, Any], key: str) -> float | None:
     return float(value)
 
 
-def _read_rounds(path: Path) -> tuple[dict[str, Any], ...]:
-    """Read the finished rounds; a line without its end was cut off when the run died and is left out."""
-    if not path.exists():
-        return ()
-    rounds = []
-    for index, line in enumerate(path.read_bytes().split(b"\n")[:-1]):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}: line {index + 1} is not JSON") from None
-        if not isinstance(record, dict):
-            raise UserError(f"{path}: line {index + 1} is not a round's record")
-        rounds.append(record)
-    return tuple(rounds)
+def _read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
+    try:
+        rounds = tuple(read_rounds(folder))
+    except ValueError as error:
+        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run ({error})") from None
+    if not all(isinstance(record, dict) for record in rounds):
+        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run")
+    return rounds

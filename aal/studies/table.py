@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -51,6 +52,7 @@ class Column:
         title: Its header where people read it.
         digits: Digits after the point for an estimate.
         estimated: Whether it holds estimates rather than texts and counts.
+        counts: Whether it holds counts, which stand to the right as estimates do.
         printed: Whether people see it; the CSV file has every column.
     """
 
@@ -58,7 +60,13 @@ class Column:
     title: str = ""
     digits: int = 3
     estimated: bool = False
+    counts: bool = False
     printed: bool = True
+
+    @property
+    def right(self) -> bool:
+        """Whether its values stand to the right."""
+        return self.estimated or self.counts
 
 
 @dataclass(frozen=True)
@@ -109,9 +117,13 @@ def print_table(table: Table, console: Console, title: str, note: str) -> None:
         title: Headline.
         note: A sentence about the study; may be empty.
     """
-    grid = Grid(title=Text(title), title_justify="left", pad_edge=False, padding=(0, 1, 0, 0), show_lines=True)
+    grid = Grid(
+        title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_lines=True
+    )
     for column in table.printed:
-        grid.add_column(Text(column.title), justify="right" if column.estimated else "left", overflow="fold")
+        # Headers of estimates may break; names and counts keep their line.
+        justify: JustifyMethod = "right" if column.right else "left"
+        grid.add_column(Text(column.title), justify=justify, no_wrap=not column.estimated, overflow="fold")
     for row in table.rows:
         grid.add_row(*(_cell(column, row[column.key]) for column in table.printed))
     console.print(grid)

@@ -17,8 +17,9 @@ INITIAL, POOL, POISONS = 20, 1417, 100
 SETTING = {
     "class_path": "callbacks.PoisonInjection",
     "init_args": {
-        "attack": {"class_path": "aal.attacks.FeatureCollision", "init_args": {"beta": 1e-5, "mu": "zero"}},
+        "attack": {"class_path": "aal.attacks.CollisionAttack", "init_args": {"beta": 1e-5}},
         "n": POISONS,
+        "mu": "zero",
         "screen": True,
         "balance": True,
     },

@@ -1,0 +1,46 @@
+"""How a command ends: exit codes, and the one line that says why."""
+
+import errno
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from aal.errors import RunStopped, UserError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What jsonargparse says about its own types, beside what is wrong.
+PARSER_NOISE = re.compile(
+    r"Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value type:|Given value: \W*(Namespace|NestedArg|{)"
+)
+
+
+def end_with(command: Callable[[], int]) -> NoReturn:
+    """Run a command and exit with its code; 2 if the user's input is wrong, 3 if the run had to stop."""
+    try:
+        sys.exit(command())
+    except UserError as error:
+        _end(2, f"error: {error}")
+    except RunStopped as error:
+        _end(3, f"stopped: {error}")
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        _end(3, f"stopped: no space left to write {error.filename or 'a file'}; what was saved before is whole")
+
+
+def reason(error: BaseException) -> str:
+    """Return what was wrong in the first place, not how the parser came upon it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    lines = [line.strip(" -") for line in str(error).splitlines()]
+    said = " ".join(line for line in lines if not PARSER_NOISE.match(line))
+    return said.replace("Does not validate against any of the Union subtypes", "").replace("Parser key ", "")
+
+
+def _end(code: int, message: str) -> NoReturn:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,138 @@
+"""Study files: what they resolve to, and the one line that each mistake gets."""
+
+from pathlib import Path
+
+import pytest
+
+from aal.errors import UserError
+from aal.studies.documents import read_mapping, to_yaml
+from aal.studies.study import claim_folder, load_study, read_study, save_study
+from aal.studies.tables import TABLES
+from tests.studies.made_runs import make_study_file
+
+ROW = {"arm": "poisoned", "clean": "clean"}
+
+
+def test_configs_are_laid_over_the_shared_ones_and_paths_are_relative_to_the_study(tmp_path: Path) -> None:
+    path = make_study_file(tmp_path / "a", arms={"clean": [{"poison": None}], "poisoned": ["nn2.yaml"]}, seeds=[4, 1])
+    study = read_study(path, TABLES)
+    base, nn2 = (str((tmp_path / "a" / name).resolve()) for name in ("base.yaml", "nn2.yaml"))
+    assert {name: arm.configs for name, arm in study.arms.items()} == {
+        "clean": (base, {"poison": None}),
+        "poisoned": (base, nn2),
+    }
+    assert study.seeds == (4, 1)
+    assert study.title == "tiny"
+    assert read_study(path, TABLES, seeds=2).seeds == (0, 1)
+
+
+def test_a_study_is_recorded_and_read_back_whole(tmp_path: Path) -> None:
+    arms = {"clean": [{"x": 1e-5, "y": "1e-5", "z": float("inf")}], "poisoned": []}
+    study = read_study(make_study_file(tmp_path, arms=arms, title="ü <b>", note="n"), TABLES)
+    save_study(study, tmp_path / "out")
+    assert load_study(tmp_path / "out") == study
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"armz": 1}, "armz"),
+        ({"configs": None}, "configs"),
+        ({"configs": []}, "configs"),
+        ({"configs": ["gone.yaml"]}, "gone.yaml"),
+        ({"configs": [3]}, "configs[0]"),
+        ({"arms": {}}, "arms"),
+        ({"arms": {"../up": []}}, "../up"),
+        ({"arms": {".hidden": []}}, ".hidden"),
+        ({"arms": {"a b": []}}, "a b"),
+        ({"arms": {"figures": []}}, "figures"),
+        ({"arms": {"clean": [], "poisoned": [], "Clean": []}}, "case"),
+        ({"arms": {"clean": [], "poisoned": ["gone.yaml"]}}, "arms.poisoned[0]"),
+        ({"arms": {"clean": [], "poisoned": "nn2.yaml"}}, "arms.poisoned"),
+        ({"rows": [{"arm": "poisoned", "clean": "other"}]}, "rows[0].clean"),
+        ({"rows": [ROW, {"arm": "clean", "clean": "clean"}]}, "rows[1]"),
+        ({"rows": [{"arm": "poisoned"}]}, "rows[0]"),
+        ({"rows": []}, "rows"),
+        ({"seeds": 0}, "seeds"),
+        ({"seeds": True}, "seeds"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"seeds": [0, -1]}, "seeds[1]"),
+        ({"seeds": [0, 2**32]}, "seeds[1]"),
+        ({"seeds": []}, "seeds"),
+        ({"threads": 0}, "threads"),
+        ({"threads": "two"}, "threads"),
+        ({"table": "other"}, "table"),
+        ({"name": 3}, "name"),
+    ],
+)
+def test_every_mistake_is_one_line_that_names_it(tmp_path: Path, changes: dict[str, object], names: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_study(make_study_file(tmp_path, **changes), TABLES)
+    assert names in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- a\n- b", "", "a: 1\na: 2", "a: \x01", "a: !!python/object:os.system 1"])
+def test_what_is_no_mapping_in_yaml_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"study\.yaml") as caught:
+        read_study(path, TABLES)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    with pytest.raises(UserError, match="no such file"):
+        read_study(path, TABLES)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="UTF-8"):
+        read_study(path, TABLES)
+
+
+def test_numbers_in_yaml_are_numbers_and_texts_stay_texts(tmp_path: Path) -> None:
+    values = {"a": 1e-5, "b": "1e-5", "c": "1e5", "d": -2e10, "e": "no", "f": [1, "1"], "g": None}
+    path = tmp_path / "x.yaml"
+    path.write_text("h: 1e-5\n" + to_yaml(values))
+    assert read_mapping(path, "x") == {"h": 1e-5, **values}
+
+
+def test_a_folder_takes_the_same_arms_and_new_ones_but_no_changed_arm_with_cells(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = read_study(make_study_file(tmp_path / "a"), TABLES)
+    claim_folder(first, out)
+    save_study(first, out)
+    (out / "poisoned" / "seed=0").mkdir(parents=True)
+    more = {"clean": [{"poison": 7}], "poisoned": [], "new": ["nn2.yaml"]}
+    claim_folder(read_study(make_study_file(tmp_path / "a", arms=more, seeds=9, title="other"), TABLES), out)
+    changed = {"clean": [{"poison": None}], "poisoned": ["nn2.yaml"]}
+    with pytest.raises(UserError, match="'poisoned'"):
+        claim_folder(read_study(make_study_file(tmp_path / "a", arms=changed), TABLES), out)
+    with pytest.raises(UserError, match="'poisoned'"):
+        claim_folder(read_study(make_study_file(tmp_path / "a", threads=2), TABLES), out)
+    with pytest.raises(UserError, match="'other'"):
+        claim_folder(read_study(make_study_file(tmp_path / "a", name="other"), TABLES), out)
+
+
+def test_a_comment_in_a_config_changes_nothing_and_a_value_does(tmp_path: Path) -> None:
+    path = make_study_file(tmp_path)
+    before = read_study(path, TABLES)
+    base = tmp_path / "base.yaml"
+    base.write_text("# a comment\n" + base.read_text())
+    assert read_study(path, TABLES) == before
+    base.write_text(base.read_text().replace("zero", "one"))
+    after = read_study(path, TABLES)
+    assert all(after.arms[name].fingerprint != arm.fingerprint for name, arm in before.arms.items())
+
+
+def test_a_folder_of_something_else_is_not_taken(tmp_path: Path) -> None:
+    study = read_study(make_study_file(tmp_path / "a"), TABLES)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="in use"):
+        claim_folder(study, tmp_path / "out")
+    with pytest.raises(UserError, match="no study"):
+        load_study(tmp_path / "out")
+    (tmp_path / "out" / "study.yaml").write_text("name: x\n")
+    with pytest.raises(UserError, match="not the record"):
+        load_study(tmp_path / "out")

@@ -1,0 +1,206 @@
+"""Running a study's cells as real processes: skipping, retrying, naming broken ones, being killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from aal.errors import UserError
+from aal.studies.cells import Cell, fit_command
+from aal.studies.run import run_study
+from aal.studies.study import Study, read_study, save_study
+from aal.studies.tables import TABLES
+from tests.studies.made_runs import make_study_file
+
+ROOT = Path(__file__).parents[2]
+# A cell that takes some milliseconds. It counts its starts in "starts"; what it does at a start says a file "acts".
+CELL = """
+import os, sys, time
+from pathlib import Path
+folder, configs = Path(sys.argv[1]), sys.argv[2:]
+folder.mkdir(parents=True, exist_ok=True)
+with open(folder / "starts", "a") as starts:
+    starts.write(f"{os.getpid()} {time.time()} {os.environ['OMP_NUM_THREADS']} {os.environ['OMP_WAIT_POLICY']}\\n")
+acts = (folder / "acts").read_text().split() if (folder / "acts").exists() else []
+act = acts[len((folder / "starts").read_text().splitlines()) - 1 :][:1] or ["done"]
+print("some noise"); print(f"this is the {act[0]} line", flush=True)
+if act[0] == "hang":
+    time.sleep(600)
+if act[0].startswith("exit"):
+    sys.exit(int(act[0][4:]))
+if act[0] == "killed":
+    os.kill(os.getpid(), 9)
+time.sleep(0.1)
+(folder / "configs").write_text("\\n".join(Path(config).read_text() for config in configs))
+if act[0] != "nothing":
+    (folder / "summary.json").write_text("{}")
+(folder / "ended").write_text(str(time.time()))
+"""
+
+
+def fast_cell(cell: Cell, configs: list[str]) -> list[str]:
+    return [sys.executable, "-c", CELL, str(cell.folder), *configs]
+
+
+def starts(out: Path, arm: str, seed: int) -> list[list[str]]:
+    return [line.split() for line in (out / arm / f"seed={seed}" / "starts").read_text().splitlines()]
+
+
+def act(out: Path, arm: str, seed: int, *acts: str) -> None:
+    folder = out / arm / f"seed={seed}"
+    folder.mkdir(parents=True)
+    (folder / "acts").write_text(" ".join(acts))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return read_study(make_study_file(tmp_path / "file", threads=2), TABLES)
+
+
+@pytest.fixture
+def out(tmp_path: Path, study: Study) -> Path:
+    save_study(study, tmp_path / "out")  # so that tests may prepare cells in it
+    return tmp_path / "out"
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within some seconds."""
+    for _ in range(200):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(400):
+        if path.exists() and path.read_text().endswith("\n"):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not come")
+
+
+def test_every_cell_runs_once_under_its_configs_and_threads(study: Study, out: Path) -> None:
+    assert run_study(study, out, 2, fast_cell) == []
+    for arm in ("clean", "poisoned"):
+        for seed in range(3):
+            ((_, _, threads, policy),) = starts(out, arm, seed)
+            assert (threads, policy) == ("2", "PASSIVE")
+            configs = (out / arm / f"seed={seed}" / "configs").read_text()
+            assert ("poison: null" in configs) == (arm == "clean")
+    assert run_study(study, out, 2, fast_cell) == []
+    assert len(starts(out, "clean", 0)) == 1
+
+
+def test_no_more_cells_than_jobs_run_at_once(study: Study, out: Path) -> None:
+    run_study(study, out, 2, fast_cell)
+    events = []
+    for arm in ("clean", "poisoned"):
+        for seed in range(3):
+            events.append((float(starts(out, arm, seed)[0][1]), 1))
+            events.append((float((out / arm / f"seed={seed}" / "ended").read_text()), -1))
+    running, most = 0, 0
+    for _, step in sorted(events):
+        running += step
+        most = max(most, running)
+    assert most == 2
+
+
+@pytest.mark.parametrize("first", ["exit3", "exit1", "killed", "nothing"])
+def test_a_cell_that_broke_once_is_tried_again(study: Study, out: Path, first: str) -> None:
+    act(out, "poisoned", 1, first, "done")
+    assert run_study(study, out, 2, fast_cell) == []
+    assert len(starts(out, "poisoned", 1)) == 2
+
+
+def test_broken_cells_are_named_and_tried_again_by_the_next_invocation(
+    study: Study, out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    act(out, "poisoned", 1, "exit3", "killed", "done")
+    act(out, "clean", 2, "exit2", "done")
+    broken = run_study(study, out, 2, fast_cell)
+    found = {(failure.cell.arm, failure.cell.seed, failure.code, failure.line) for failure in broken}
+    assert found == {("poisoned", 1, 137, "this is the killed line"), ("clean", 2, 2, "this is the exit2 line")}
+    assert len(starts(out, "clean", 2)) == 1  # wrong input is not tried again
+    errors = capfd.readouterr().err
+    assert "clean seed=2: exit code 2: this is the exit2 line" in errors
+    assert run_study(study, out, 2, fast_cell) == []
+
+
+def test_output_goes_to_a_log_beside_the_cell(study: Study, out: Path) -> None:
+    run_study(study, out, 2, fast_cell)
+    assert (out / "clean" / "seed=0.log").read_text() == "some noise\nthis is the done line\n"
+
+
+def test_a_config_that_changes_while_the_study_runs_ends_it(study: Study, out: Path, tmp_path: Path) -> None:
+    def command(cell: Cell, configs: list[str]) -> list[str]:
+        if cell.seed == 1:
+            (tmp_path / "file" / "base.yaml").write_text("data: Other\n")
+        return fast_cell(cell, configs)
+
+    with pytest.raises(UserError, match="changed while the study ran"):
+        run_study(study, out, 1, command)
+    assert not (out / "clean" / "seed=2").exists()
+
+
+def test_the_command_of_a_cell(tmp_path: Path) -> None:
+    cell = Cell("arm", 3, tmp_path / "arm" / "seed=3")
+    assert fit_command(cell, ["a.yaml", "b.yaml"]) == [
+        *(sys.executable, "-m", "aal", "fit", "--config", "a.yaml", "--config", "b.yaml"),
+        *("--out", str(cell.folder), "--seed_everything", "3", "--ckpt_path", "last"),
+    ]
+
+
+STUDY_PROCESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.studies.test_study_run import fast_cell
+from aal.studies.run import run_study
+from aal.studies.study import read_study
+from aal.studies.tables import TABLES
+run_study(read_study(Path({file!r}), TABLES), Path({out!r}), 2, fast_cell)
+"""
+
+
+def start_study(tmp_path: Path, out: Path) -> subprocess.Popen[bytes]:
+    code = textwrap.dedent(STUDY_PROCESS).format(
+        root=str(ROOT), file=str(tmp_path / "file" / "study.yaml"), out=str(out)
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_cell_outlives_a_killed_study_and_the_next_one_continues(
+    study: Study, out: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    act(out, "clean", 0, "hang", "done")
+    act(out, "poisoned", 0, "hang", "done")
+    process = start_study(tmp_path, out)
+    for arm in ("clean", "poisoned"):
+        wait_for(out / arm / "seed=0" / "starts")
+    os.kill(process.pid, number)
+    assert process.wait(20) != 0
+    for arm in ("clean", "poisoned"):
+        assert gone(int(starts(out, arm, 0)[0][0]))
+    assert run_study(study, out, 2, fast_cell) == []
+    assert [len(starts(out, arm, seed)) for arm in ("clean", "poisoned") for seed in range(3)] == [2, 1, 1, 2, 1, 1]
+
+
+def test_two_studies_into_one_folder_are_refused(study: Study, out: Path, tmp_path: Path) -> None:
+    act(out, "clean", 0, "hang")
+    process = start_study(tmp_path, out)
+    wait_for(out / "clean" / "seed=0" / "starts")
+    with pytest.raises(UserError, match="another process"):
+        run_study(study, out, 1, fast_cell)
+    process.terminate()
+    process.wait(20)
