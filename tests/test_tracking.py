@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
+import numpy as np
 import pytest
 import torch
 from jsonargparse import ActionConfigFile, Namespace
@@ -20,7 +22,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader, TensorDataset
-from torchvision.io import encode_png
 
 from aal.errors import UserError
 from aal.tracking import WandbTracker, loggers_in
@@ -87,9 +88,8 @@ def write_end(folder: Path) -> None:
     (folder / "summary.json").write_text(json.dumps({"accuracy": 0.75, "environment": {"torch": "2"}}))
     (folder / "report.html").write_text("<html>the report</html>")
     for name in ("figures/curve.png", "checkpoints/last.ckpt", "run.lock", ".half.12.partial"):
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(bytes(encode_png(torch.zeros(3, 8, 8, dtype=torch.uint8)).tolist()))
+        (folder / name).parent.mkdir(exist_ok=True)
+        matplotlib.image.imsave(folder / name, np.zeros((8, 8)), format="png")
 
 
 class Rounds(Callback):
@@ -366,7 +366,7 @@ def test_killed_run_is_marked_as_failed(orphan: bool, fake: Fake, tmp_path: Path
 import os, signal, subprocess, time
 subprocess.Popen({command!r}, stdin=subprocess.PIPE)
 while not os.path.exists(os.environ["CALLS"]): time.sleep(0.05)
-if {orphan} and os.fork() == 0: time.sleep(20)
+if {orphan} and os.fork() == 0: time.sleep(10)
 else: os.kill(os.getpid(), signal.SIGKILL)
 """
     quiet = subprocess.DEVNULL
