@@ -151,6 +151,6 @@ def _notes(cells: Mapping[str, Mapping[int, Run]], values: list[dict[str, Value]
 def _poison(run: Run) -> dict[str, Any]:
     """Return the settings of a run's poison from its configuration; nothing where it was not poisoned."""
     path = run.folder / "config.yaml"
-    poison = read_mapping(path, str(path)).get("poison") if path.is_file() else None
+    poison = read_mapping(path).get("poison") if path.is_file() else None
     settings = poison.get("init_args") if isinstance(poison, dict) else None
     return settings if isinstance(settings, dict) else {}

@@ -41,27 +41,28 @@ def to_yaml(value: object) -> str:
     return text
 
 
-def read_mapping(path: Path, called: str) -> dict[str, Any]:
+def read_mapping(path: Path, called: str = "") -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
     Args:
         path: The file.
-        called: How an error names the file, such as ``study.yaml: arms.clean[0]``.
+        called: What names the file in its user's view, such as ``study.yaml: arms.clean[0]``; an error starts with it.
 
     Raises:
         UserError: The file is missing, not YAML, or its top level is no mapping of names to values.
     """
+    file = f"{called}: {path}" if called else str(path)
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UserError(f"{called}: no such file: {path}") from None
+        raise UserError(f"{file}: no such file") from None
     except UnicodeDecodeError:
-        raise UserError(f"{called}: {path} is not text in UTF-8") from None
+        raise UserError(f"{file}: not text in UTF-8") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UserError(f"{called}: {path} is not YAML ({line}{error.problem})") from None
+        raise UserError(f"{file}: not YAML ({line}{error.problem})") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{called}: {path} is not YAML ({' '.join(str(error).split())})") from None
+        raise UserError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{called}: {path} must hold keys with values, such as 'name: ...'")
+        raise UserError(f"{file}: must hold keys with values, such as 'name: ...'")
     return value

@@ -73,7 +73,7 @@ def read_study(path: Path, tables: Collection[str], seeds: int | None = None) ->
     Raises:
         UserError: Anything in the file, or in the YAML of a config it names, is wrong.
     """
-    text = read_mapping(path, str(path))
+    text = read_mapping(path)
     for key in text:
         if key not in REQUIRED + OPTIONAL:
             raise UserError(f"{path}: unknown key {key!r}; a study has {', '.join(REQUIRED + OPTIONAL)}")
@@ -128,7 +128,7 @@ def load_study(directory: Path) -> Study:
     path = directory / RECORD
     if not path.exists():
         raise UserError(f"{directory}: no study was run into this folder (it has no {RECORD})")
-    record = read_mapping(path, str(path))
+    record = read_mapping(path)
     try:
         arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
         rows = tuple(Row(**row) for row in record["rows"])

@@ -1,6 +1,7 @@
 """Reports as pages: self-contained, escaped, and whole even where parts of a run are missing or broken."""
 
 import base64
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,22 +34,27 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag and its attributes."""
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        """See that it closes the tag opened last."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        """Keep a text."""
         self.words.append(data)
 
     @property
     def text(self) -> str:
+        """All texts, styles included."""
         return " ".join(" ".join(self.words).split())
 
     @property
     def images(self) -> list[bytes]:
+        """The bytes of all images."""
         sources = [attributes["src"] or "" for tag, attributes in self.tags if tag == "img"]
         assert all(source.startswith("data:image/png;base64,") for source in sources)
         return [base64.b64decode(source.partition(",")[2], validate=True) for source in sources]
@@ -98,7 +104,7 @@ def test_a_studys_report_has_table_tests_curves_pairs_and_configurations(tmp_pat
     write_study_report(out)
     page = Page(out / "report.html")
     assert_self_contained(page)
-    parts = ("The title", "demo: few seeds", "0.920", "0.360", "p = ", "poisoned − clean", "‖δ‖", "Configuration of")
+    parts = ("The title", "demo: few seeds", "0.920", "0.360", "p = ", "‖δ‖", "Configuration of")
     for part in (*parts, "10 runs", "torch", "sha256", "100", "0.071"):
         assert part in page.text
     for name in ("accuracy.png", "poison_share.png"):
@@ -112,7 +118,7 @@ def test_hostile_texts_are_only_text(tmp_path: Path) -> None:
     out = make_study(tmp_path, seeds=1, title=EVIL, note=EVIL, name=EVIL)
     for arm in ("clean", "poisoned"):
         folder = out / arm / "seed=0"
-        (folder / "config.yaml").write_text(f"evil: {EVIL!r}\n")
+        (folder / "config.yaml").write_text(f"evil: {json.dumps(EVIL)}\n")
         summary = (folder / "summary.json").read_text()
         evil = EVIL.replace('"', '\\"')
         changed = summary.replace("Digits", evil).replace("3.11.7", evil).replace("NN1", evil).replace("Entropy", evil)

@@ -94,7 +94,7 @@ def test_numbers_in_yaml_are_numbers_and_texts_stay_texts(tmp_path: Path) -> Non
     values = {"a": 1e-5, "b": "1e-5", "c": "1e5", "d": -2e10, "e": "no", "f": [1, "1"], "g": None}
     path = tmp_path / "x.yaml"
     path.write_text("h: 1e-5\n" + to_yaml(values))
-    assert read_mapping(path, "x") == {"h": 1e-5, **values}
+    assert read_mapping(path) == {"h": 1e-5, **values}
 
 
 def test_a_folder_takes_the_same_arms_and_new_ones_but_no_changed_arm_with_cells(tmp_path: Path) -> None:
