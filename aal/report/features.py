@@ -60,7 +60,7 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
     mean, components, shares = principal_components(pool_features, poison_features)
     with style():
         figure, (axes,) = panels(1, 5.2, 3.9)
-        kinds = (("pool", pool_features, POOL, 0.35, 9), ("poison", poison_features, POISON, 0.7, 16))
+        kinds = (("pool", pool_features, POOL, 0.35, 9), ("poison", poison_features, POISON, 0.8, 24))
         for name, features, colour, alpha, size in kinds:
             points = _projected(features, name, mean, components)
             axes.scatter(
@@ -74,7 +74,7 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
             )
         axes.set_xlabel(f"first principal component ({float(shares[0]):.0%} of variance)")
         axes.set_ylabel(f"second principal component ({float(shares[1]):.0%})")
-        legend = axes.legend(loc="best", labelcolor=[ink(POOL), ink(POISON)], markerscale=1.4, handletextpad=0.2)
+        legend = axes.legend(loc="best", labelcolor=[ink(POOL), ink(POISON)], markerscale=1.2, handletextpad=0.2)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1.0)

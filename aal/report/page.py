@@ -119,12 +119,13 @@ def picture(data: bytes, alt: str, caption: str = "") -> Picture:
 def pair_triples(pairs: list[Pair]) -> tuple[Triple, ...]:
     """Show pairs as base, poison and amplified difference."""
     differences, factor = amplified(pairs)
+    times = f"difference, {factor}-fold" if factor > 1 else "difference"
     triples = []
     for pair, difference in zip(pairs, differences, strict=True):
         images = (
             picture(png(pair.base), f"base instance of label {pair.label}", "base"),
             picture(png(pair.poison), f"poison of label {pair.label}", "poison"),
-            picture(png(difference), "difference of poison and base", f"difference, {factor}-fold"),
+            picture(png(difference), "difference of poison and base", times),
         )
         norms = f"‖δ‖ = {pair.perturbation:.3g}, ‖f-μ‖ {pair.before:.3g} → {pair.after:.3g}"
         triples.append(Triple(images, f"label {pair.label}: {norms}"))

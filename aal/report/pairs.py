@@ -84,14 +84,14 @@ def pairs_figure(pairs: list[Pair]) -> Figure:
     """Draw pairs: base, poison and amplified difference of each, with its label and norms."""
     differences, factor = amplified(pairs)
     with style():
-        figure, grid = panels(len(pairs), 4.4, 2.0)
+        figure, grid = panels(len(pairs), 4.2, 1.9, columns=3)
         for axes, pair, difference in zip(grid, pairs, differences, strict=True):
             axes.set_axis_off()
             axes.set_title(f"label {pair.label}, ‖δ‖ = {pair.perturbation:.3g}", fontsize=9)
             images = (
                 (pair.base, f"base\n‖f-μ‖ = {pair.before:.3g}"),
                 (pair.poison, f"poison\n‖f-μ‖ = {pair.after:.3g}"),
-                (difference, f"difference,\n{factor}-fold"),
+                (difference, f"difference,\n{factor}-fold" if factor > 1 else "difference"),
             )
             for index, (image, caption) in enumerate(images):
                 inset = axes.inset_axes((index / 3, 0.14, 0.31, 0.86))

@@ -54,9 +54,9 @@ def style() -> Iterator[None]:
         yield
 
 
-def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of ``count`` equal panels, at most two beside each other, each ``width`` x ``height`` inches."""
-    columns = min(count, 2)
+def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """Return a figure of ``count`` panels, ``width`` x ``height`` inches each, at most ``columns`` beside each other."""
+    columns = min(count, columns)
     rows = -(-count // columns)
     figure = Figure(figsize=(columns * width, rows * height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,5 +1,6 @@
 """A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,20 +92,29 @@ class Table:
         return tuple(column for column in self.columns if column.printed)
 
 
-def show(number: float | None, digits: int) -> str:
-    """Print a number with ``digits`` after the point, or with 3 significant ones where it is large; a dash for None."""
+def show(number: float | None, digits: int, beside: float | None = None) -> str:
+    """Print a number with ``digits`` after the point; fewer where it is large, more where it is small.
+
+    Args:
+        number: The number; None is printed as a dash.
+        digits: Digits after the point for numbers from 0.01 to 100; from 1000 on there is none.
+        beside: Choose the digits for this number instead: a spread is printed like its mean.
+    """
     if number is None:
         return NONE
-    if abs(number) >= 1000 and digits:
-        return f"{number:,.0f}"
-    return f"{number:.{digits}f}" if abs(number) < 100 or digits == 0 else f"{number:.1f}"
+    size = abs(number if beside is None else beside)
+    if size >= 100:
+        digits = min(digits, 0 if size >= 1000 else 1)
+    elif digits and 0 < size < 0.01:
+        digits = max(digits, min(6, 1 - math.floor(math.log10(size))))  # two significant ones
+    return f"{number:,.{digits}f}"
 
 
 def lines(value: Value, digits: int) -> list[str]:
     """Print a value in up to three lines: mean, spread, the paper's figure (empty where there is none)."""
     if not isinstance(value, Estimate):
         return [NONE if value is None else str(value), "", ""]
-    spread = "" if value.sd is None else f"±{show(value.sd, digits)}"
+    spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
     return [show(value.mean, digits), spread, "" if value.paper is None else show(value.paper, digits)]
 
 

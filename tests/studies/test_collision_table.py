@@ -13,7 +13,7 @@ from aal.studies.collision_table import COLUMNS, PAPER, QUANTITIES, collision_ta
 from aal.studies.paired import paired_test
 from aal.studies.runs import Run, read_cells, read_run
 from aal.studies.study import Row
-from aal.studies.table import Estimate, Table, print_table, write_table
+from aal.studies.table import Estimate, Table, lines, print_table, show, write_table
 from tests.studies.made_runs import SETTING, make_run
 
 CLEAN, POISONED = (0.9, 0.8, 0.9, 0.8, 0.9), (0.8, 0.6, 0.6, 0.4, 0.4)  # differences -0.1, -0.2, ... -0.5
@@ -205,3 +205,30 @@ def test_a_rounds_file_that_was_cut_off_is_read_and_one_that_was_damaged_is_name
     (folder / "rounds.jsonl").write_bytes(b"{damaged\n" + whole)
     with pytest.raises(UserError, match=r"rounds\.jsonl"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "text"),
+    [
+        (None, 3, "—"),
+        (0.0, 3, "0.000"),
+        (0.86249, 3, "0.862"),
+        (-0.5, 3, "-0.500"),
+        (0.0012345, 3, "0.0012"),
+        (0.00001234, 3, "0.000012"),
+        (99.9999, 2, "100.00"),
+        (107.729, 3, "107.7"),
+        (66450.624, 2, "66,451"),
+        (500, 0, "500"),
+    ],
+)
+def test_numbers_are_printed_with_the_digits_that_their_size_needs(
+    number: float | None, digits: int, text: str
+) -> None:
+    assert show(number, digits) == text
+
+
+def test_a_spread_is_printed_like_its_mean() -> None:
+    assert lines(Estimate(66450.6, 12.34), 2) == ["66,451", "±12", ""]
+    assert lines(Estimate(0.862, 0.0004, 0.9), 3) == ["0.862", "±0.000", "0.900"]
+    assert lines(Estimate(0.0012, 0.00031), 3) == ["0.0012", "±0.0003", ""]
