@@ -55,7 +55,7 @@ def style() -> Iterator[None]:
 
 
 def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """Return a figure of ``count`` panels, ``width`` x ``height`` inches each, at most ``columns`` beside each other."""
+    """Return a figure of ``count`` panels of ``width`` x ``height`` inches, at most ``columns`` beside each other."""
     columns = min(count, columns)
     rows = -(-count // columns)
     figure = Figure(figsize=(columns * width, rows * height), dpi=DPI, layout="constrained")
