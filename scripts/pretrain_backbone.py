@@ -40,7 +40,8 @@ It maps an image to {size} rectified features. It ships so that the demo needs n
 - **Augmentation**, new each epoch: width +-15 %, height +-8 %, shear +-0.2, shift up to 10 % across and 5 % down,
   threshold +-0.15.
 - **Recipe**: cross entropy through a dense layer that is thrown away, dropout {dropout} before it, plus {sparsity}
-  times the mean feature; AdamW, learning rate {rate} in one cycle, weight decay {decay}, batch {batch}, {epochs} epochs.
+  times the mean feature; AdamW, learning rate {rate} in one cycle, weight decay {decay}, batch {batch},
+  {epochs} epochs.
 - **Seed**: {seed}
 - **Accuracy**: {accuracy:.4f} of the test images through the layer it was trained with; {probe:.4f} through a ridge
   regression on the features of the first 10 000 training images.

@@ -107,18 +107,20 @@ class CollisionAttack(Attack):
         initial, iterations = torch.zeros_like(final), torch.zeros_like(active.rows)
         for done in range(1, self.steps + 1):
             norm, objective, gradient = _evaluate(model, active, weight)
+            active.record(objective)
             if done == 1:
+                active.refuse_nan(norm)
                 initial.copy_(norm)
-            active.record(norm, objective)
             if done % CHECK_EVERY == 0 or done == self.steps:
-                active.refuse_nan()
+                active.refuse_nan(norm)
                 active.restart_stalled()
-                finished = active.best_norm <= self.tolerance * initial[active.rows]
+                best_norm = (active.best - weight * _norms(active.best_x - active.start)).clamp_min(0)
+                finished = best_norm <= self.tolerance * initial[active.rows]
                 finished |= active.stalls * CHECK_EVERY >= self.patience
                 if done == self.steps:
                     finished = torch.ones_like(finished)
                 rows = active.rows[finished]
-                result[rows], final[rows], iterations[rows] = active.best_x[finished], active.best_norm[finished], done
+                result[rows], final[rows], iterations[rows] = active.best_x[finished], best_norm[finished], done
                 if finished.all():
                     break
                 if finished.any():
@@ -146,10 +148,8 @@ class _Active:
         step: The share of it that is taken, shaped to multiply ``x``.
         best_x: The iterate with the smallest objective so far.
         best: That objective.
-        best_norm: ``||f - mu||`` there.
         mark: The best objective at the last check.
         stalls: Checks in a row without progress, int64.
-        total: Sum of all norms: finite only if each was.
     """
 
     rows: Tensor
@@ -160,10 +160,8 @@ class _Active:
     step: Tensor
     best_x: Tensor
     best: Tensor
-    best_norm: Tensor
     mark: Tensor
     stalls: Tensor
-    total: Tensor
 
     @classmethod
     def begin(cls, x: Tensor, mu: Tensor, step: float) -> "_Active":
@@ -178,19 +176,15 @@ class _Active:
             step=_column(torch.full_like(infinite, step), x),
             best_x=x.clone(),
             best=infinite.clone(),
-            best_norm=infinite.clone(),
             mark=infinite.clone(),
             stalls=torch.zeros_like(rows),
-            total=torch.zeros_like(infinite),
         )
 
-    def record(self, norm: Tensor, objective: Tensor) -> None:
+    def record(self, objective: Tensor) -> None:
         """Keep the current iterate where it is the best so far."""
         better = objective < self.best
         torch.where(_column(better, self.x), self.x, self.best_x, out=self.best_x)
-        torch.where(better, norm, self.best_norm, out=self.best_norm)
         torch.minimum(objective, self.best, out=self.best)
-        self.total += norm
 
     def restart_stalled(self) -> None:
         """Send samples without progress since the last check back to their best iterate, with half the step."""
@@ -209,9 +203,9 @@ class _Active:
         self.velocity.mul_(momentum).addcmul_(gradient, _column((1 - momentum) * length / slope, gradient))
         self.x.addcmul_(self.velocity, self.step, value=-1).clamp_(low, high)
 
-    def refuse_nan(self) -> None:
-        """Raise RunStopped naming the samples whose features were not finite."""
-        finite = self.total.isfinite()
+    def refuse_nan(self, norm: Tensor) -> None:
+        """Raise RunStopped naming the samples whose features are not finite; a sample that met NaN stays NaN."""
+        finite = norm.isfinite()
         if not finite.all():
             raise RunStopped(f"collision attack: features are not finite for samples {self.rows[~finite].tolist()}")
 

@@ -25,6 +25,7 @@ class Linear(nn.Module):
         self.offset = nn.Parameter(torch.randn(features, generator=draws, dtype=torch.float64) / 4)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, ...)`` to ``(B, features)``."""
         return x.flatten(1) @ self.matrix.T + self.offset
 
 
@@ -36,6 +37,7 @@ class Counted(nn.Module):
         self.model, self.batches = model, []
 
     def forward(self, x: Tensor) -> Tensor:
+        """Count, then ask the model."""
         self.batches.append(len(x))
         return self.model(x)
 

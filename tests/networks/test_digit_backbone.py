@@ -77,7 +77,7 @@ def test_weights_load_from_a_path(tmp_path: Path) -> None:
     images, _ = digits()
     assert torch.equal(DigitBackbone(weights=str(copy))(images[:5]), DigitBackbone()(images[:5]))
     copy.write_bytes(SHIPPED.read_bytes()[:-100])
-    with pytest.raises(UserError, match="copy.safetensors: truncated"):
+    with pytest.raises(UserError, match=r"copy\.safetensors: truncated"):
         DigitBackbone(weights=str(copy))
     with pytest.raises(UserError, match="no such file"):
         DigitBackbone(weights=str(tmp_path / "absent.safetensors"))
