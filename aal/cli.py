@@ -10,12 +10,12 @@ from jsonargparse import ArgumentError
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import CSVLogger, Logger
 
 from aal.errors import UserError
 from aal.exits import reason
 from aal.folder import RunFolder
 from aal.models import Classifier
+from aal.tracking import loggers_in
 from callbacks import (
     PoisonInjection,
     QueryRounds,
@@ -79,9 +79,12 @@ class AALCLI(LightningCLI):
         out = Path(config["out"])
         if config["ckpt_path"] not in (None, "last"):
             raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
+        dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
+        self.dump = {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
         if getattr(rank_zero_only, "rank", 0) == 0:
             self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
-            self.folder.compare(self._dump(), MAY_CHANGE)
+            self.folder.compare(self.dump, MAY_CHANGE)
+        config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
 
@@ -105,25 +108,15 @@ class AALCLI(LightningCLI):
             self.folder.release()
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
-        out = config["default_root_dir"]
-        loggers = config["logger"] if isinstance(config["logger"], list) else [config["logger"]]
-        loggers = [logger for logger in loggers if isinstance(logger, Logger)]
-        if config["logger"] is not False and not any(isinstance(logger, CSVLogger) for logger in loggers):
-            loggers.insert(0, CSVLogger(out, name="", version=""))
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
-        config |= {"logger": loggers, "plugins": [WholeCheckpointIO(), *(p for p in plugins if p is not None)]}
+        config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
         if not any(isinstance(callback, Rounds) for callback in chosen):
             raise UserError("query: an experiment needs a clock; set it to callbacks.QueryRounds")
-        folder, dump = self.folder, self._dump()
+        folder, dump = self.folder, self.dump
         keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
         own = [RoundProgress(), *chosen, RunRecords(keep_config)]
         return super()._instantiate_trainer(config, own)
-
-    def _dump(self) -> dict[str, Any]:
-        """Return the configuration in plain values, without what belongs to this process alone."""
-        dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
-        return {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
 
 
 def fit() -> None:

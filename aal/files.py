@@ -1,4 +1,8 @@
-"""Files that are whole or absent: written to a temporary name, synced, then renamed."""
+"""Files that are whole or absent: written to a temporary name, then renamed.
+
+A file is then whole whenever the process dies. To outlive the machine's death too, its bytes must be on the disk before
+the rename; that takes milliseconds, so what is written every round is synced once a second instead (:func:`sync`).
+"""
 
 import csv
 import io
@@ -15,8 +19,13 @@ from torch import Tensor
 from aal.errors import UserError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write ``data`` to ``path`` so that a reader, or a run killed at any moment, sees all of it or none.
+
+    Args:
+        path: Where to; its folder is made if there is none.
+        data: The file's content.
+        durable: Whether to wait until the data are on the disk.
 
     Raises:
         OSError: The file could not be written; ``path`` is as it was before.
@@ -27,16 +36,17 @@ def write_bytes(path: Path, data: bytes) -> None:
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write UTF-8 text, whole or not at all."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), durable=durable)
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can say
@@ -44,13 +54,13 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON 
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, durable: bool = True) -> None:
     """Write a CSV table with a header line, whole or not at all. ``None`` becomes an empty field."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), durable=durable)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -87,16 +97,21 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
 
 
 def append_line(path: Path, line: str) -> int:
-    """Append a line to ``path``, synced to disk, and return the file's size in bytes afterwards.
+    """Append a line to ``path`` and return the file's size in bytes afterwards.
 
     A line half written when the process dies is cut off again by :func:`truncate`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
         return file.tell()
+
+
+def sync(path: Path) -> None:
+    """Wait until what was written to ``path`` is on the disk, if there is such a file."""
+    if path.exists():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def truncate(path: Path, size: int) -> None:

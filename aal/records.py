@@ -52,17 +52,16 @@ def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None
         truth: The true label of each index ``(P,)``.
         bases: The index in ``craft`` that each sample was made from ``(P,)``, -1 for natural samples.
     """
-    rows = [
+    indices = torch.tensor([row.index for row in pool.ledger], dtype=torch.int64)
+    known = zip(pool.ledger, *(column[indices].tolist() for column in (truth, pool.origins, bases)), strict=True)
+    rows = (
         (
             *(row.index, row.round, row.rank, row.score, row.strategy, row.labeler, row.label),
-            int(truth[row.index]),
-            ORIGINS[int(pool.origins[row.index])],
-            int(bases[row.index]) if bases[row.index] >= 0 else None,
-            row.status,
+            *(true_label, ORIGINS[origin], base if base >= 0 else None, row.status),
         )
-        for row in pool.ledger
-    ]
-    write_csv(folder / "ledger.csv", LEDGER_COLUMNS, rows)
+        for row, true_label, origin, base in known
+    )
+    write_csv(folder / "ledger.csv", LEDGER_COLUMNS, rows, durable=False)
 
 
 def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, device: torch.device) -> None:

@@ -26,6 +26,16 @@ def generator(seed: int, purpose: str, *parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(key(seed, purpose, *parts))
 
 
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the default generator of the CPU, and of ``device`` if it is another: dropout takes no generator of its own.
+
+    ``torch.manual_seed`` does the same for every kind of device there could be, at a millisecond a call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 def sample_seeds(seed: int, purpose: str, indices: Tensor) -> Tensor:
     """Return one int64 seed a sample, ``(B,)``, from its index ``(B,)``: the same alone as in a batch."""
     return torch.tensor([key(seed, purpose, int(i)) for i in indices], dtype=torch.int64)

@@ -12,9 +12,11 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from aal.errors import UserError
-from aal.files import write_bytes
+from aal.files import sync, write_bytes
 from callbacks.round_callback import callbacks_of
 from callbacks.rounds import Rounds
+
+SYNC_SECONDS = 1.0  # at most this much of a run is lost with the machine; nothing with the process
 
 
 def last_checkpoint(folder: Path) -> Path:
@@ -36,15 +38,20 @@ class RoundCheckpoint(Checkpoint):
         if interval < 0:
             raise UserError(f"checkpoint.interval: must not be negative, got {interval}")
         self.interval = interval
-        self._saved = time.monotonic()
+        self._saved = self._synced = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Save if a round has ended or enough time has passed. Lightning calls this after all other callbacks."""
         ended = any(callback.round_ended for callback in callbacks_of(trainer) if isinstance(callback, Rounds))
         due = ended or trainer.strategy.broadcast(time.monotonic() - self._saved >= self.interval)
         if due:
-            trainer.save_checkpoint(last_checkpoint(Path(trainer.default_root_dir)))
+            folder = Path(trainer.default_root_dir)
+            trainer.save_checkpoint(last_checkpoint(folder))
             self._saved = time.monotonic()
+            if self._saved - self._synced >= SYNC_SECONDS and trainer.is_global_zero:
+                for path in (folder / "rounds.jsonl", folder / "ledger.csv", last_checkpoint(folder)):
+                    sync(path)
+                self._synced = time.monotonic()
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -54,7 +61,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Write ``checkpoint`` to ``path``."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_bytes(Path(path), buffer.getvalue())
+        write_bytes(Path(path), buffer.getvalue(), durable=False)
 
     def load_checkpoint(
         self,

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
-from aal.seeds import generator, key
+from aal.seeds import generator, key, seed_device
 from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 
 
@@ -80,7 +80,7 @@ class Rounds(RoundCallback):
                 module.renew(generator(seed, "weights", self.round))
             trainer.strategy.setup_optimizers(trainer)
             self.epoch, self.best_loss, self.epochs_waited, self.fresh = 0, math.inf, 0, False
-        torch.manual_seed(key(seed, "epoch", self.round, self.epoch))  # dropout, alike on all ranks
+        seed_device(key(seed, "epoch", self.round, self.epoch), module.device)  # alike on all ranks
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """End the round if it has converged: evaluate, tell the round callbacks, go on to the next."""

@@ -70,11 +70,6 @@ class Classifier(pl.LightningModule):
         self._samples += len(labels)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's loss once."""
-        several = self.trainer.world_size > 1  # else nothing to add up
-        self.log("train_loss", self._loss_sum / max(self._samples, 1), logger=False, sync_dist=several)
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam over what is trained in this round."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
