@@ -39,8 +39,9 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
             if durable:
                 os.fsync(file.fileno())
         partial.replace(path)
-    except OSError:
+    except OSError as error:
         partial.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
         raise
 
 
@@ -102,9 +103,13 @@ def append_line(path: Path, line: str) -> int:
     A line half written when the process dies is cut off again by :func:`truncate`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(line.encode() + b"\n")
-        return file.tell()
+    try:
+        with path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+            return file.tell()
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def sync(path: Path) -> None:

@@ -1,14 +1,16 @@
 """Runs killed at any moment end as if they had not been killed."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.runs import fit, results
+from tests.runs import ROOT, fit, results
 
 # Kills its own process, with the signal that cannot be caught, at the COUNT-th time that a function is entered or
 # left; says so in a file first. The code that runs is the shipped one: Python's profiler hook looks on.
@@ -58,34 +60,61 @@ MOMENTS = [
     Moment("saved", "callbacks/round_checkpoint.py:save_checkpoint", "return", range(1, 8)),
     Moment("writing the summary", "aal/records.py:write_summary", "call", range(1, 2)),
 ]
-OPTIONS = ("--poison.init_args.batch_size=10",)
+FROZEN = ("--poison.init_args.batch_size=10", "--ckpt_path=last")  # with nothing saved yet: from the beginning
+# Dropout, a backbone that is trained from round 3 on, and a checkpoint after every epoch.
+UNFROZEN = (
+    *FROZEN,
+    f"--config={ROOT}/configs/model/nn2.yaml",
+    "--model.init_args.unfreeze_at=3",
+    "--checkpoint.interval=0",
+)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The results of a run that nobody killed."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    run = fit(out, *OPTIONS, "--ckpt_path=last")  # with nothing saved yet it starts from the beginning
-    assert run.returncode == 0, run.stderr
-    return {**results(out), "weights": weights(out)}
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], dict[str, Any]]:
+    """Gives the results of a run that nobody killed."""
+
+    @cache
+    def run(options: tuple[str, ...]) -> dict[str, Any]:
+        out = tmp_path_factory.mktemp("whole") / "run"
+        whole = fit(out, *options)
+        assert whole.returncode == 0, whole.stderr
+        return {**results(out), "weights": weights(out)}
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
 def test_a_killed_run_ends_as_if_it_had_not_been(
-    moment: Moment, workers: int, uninterrupted: dict[str, Any], tmp_path: Path
+    moment: Moment, workers: int, uninterrupted: Callable[[tuple[str, ...]], dict[str, Any]], tmp_path: Path
 ) -> None:
-    out, marker = tmp_path / "run", tmp_path / "killed"
+    check(moment, workers, FROZEN, uninterrupted(FROZEN), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("times", [range(10, 20), range(28, 36), range(44, 52)], ids=["frozen", "round 3", "last"])
+def test_a_run_killed_within_a_round_goes_on_from_its_last_epoch(
+    times: range, workers: int, uninterrupted: Callable[[tuple[str, ...]], dict[str, Any]], tmp_path: Path
+) -> None:
+    moment = Moment(f"epoch in {times}", "aal/models/classifier.py:training_step", "return", times)
+    check(moment, workers, UNFROZEN, uninterrupted(UNFROZEN), tmp_path)
+
+
+def check(moment: Moment, workers: int, options: tuple[str, ...], whole: dict[str, Any], folder: Path) -> None:
+    """Kill a run at a moment chosen by its seed, let it go on, and compare all that it leaves."""
+    out, marker = folder / "run", folder / "killed"
     count = random.Random(f"{moment} {workers}").choice(moment.times)
-    same = (*OPTIONS, "--ckpt_path=last", f"--data.init_args.num_workers={workers}")
+    same = (*options, f"--data.init_args.num_workers={workers}")
     killed = fit(out, *same, code=KILL, before=(moment.function, moment.event, str(count), str(marker)))
     assert killed.returncode == -9, killed.stderr
     assert marker.read_text() == moment.function, "killed elsewhere"
     resumed = fit(out, *same)
     assert resumed.returncode == 0, resumed.stderr
     after = results(out)
-    for part, value in uninterrupted.items():
+    for part, value in whole.items():
         assert value == (weights(out) if part == "weights" else after[part]), part
 
 

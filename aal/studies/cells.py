@@ -42,8 +42,8 @@ class Cell:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end: the summary is the last file it writes."""
-        return (self.folder / "summary.json").exists()
+        """Whether the run came to its end: summary and report are the last files it writes."""
+        return all((self.folder / name).exists() for name in ("summary.json", "report.html"))
 
     def labels(self) -> int | None:
         """Labels at the last finished round, for the progress display only; None before the first."""

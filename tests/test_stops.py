@@ -1,0 +1,76 @@
+"""Runs that have to stop: exit code 3, the reason in one line, all that was saved whole."""
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tests.runs import ROOT, fit, results
+
+# A limit on the size of a file is met like a full disk: the write fails with the file half written.
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from aal.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "file", "options"),
+    [
+        (100, "config.yaml", ()),
+        (4_000, "manifest.json", ()),
+        (16_000, "features.png", ()),
+        (16_000, "last.ckpt", ("--poison=null",)),
+        (200_000, "report.html", ()),
+    ],
+)
+def test_without_space_the_run_stops_and_goes_on_later(
+    limit: int, file: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    stopped = fit(out, *options, "--ckpt_path=last", code=LIMITED, before=(str(limit),))
+    assert stopped.returncode == 3, stopped.stderr
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("stopped: no space left to write"), last
+    assert file in last
+    assert "Traceback" not in stopped.stderr
+    assert not list(out.rglob("*.partial"))
+    resumed = fit(out, *options, "--ckpt_path=last")
+    assert resumed.returncode == 0, resumed.stderr
+    whole = fit(tmp_path / "whole", *options)
+    assert whole.returncode == 0, whole.stderr
+    assert results(out) == results(tmp_path / "whole")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_round_and_reason(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", "--model.init_args.learning_rate=3e37", "--poison=null")
+    assert run.returncode == 3, run.stderr
+    assert run.stderr.splitlines()[-1].startswith("stopped: round 0, epoch 1: the training loss is ")
+    assert "nan" not in (tmp_path / "run" / "ledger.csv").read_text().lower()
+
+
+@pytest.mark.parametrize("poison", [(), ("--poison=null",)], ids=["crafting", "encoding"])
+def test_features_that_are_not_finite_stop_the_run(poison: tuple[str, ...], tmp_path: Path) -> None:
+    weights = load_file(ROOT / "aal" / "networks" / "weights" / "digit_backbone.safetensors")
+    save_file({name: tensor * 1e30 for name, tensor in weights.items()}, tmp_path / "w.safetensors")
+    run = fit(tmp_path / "run", *poison, f"--model.init_args.backbone.init_args.weights={tmp_path}/w.safetensors")
+    assert run.returncode == 3, run.stderr
+    assert "not finite" in run.stderr.splitlines()[-1]
+
+
+def test_the_end_of_the_pool_is_an_ordinary_end(tmp_path: Path) -> None:
+    run = fit(
+        tmp_path / "run",
+        "--query.init_args.budget=null",
+        "--query.init_args.query_size=400",
+        "--query.init_args.max_epochs=1",
+    )
+    assert run.returncode == 0, run.stderr
+    after = results(tmp_path / "run")
+    assert [row["labels"] for row in after["rounds"]] == [20, 420, 820, 1220, 1468]
+    assert after["summary"]["poisons_queried"] == 30
+    indices = [int(line.split(",")[0]) for line in after["ledger"].decode().splitlines()[1:]]
+    assert sorted(indices) == list(range(1468)), "every sample was labelled once"
