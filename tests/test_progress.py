@@ -17,7 +17,7 @@ class Clock:
 
     now = 1000.0
 
-    def monotonic(self) -> float:  # noqa: D102
+    def monotonic(self) -> float:
         return self.now
 
 

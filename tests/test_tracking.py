@@ -98,15 +98,15 @@ class Rounds(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text("seed_everything: 3\ndata:\n  class_path: datamodules.Digits\n")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with (self.folder / "rounds.jsonl").open("a") as file:
             file.write(row(trainer.current_epoch))
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         write_end(self.folder)
 
 
@@ -117,12 +117,12 @@ class Noisy(LightningModule):
         super().__init__()
         self.layer = torch.nn.Linear(2, 1)
 
-    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: D102
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         loss = (self.layer(batch[0] + torch.randn_like(batch[0])) ** 2).mean()
         self.log("loss", loss)
         return loss
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:  # noqa: D102
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 

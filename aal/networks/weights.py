@@ -32,9 +32,8 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         )
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
-            raise UserError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, {type(module).__name__} needs {tuple(wanted[name].shape)}"
-            )
+            found, needed = tuple(tensor.shape), tuple(wanted[name].shape)
+            raise UserError(f"{path}: {name} has shape {found}, {type(module).__name__} needs {needed}")
         if not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} holds values that are not finite")
     module.load_state_dict(tensors)
