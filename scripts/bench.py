@@ -142,7 +142,8 @@ def bench_rounds(rounds: int, epochs: int) -> None:
     steps = epochs * sum(-(-(INITIAL + r) // BATCH) for r in range(rounds + 1))
     print(
         f"rounds: {rounds} of one query, pool {POOL} x {FEATURES}, {steps} steps: {ours:.1f} s, plain loop "
-        f"{plain:.1f} s ({1e3 * ours / steps:.2f} and {1e3 * plain / steps:.2f} ms a step): ratio {ours / plain:.2f} (at most 3.0)"
+        f"{plain:.1f} s ({1e3 * ours / steps:.2f} and {1e3 * plain / steps:.2f} ms a step): "
+        f"ratio {ours / plain:.2f} (at most 3.0)"
     )
 
 
