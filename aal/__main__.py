@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from pathlib import Path
 from typing import NoReturn
 
 from aal.errors import UserError
@@ -22,6 +23,7 @@ aal fit --help lists every key of a configuration."""
 
 def main() -> NoReturn:
     """Run the command in ``sys.argv`` and exit: 0 done, 2 the user's input is wrong, 3 the run had to stop."""
+    sys.path.append(str(Path.cwd()))  # a configuration may name classes of the user's own
     end_with(command)
 
 

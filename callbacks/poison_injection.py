@@ -9,19 +9,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from aal.attacks import Adversarial, Attack, CollisionAttack
-from aal.attacks.base import frozen
+from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
+from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.errors import UserError
-from aal.files import read_json, read_tensors, write_json
 from aal.models import Classifier, TransferClassifier
+from aal.poisons import PoisonFolder
 from aal.report import features_figure
-from aal.samples import Samples
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
 from callbacks.round_callback import Record, RoundCallback, data_of
-from datamodules.base import ActiveDataModule
-
-COLLISION_VECTORS = ("zero", "one", "mean")
+from datamodules import ActiveDataModule
 
 
 class PoisonInjection(RoundCallback):
@@ -32,7 +29,7 @@ class PoisonInjection(RoundCallback):
     kept in ``poisons/`` and are not crafted again when a run resumes.
 
     Args:
-        attack: Crafts a poison from a base instance (Equation 2).
+        attack: Crafts a poison from a base instance (Equation 2); ``null`` for :class:`aal.attacks.CollisionAttack`.
         n: Number of poisons N, at most the size of the split ``craft``.
         mu: The collision vector: ``zero``, ``one``, ``mean`` (of the features of ``craft``), or a safetensors file
             that holds a tensor ``mu`` of the backbone's feature size.
@@ -59,93 +56,98 @@ class PoisonInjection(RoundCallback):
                 raise UserError(f"poison.init_args.{name}: must be at least 1, got {value}")
         self.attack = attack or CollisionAttack()
         self.n, self.mu, self.screen, self.balance, self.batch_size = n, mu, screen, balance, batch_size
-        self.indices = torch.empty(0, dtype=torch.int64)
-        self._rows: list[dict[str, Any]] = []
-        self._recipe = ""
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what cannot be crafted, before anything is; give the poisons their indices in the pool."""
-        data = data_of(trainer)
+        data, run = data_of(trainer), Path(trainer.default_root_dir)
         if not isinstance(module, TransferClassifier):
             raise UserError("poison: collisions need a model with a backbone; use aal.models.TransferClassifier")
         available = len(data.samples["craft"])
         if self.n > available:
             raise UserError(f"poison.init_args.n: {self.n} poisons, but the craft split has {available} base instances")
-        self._given_mu(module.backbone.feature_size)
-        self._recipe = self._fingerprint(module, data)
-        if trainer.is_global_zero:
-            self._rows = _finished_rows(_folder(trainer), self._recipe)
+        given = given_vector(self.mu, module.backbone.feature_size)
+        self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data, given))
         self.indices = data.pool.extend(self.n, "poison")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Craft the poisons that the folder does not hold yet, read all of them back and add them to the pool."""
+        """Craft the poisons that the folder does not hold yet; add all of them, as they were saved, to the pool."""
         assert isinstance(module, TransferClassifier)
-        data, shard = data_of(trainer), Shard.of(trainer)
-        done = int(shard.sum(torch.tensor(len(self._rows), device=module.device)))
-        if done < self.n:
-            self._craft(trainer, module, done)
-        bases = self._column(shard, "base", module.device).long()
-        shape = (self.n, *data.samples["craft"][bases[:1]].shape[1:])
-        poisons = torch.zeros(shape)
-        if trainer.is_global_zero:
-            poisons = _read(data.samples["craft"], _folder(trainer), self._rows)
-        poisons = shard.sum(poisons.to(module.device)).cpu()
-        data.add_samples(poisons, data.labels["craft"][bases], bases)
-        self._draw_features(trainer, module)
+        data = data_of(trainer)
+        if len(self.folder.rows) < self.n:
+            self._craft(trainer, module)
+        bases = self.folder.column("base").long()
+        data.add_samples(self.folder.read(0, self.n), data.labels["craft"][bases], bases)
+        self._draw_features(trainer, data)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add the number of poisons queried so far, and their share of the last query."""
         pool = data_of(trainer).pool
-        poisons = set(self.indices.tolist())
-        record["poison_queried"] = self._queried(trainer)
+        record["poison_queried"] = int((pool.labels[self.indices] >= 0).sum())
         if record["queried"]:
-            last = [row.index for row in pool.ledger if row.round == record["round"]]
-            record["poison_share"] = sum(index in poisons for index in last) / len(last)
+            last = torch.tensor([row.index for row in pool.ledger if row.round == record["round"]])
+            record["poison_share"] = float(torch.isin(last, self.indices).double().mean())
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the attack's success beside a random learner's, and what the collisions cost."""
         pool = data_of(trainer).pool
         initial = sum(row.strategy == "initial" for row in pool.ledger)
-        unlabelled = len(pool.of_origin("natural")) - initial
-        queried, budget = self._queried(trainer), len(pool.ledger) - initial
-        names = ("norm_initial", "norm_crafted", "norm_saved", "perturbation")
-        columns = {name: torch.tensor([row[name] for row in self._rows], dtype=torch.float64) for name in names}
+        unlabelled, budget = len(pool.of_origin("natural")) - initial, len(pool.ledger) - initial
+        queried = int((pool.labels[self.indices] >= 0).sum())
+        norms = {name: self.folder.column(f"norm_{name}") for name in ("initial", "crafted", "saved")}
         return {
             "poisons": self.n,
             "poisons_queried": queried,
             "poison_success": queried / self.n,
             "random_success": self.n / unlabelled,
             "random_success_expected": budget / (unlabelled + self.n),
-            **{name: float(column.mean()) for name, column in columns.items()},
-            **{name.replace("norm", "squared"): float((columns[name] ** 2).mean()) for name in names[:3]},
-            "seconds_per_poison": sum(row["seconds"] for row in self._rows) / self.n,
+            **{f"norm_{name}": float(norm.mean()) for name, norm in norms.items()},
+            **{f"squared_{name}": float((norm**2).mean()) for name, norm in norms.items()},
+            "perturbation": float(self.folder.column("perturbation").mean()),
+            "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
 
-    def _queried(self, trainer: pl.Trainer) -> int:
-        return int((data_of(trainer).pool.labels[self.indices] >= 0).sum())
-
-    def _craft(self, trainer: pl.Trainer, module: TransferClassifier, done: int) -> None:
-        """Craft from the first poison not done, a batch a rank at a time, each group saved before the next."""
+    def _craft(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
+        """Craft from the first poison that is not whole yet, a batch a rank at a time."""
         data, shard, craft = data_of(trainer), Shard.of(trainer), data_of(trainer).samples["craft"]
-        features = data.map(lambda batch: module.encode(craft[batch].to(module.device)), torch.arange(len(craft)))
-        mu = self._collision_vector(features)
+        features = data.features("craft")
+        mu = collision_vector(self.mu, features)
         distances = (features - mu).norm(dim=-1).cpu()
-        draws = generator(data.seed, "bases")
-        bases = choose_bases(distances, data.labels["craft"], self.n, self.screen, self.balance, draws)
-        group_size = self.batch_size * shard.world
+        chance = generator(data.seed, "bases")
+        bases = choose_bases(
+            distances, data.labels["craft"], self.n, screen=self.screen, balance=self.balance, generator=chance
+        )
+        done = len(self.folder.rows)
         with data.progress.task("crafting poisons", self.n - done) as task:
-            for start in range(done, self.n, group_size):
-                group = bases[start : start + group_size]
+            for first in range(done, self.n, self.batch_size * shard.world):
+                group = bases[first : first + self.batch_size * shard.world]
                 started = time.perf_counter()
-                crafted = shard.map(lambda b: self._craft_batch(module, data, b, mu), group, self.batch_size)
+                crafted = shard.map(lambda batch: self._attack(module, data, batch, mu), group, self.batch_size)
                 seconds = (time.perf_counter() - started) / len(group)
-                self._save(trainer, module, group, crafted, mu, seconds)
+                x = craft[group]
+                if trainer.is_global_zero:
+                    self.folder.write(first, x, crafted[:, :-2].reshape(x.shape).cpu())
+                trainer.strategy.barrier("poisons written")
+                saved = self.folder.read(first, first + len(group))
+                columns = {
+                    "index": self.indices[first : first + len(group)],
+                    "base": group,
+                    "label": data.labels["craft"][group],
+                    "norm_initial": distances[group],
+                    "norm_crafted": crafted[:, -2],
+                    "norm_saved": self._distances(module, saved, mu),
+                    "perturbation": (saved - x).flatten(1).norm(dim=1),
+                    "iterations": crafted[:, -1].long(),
+                    "seconds": torch.full((len(group),), seconds),
+                }
+                lists = [column.tolist() for column in columns.values()]
+                rows = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
+                self.folder.list(rows, write=trainer.is_global_zero)
                 task.advance(len(group))
 
-    def _craft_batch(self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor) -> Tensor:
-        """Craft poisons from ``bases`` ``(B,)``; return them flattened, then three columns of figures."""
+    def _attack(self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor) -> Tensor:
+        """Craft from ``bases`` ``(B,)``: each poison flattened, its distance to ``mu``, the passes it took."""
         x = data.samples["craft"][bases].to(module.device)
-        result: Adversarial = self.attack(  # type: ignore[operator]
+        result: Adversarial = self.attack(  # type: ignore[operator]  # Attack is a marker; see its contract
             module.backbone,
             x,
             data.labels["craft"][bases].to(module.device),
@@ -153,143 +155,34 @@ class PoisonInjection(RoundCallback):
             bounds=data.samples["craft"].bounds,
             seeds=sample_seeds(data.seed, "collision", bases).to(module.device),
         )
-        figures = (result.info["initial"], result.info["final"], result.info["iterations"])
-        return torch.cat([result.x.flatten(1), torch.stack([column.to(x) for column in figures], dim=1)], dim=1)
+        figures = torch.stack([self._distances(module, result.x, mu), result.queries.to(x)], dim=1)
+        return torch.cat([result.x.flatten(1), figures], dim=1)
 
-    def _save(
-        self,
-        trainer: pl.Trainer,
-        module: TransferClassifier,
-        bases: Tensor,
-        crafted: Tensor,
-        mu: Tensor,
-        seconds: float,
-    ) -> None:
-        """Write a group of poisons and their bases, then the manifest that says they are there."""
-        data, shard, folder = data_of(trainer), Shard.of(trainer), _folder(trainer)
-        craft, first = data.samples["craft"], len(self._rows)
-        x = craft[bases]
-        rows: list[dict[str, Any]] = []
-        saved = torch.zeros_like(x)
-        if trainer.is_global_zero:
-            for k, base in enumerate(bases.tolist()):
-                names = {kind: f"{first + k:05d}_{kind}{craft.suffix}" for kind in ("base", "poison")}
-                craft.write(folder / names["base"], x[k])
-                craft.write(folder / names["poison"], crafted[k, :-3].reshape(x[k].shape).cpu())
-                rows.append({"index": int(self.indices[first + k]), "base": base})
-                rows[-1] |= {"label": int(data.labels["craft"][base])}
-                rows[-1] |= {f"{kind}_file": name for kind, name in names.items()}
-            saved = _read(craft, folder, rows)
-        saved = shard.sum(saved.to(module.device))
+    def _distances(self, module: TransferClassifier, x: Tensor, mu: Tensor) -> Tensor:
+        """Return the distance to ``mu`` of the features of samples ``(N, ...)``, ``(N,)``."""
         with frozen(module), torch.no_grad():
-            norms = shard.map(
-                lambda b: (module.encode(saved[b]) - mu).norm(dim=-1), torch.arange(len(bases)), self.batch_size
-            )
-        sizes = (saved.cpu() - x).flatten(1).norm(dim=1)
-        for k, row in enumerate(rows):
-            initial, final, iterations = crafted[k, -3:].tolist()
-            row |= {"norm_initial": initial, "norm_crafted": final, "norm_saved": float(norms[k])}
-            row |= {"perturbation": float(sizes[k]), "iterations": int(iterations), "seconds": seconds}
-        if trainer.is_global_zero:
-            self._rows += rows
-            attack = {"attack": repr(self.attack), "mu": self.mu, "screen": self.screen, "balance": self.balance}
-            write_json(folder / "manifest.json", {**attack, "recipe": self._recipe, "poisons": self._rows})
+            batches = x.split(self.batch_size)
+            return torch.cat([(module.encode(batch.to(module.device)) - mu).norm(dim=-1) for batch in batches])
 
-    def _draw_features(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
-        """Draw what the head sees (Figure 2), once and with the pre-trained backbone."""
-        data, path = data_of(trainer), Path(trainer.default_root_dir) / "figures" / "features.png"
-        drawn = Shard.of(trainer).sum(torch.tensor(int(trainer.is_global_zero and path.exists()), device=module.device))
-        if drawn:
-            return
-        features = data.features("pool").cpu()
-        if trainer.is_global_zero:
-            features_figure(features[: -self.n], features[-self.n :], path)
+    def _draw_features(self, trainer: pl.Trainer, data: ActiveDataModule) -> None:
+        """Draw what the head sees (Figure 2), once: a resumed run may have trained its backbone."""
+        path = Path(trainer.default_root_dir) / "figures" / "features.png"
+        drawn = bool(trainer.strategy.broadcast(path.exists()))
+        if not drawn:
+            features = data.features("pool").cpu()
+            if trainer.is_global_zero:
+                features_figure(features[: -self.n], features[-self.n :], path)
 
-    def _column(self, shard: Shard, name: str, device: torch.device) -> Tensor:
-        values = torch.zeros(self.n, dtype=torch.float64, device=device)
-        if shard.rank == 0:
-            values = torch.tensor([row[name] for row in self._rows], dtype=torch.float64, device=device)
-        return shard.sum(values).cpu()
-
-    def _collision_vector(self, features: Tensor) -> Tensor:
-        """Return mu ``(D,)`` (section III.B.1), given the features of ``craft`` ``(N, D)``."""
-        if self.mu == "mean":
-            return features.mean(0)
-        given = self._given_mu(features.shape[1])
-        if given is not None:
-            return given.to(features)
-        return torch.full_like(features[0], 1.0 if self.mu == "one" else 0.0)
-
-    def _given_mu(self, feature_size: int) -> Tensor | None:
-        """Return the collision vector that the user gave as a file, or ``None`` for a named one."""
-        if self.mu in COLLISION_VECTORS:
-            return None
-        if not self.mu.endswith(".safetensors"):
-            known = ", ".join(COLLISION_VECTORS)
-            raise UserError(f"poison.init_args.mu: must be one of {known} or a .safetensors file, got {self.mu!r}")
-        vector = read_tensors(Path(self.mu)).get("mu")
-        if vector is None or vector.shape != (feature_size,) or not torch.isfinite(vector).all():
-            raise UserError(f"poison.init_args.mu: {self.mu} must hold a finite tensor 'mu' of shape ({feature_size},)")
-        return vector
-
-    def _fingerprint(self, module: TransferClassifier, data: ActiveDataModule) -> str:
-        """Hash everything that the poisons depend on."""
-        recipe = (repr(self.attack), self.n, self.mu, self.screen, self.balance, self.batch_size, data.seed)
-        digest = hashlib.sha256(repr((recipe, data.fingerprint)).encode())
+    def _recipe(self, module: TransferClassifier, data: ActiveDataModule, mu: Tensor | None) -> dict[str, Any]:
+        """Return everything that the poisons depend on."""
+        words = {
+            "attack": repr(self.attack),
+            **{name: getattr(self, name) for name in ("n", "mu", "screen", "balance", "batch_size")},
+            "seed": data.seed,
+            "data": data.fingerprint,
+        }
+        digest = hashlib.sha256(repr(words).encode())
         for name, tensor in module.backbone.state_dict().items():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-        given = self._given_mu(module.backbone.feature_size)
-        digest.update(b"" if given is None else given.numpy().tobytes())
-        return digest.hexdigest()
-
-
-def choose_bases(
-    distances: Tensor, labels: Tensor, n: int, screen: bool, balance: bool, generator: torch.Generator
-) -> Tensor:
-    """Choose the base instances of the poisons (paper *collision*, section III.B.2).
-
-    Args:
-        distances: Distance of each candidate's features to the collision vector ``(N,)`` (Equation 3).
-        labels: Its class ``(N,)``.
-        n: How many to choose, at most N.
-        screen: Whether the nearest are preferred, else chance decides.
-        balance: Whether every class gives equally many; a class that runs out is made up for by the others.
-        generator: The only source of randomness.
-
-    Returns:
-        Distinct indices ``(n,)``.
-    """
-    preference = torch.randperm(len(distances), generator=generator)
-    if screen:
-        preference = torch.argsort(torch.argsort(distances, stable=True), stable=True)
-    order = torch.argsort(preference)
-    if balance:
-        turn = torch.empty(len(labels), dtype=torch.int64)  # a candidate's place within its class
-        for label in labels.unique():
-            members = order[labels[order] == label]
-            turn[members] = torch.arange(len(members))
-        order = order[torch.argsort(turn[order], stable=True)]
-    return order[:n]
-
-
-def _folder(trainer: pl.Trainer) -> Path:
-    return Path(trainer.default_root_dir) / "poisons"
-
-
-def _finished_rows(folder: Path, recipe: str) -> list[dict[str, Any]]:
-    """Return the manifest's rows, none where there is no manifest yet.
-
-    Raises:
-        UserError: The poisons there are of another configuration.
-    """
-    if not (folder / "manifest.json").exists():
-        return []
-    manifest = read_json(folder / "manifest.json")
-    if manifest["recipe"] != recipe:
-        raise UserError(f"{folder}: holds poisons of another configuration, data or weights; choose another --out")
-    rows: list[dict[str, Any]] = manifest["poisons"]
-    return rows
-
-
-def _read(samples: Samples, folder: Path, rows: list[dict[str, Any]]) -> Tensor:
-    return torch.stack([samples.read(folder / row["poison_file"]) for row in rows])
+        digest.update(b"" if mu is None else mu.numpy().tobytes())
+        return {**words, "hash": digest.hexdigest()}

@@ -43,7 +43,7 @@ def refusal(
         ("--query=null", "query: an experiment needs a clock"),
         ("--poison.init_args.n=0", "poison.init_args.n: must be at least 1"),
         ("--poison.init_args.n=180", "poison.init_args.n: 180 poisons, but the craft split has 179"),
-        ("--poison.init_args.mu=two", "poison.init_args.mu: must be one of zero, one, mean or a .safetensors file"),
+        ("--poison.init_args.mu=two", "mu: must be one of zero, one, mean or a .safetensors file"),
         ("--poison.init_args.mu=absent.safetensors", "absent.safetensors: no such file"),
         ("--poison.init_args.attack.init_args.beta=-1", "beta"),
         ("--poison.init_args.attack.init_args.steps=0", "steps"),

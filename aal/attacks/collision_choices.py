@@ -1,0 +1,77 @@
+"""What the collision attack aims at and starts from: the collision vector and the base instances."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aal.errors import UserError
+from aal.files import read_tensors
+
+COLLISION_VECTORS = ("zero", "one", "mean")
+
+
+def given_vector(mu: str, feature_size: int) -> Tensor | None:
+    """Read the collision vector that a user gave as a file.
+
+    Args:
+        mu: One of ``COLLISION_VECTORS``, or a safetensors file that holds a tensor ``mu``.
+        feature_size: Length D that the vector must have.
+
+    Returns:
+        The vector ``(D,)``, or ``None`` where ``mu`` is a name.
+
+    Raises:
+        UserError: ``mu`` is neither, or the file holds no finite vector of that length.
+    """
+    if mu in COLLISION_VECTORS:
+        return None
+    if not mu.endswith(".safetensors"):
+        raise UserError(f"mu: must be one of {', '.join(COLLISION_VECTORS)} or a .safetensors file, got {mu!r}")
+    vector = read_tensors(Path(mu)).get("mu")
+    if vector is None or vector.shape != (feature_size,) or not torch.isfinite(vector).all():
+        raise UserError(f"mu: {mu} must hold a finite tensor 'mu' of shape ({feature_size},)")
+    return vector
+
+
+def collision_vector(mu: str, features: Tensor) -> Tensor:
+    """Return the collision vector ``(D,)`` (paper *collision*, section III.B.1).
+
+    Args:
+        mu: ``zero``, ``one``, ``mean`` of the features, or a safetensors file.
+        features: What the attacker's own samples are mapped to ``(N, D)``.
+    """
+    if mu == "mean":
+        return features.mean(0)
+    given = given_vector(mu, features.shape[1])
+    if given is not None:
+        return given.to(features)
+    return torch.full_like(features[0], 1.0 if mu == "one" else 0.0)
+
+
+def choose_bases(
+    distances: Tensor, labels: Tensor, n: int, *, screen: bool, balance: bool, generator: torch.Generator
+) -> Tensor:
+    """Choose the base instances of the poisons (paper *collision*, section III.B.2).
+
+    Args:
+        distances: Distance of each candidate's features to the collision vector ``(N,)`` (Equation 3).
+        labels: Its class ``(N,)``.
+        n: How many to choose, at most N.
+        screen: Whether the nearest are preferred, else chance decides.
+        balance: Whether every class gives equally many; what a class lacks the others make up for.
+        generator: The only source of randomness.
+
+    Returns:
+        Distinct indices ``(n,)``.
+    """
+    order = torch.randperm(len(distances), generator=generator)
+    if screen:
+        order = torch.argsort(distances, stable=True)
+    if balance:
+        turn = torch.empty_like(order)  # a candidate's place within its class
+        for label in labels.unique():
+            members = order[labels[order] == label]
+            turn[members] = torch.arange(len(members))
+        order = order[torch.argsort(turn[order], stable=True)]
+    return order[:n]
