@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aal import __version__
 from aal.files import append_line, write_csv, write_json
 from aal.pool import ORIGINS, Pool
 
@@ -71,9 +72,13 @@ def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, devic
 
 def environment(fingerprint: str, device: torch.device) -> dict[str, Any]:
     """Return what a figure may depend on besides the configuration."""
-    packages = ("aal", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "scikit-learn", "numpy")
+    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "scikit-learn", "numpy")
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {
+            "aal": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "cpus": os.cpu_count(),
