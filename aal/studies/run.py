@@ -80,7 +80,7 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> li
                     if code == 0 and process.cell.finished:
                         progress.done(process.cell, process.seconds)
                         continue
-                    line = process.cell.last_line() if code else "it ended without a summary.json"
+                    line = process.cell.last_line() if code else "it ended without a summary and a report"
                     failure = Broken(process.cell, code, line)
                     again = attempt < ATTEMPTS and code != USER_ERROR
                     progress.broken(process.cell, str(failure), again=again)

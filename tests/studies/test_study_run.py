@@ -39,6 +39,7 @@ time.sleep(0.1)
 (folder / "configs").write_text("\\n".join(Path(config).read_text() for config in configs))
 if act[0] != "nothing":
     (folder / "summary.json").write_text("{}")
+    (folder / "report.html").write_text("")
 (folder / "ended").write_text(str(time.time()))
 """
 
