@@ -15,6 +15,7 @@ from aal.errors import UserError
 from aal.exits import reason
 from aal.folder import RunFolder
 from aal.models import Classifier
+from aal.studies.documents import read_mapping
 from aal.tracking import loggers_in
 from callbacks import (
     PoisonInjection,
@@ -30,8 +31,12 @@ from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
 CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds}
-# What may differ between a run and its continuation.
-MAY_CHANGE = ("trainer", "out", "checkpoint", "data.init_args.num_workers")
+# What may differ between a run and its continuation: where and how it runs, not what it computes.
+MAY_CHANGE = (
+    *("out", "checkpoint", "data.init_args.num_workers"),
+    *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
+    *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
+)
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run
     "use_distributed_sampler": False,  # every rank trains on all labelled samples
@@ -64,10 +69,12 @@ class AALCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line and the configurations it names."""
+        for option, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+            if option == "--config" or option.startswith("--config="):
+                read_mapping(Path(option.partition("=")[2] or value))  # it names the file; the parser would not
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            _refuse_what_is_no_yaml(sys.argv)  # the parser does not name the file
             raise UserError(reason(error)) from error
 
     def _parse_ckpt_path(self) -> None:
@@ -77,6 +84,8 @@ class AALCLI(LightningCLI):
         """Take the run's folder before anything is built."""
         config = self.config["fit"]
         out = Path(config["out"])
+        if str(config["trainer"]["precision"]).endswith(("16-true", "64-true")):
+            raise UserError("trainer.precision: must keep 32-bit weights and data, such as 32-true or bf16-mixed")
         if config["ckpt_path"] not in (None, "last"):
             raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
         dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
@@ -134,16 +143,7 @@ def fit() -> None:
     )
 
 
-def _refuse_what_is_no_yaml(arguments: list[str]) -> None:
-    for path in (Path(argument.rpartition("=")[2]) for argument in arguments):
-        if path.suffix in (".yaml", ".yml") and path.is_file():
-            try:
-                yaml.safe_load(path.read_text())
-            except yaml.YAMLError as error:
-                raise UserError(f"{path}: not YAML: {error}") from None
-
-
 def _whole_seed(seed: bool | int) -> int:
-    if isinstance(seed, bool):
-        raise UserError(f"seed_everything: must be a whole number, got {seed}")
+    if isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything: must be a whole number from 0 to 2**32 - 1, got {seed}")
     return seed

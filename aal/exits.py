@@ -1,14 +1,15 @@
 """How a command ends: exit codes, and the one line that says why."""
 
-import errno
 import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from aal.errors import RunStopped, UserError
+from lightning_utilities.core.rank_zero import rank_zero_only
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from aal.errors import RunStopped, UserError
+from aal.files import NO_SPACE
+
 # What jsonargparse says about its own types, beside what is wrong.
 PARSER_NOISE = re.compile(
     r"Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value type:|Given value: \W*(Namespace|NestedArg|{)"
@@ -42,5 +43,6 @@ def reason(error: BaseException) -> str:
 
 
 def _end(code: int, message: str) -> NoReturn:
-    print(" ".join(message.split()), file=sys.stderr)
+    if getattr(rank_zero_only, "rank", 0) == 0:  # the others have the same to say
+        sys.stderr.write(" ".join(message.split()) + "\n")
     sys.exit(code)

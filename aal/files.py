@@ -2,9 +2,11 @@
 
 A file is then whole whenever the process dies. To outlive the machine's death too, its bytes must be on the disk before
 the rename; that takes milliseconds, so what is written every round is synced once a second instead (:func:`sync`).
+The machine's death may then cost what was written last, or leave a checkpoint without its records.
 """
 
 import csv
+import errno
 import io
 import json
 import os
@@ -17,6 +19,9 @@ import safetensors.torch
 from torch import Tensor
 
 from aal.errors import UserError
+
+PARTIAL = ".partial"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -31,7 +36,7 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         OSError: The file could not be written; ``path`` is as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as file:
             file.write(data)
@@ -43,6 +48,17 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         partial.unlink(missing_ok=True)
         error.filename = error.filename or str(path)
         raise
+
+
+def is_partial(path: Path) -> bool:
+    """Whether ``path`` is what a process left of a file that it was writing when it died."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what processes that died left half written anywhere below ``folder``; nobody may be writing there."""
+    for path in folder.rglob(f".*{PARTIAL}"):
+        path.unlink()
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -64,9 +80,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     write_text(path, text.getvalue(), durable=durable)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor], *, durable: bool = True) -> None:
     """Write named tensors as safetensors, whole or not at all."""
-    write_bytes(path, safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    write_bytes(path, data, durable=durable)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -79,6 +96,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except safetensors.SafetensorError as error:
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from None
 
@@ -127,6 +146,6 @@ def truncate(path: Path, size: int) -> None:
     """
     found = path.stat().st_size if path.exists() else 0
     if found < size:
-        raise UserError(f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was changed since")
+        raise UserError(f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
     if found > size:
         os.truncate(path, size)

@@ -8,7 +8,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from aal.errors import UserError
-from aal.files import write_text
+from aal.files import NO_SPACE, is_partial, remove_partials, write_text
 
 LOCK = ".lock"
 
@@ -21,24 +21,31 @@ class RunFolder:
         resumes: Whether a run that is there already may go on.
 
     Raises:
-        UserError: Another process holds it, it holds something and ``resumes`` is not set, or ``path`` is a file.
+        UserError: Another process holds it, it holds something and ``resumes`` is not set, or it cannot be written to.
     """
 
     def __init__(self, path: Path, resumes: bool) -> None:
         self.path = path
-        if path.exists() and not path.is_dir():
-            raise UserError(f"out: {path} is not a folder")
-        found = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK) if path.exists() else []
-        if found and not resumes:
-            raise UserError(f"out: {path} is in use (it holds {found[0]}); choose another, or add --ckpt_path last")
-        if found and resumes and not {"config.yaml", "poisons"} & set(found):
-            raise UserError(f"out: {path} holds {found[0]}, but no run that could go on")
-        path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK)
         try:
+            path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise UserError(f"out: {path} is in use by another process") from None
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise
+            raise UserError(f"out: {path} cannot be written to ({error.strerror})") from None
+        found = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK and not is_partial(entry))
+        refusal = None
+        if found and not resumes:
+            refusal = f"is in use (it holds {found[0]}); choose another, or add --ckpt_path last"
+        elif found and not {"config.yaml", "poisons"} & set(found):
+            refusal = f"holds {found[0]}, but no run that could go on"
+        if refusal:
+            self.release()
+            raise UserError(f"out: {path} {refusal}")
+        remove_partials(path)
 
     def compare(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
         """Refuse to go on with another configuration than the run was started with.
@@ -68,10 +75,10 @@ class RunFolder:
 
     def release(self) -> None:
         """Give the folder free; one that nothing was written to is removed."""
-        self._lock.release()
         if [entry.name for entry in self.path.iterdir()] == [LOCK]:
             (self.path / LOCK).unlink()
             self.path.rmdir()
+        self._lock.release()
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401

@@ -48,8 +48,8 @@ class PoisonFolder:
         """Load the poisons ``first`` to ``end - 1`` as a learner gets them, ``(end - first, ...)``."""
         return torch.stack([self.samples.read(self.path / self._name(k, "poison")) for k in range(first, end)])
 
-    def list(self, rows: list[dict[str, Any]], *, write: bool) -> None:
-        """Add what is known of the next poisons to the list; only then are they whole.
+    def record(self, rows: list[dict[str, Any]], *, write: bool) -> None:
+        """Add what is known of the next poisons to the manifest; only then are they whole.
 
         Args:
             rows: One for each poison, in order.

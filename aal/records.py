@@ -89,10 +89,15 @@ def environment(fingerprint: str, device: torch.device) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of the code that runs, or ``None`` where it is not in a git checkout."""
-    here = Path(__file__).resolve().parent
+    """Return the commit of the code that runs, with ``-dirty`` if it was changed since; ``None`` outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).resolve()
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        answer = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # else it is another project's checkout around this one
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()

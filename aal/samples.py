@@ -81,7 +81,7 @@ class ImageSamples(Samples):
         pixels = to_8_bit(x).permute(1, 2, 0).squeeze(-1).numpy()  # (H, W) where there is one channel
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG")
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, buffer.getvalue(), durable=False)
 
     def read(self, path: Path) -> Tensor:
         """Load one image ``(C, H, W)`` in [0, 1].
@@ -129,7 +129,7 @@ class TensorSamples(Samples):
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one sample as it is."""
-        write_tensors(path, {"sample": x})
+        write_tensors(path, {"sample": x}, durable=False)
 
     def read(self, path: Path) -> Tensor:
         """Load one sample."""

@@ -65,8 +65,8 @@ class PoisonInjection(RoundCallback):
         available = len(data.samples["craft"])
         if self.n > available:
             raise UserError(f"poison.init_args.n: {self.n} poisons, but the craft split has {available} base instances")
-        given = given_vector(self.mu, module.backbone.feature_size)
-        self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data, given))
+        self.given = given_vector(self.mu, module.backbone.feature_size)
+        self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
         self.indices = data.pool.extend(self.n, "poison")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -110,7 +110,7 @@ class PoisonInjection(RoundCallback):
         """Craft from the first poison that is not whole yet, a batch a rank at a time."""
         data, shard, craft = data_of(trainer), Shard.of(trainer), data_of(trainer).samples["craft"]
         features = data.features("craft")
-        mu = collision_vector(self.mu, features)
+        mu = collision_vector(self.mu, features) if self.given is None else self.given.to(features)
         distances = (features - mu).norm(dim=-1).cpu()
         chance = generator(data.seed, "bases")
         bases = choose_bases(
@@ -141,7 +141,7 @@ class PoisonInjection(RoundCallback):
                 }
                 lists = [column.tolist() for column in columns.values()]
                 rows = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
-                self.folder.list(rows, write=trainer.is_global_zero)
+                self.folder.record(rows, write=trainer.is_global_zero)
                 task.advance(len(group))
 
     def _attack(self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class PoisonInjection(RoundCallback):
             if trainer.is_global_zero:
                 features_figure(features[: -self.n], features[-self.n :], path)
 
-    def _recipe(self, module: TransferClassifier, data: ActiveDataModule, mu: Tensor | None) -> dict[str, Any]:
+    def _recipe(self, module: TransferClassifier, data: ActiveDataModule) -> dict[str, Any]:
         """Return everything that the poisons depend on."""
         words = {
             "attack": repr(self.attack),
@@ -184,5 +184,5 @@ class PoisonInjection(RoundCallback):
         digest = hashlib.sha256(repr(words).encode())
         for name, tensor in module.backbone.state_dict().items():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-        digest.update(b"" if mu is None else mu.numpy().tobytes())
+        digest.update(b"" if self.given is None else self.given.numpy().tobytes())
         return {**words, "hash": digest.hexdigest()}

@@ -99,16 +99,21 @@ class QueryRounds(Rounds):
             record=record,
             budget_left=budget_left,
         )
+        name = type(self.strategy).__name__
         try:
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
+        if len(selection.indices) != n:
+            raise RunStopped(f"round {self.round}: {name} selected {len(selection.indices)} samples, asked for {n}")
+        if selection.scores is not None and selection.scores.isnan().any():
+            raise RunStopped(f"round {self.round}: {name} selected a sample whose score is NaN")
         labels, labelers = self.oracle.label(selection.indices)
         data.pool.label(
             selection.indices,
             labels,
             round=self.round + 1,
-            strategy=type(self.strategy).__name__,
+            strategy=name,
             labelers=labelers,
             scores=selection.scores,
         )

@@ -13,10 +13,9 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from aal.errors import UserError
 from aal.files import sync, write_bytes
-from callbacks.round_callback import callbacks_of
-from callbacks.rounds import Rounds
+from callbacks.rounds import clock_of
 
-SYNC_SECONDS = 1.0  # at most this much of a run is lost with the machine; nothing with the process
+SYNC_SECONDS = 1.0  # between two waits for the disk: they are for the machine's death, the process's needs none
 
 
 def last_checkpoint(folder: Path) -> Path:
@@ -42,8 +41,9 @@ class RoundCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Save if a round has ended or enough time has passed. Lightning calls this after all other callbacks."""
-        ended = any(callback.round_ended for callback in callbacks_of(trainer) if isinstance(callback, Rounds))
-        due = ended or trainer.strategy.broadcast(time.monotonic() - self._saved >= self.interval)
+        due = clock_of(trainer).round_ended or trainer.strategy.broadcast(
+            time.monotonic() - self._saved >= self.interval
+        )
         if due:
             folder = Path(trainer.default_root_dir)
             trainer.save_checkpoint(last_checkpoint(folder))

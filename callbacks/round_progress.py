@@ -4,8 +4,8 @@ import pytorch_lightning as pl
 
 from aal.models import Classifier
 from aal.progress import Progress, RoundsTask
-from callbacks.query_rounds import QueryRounds
-from callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of
+from callbacks.round_callback import Record, RoundCallback, data_of
+from callbacks.rounds import clock_of
 
 
 class RoundProgress(RoundCallback):
@@ -21,12 +21,12 @@ class RoundProgress(RoundCallback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begin to count the labels."""
-        self._rounds = self._progress.rounds(sum(clock.labels_to_reach(trainer) for clock in _clocks(trainer)))
+        self._rounds = self._progress.rounds(clock_of(trainer).labels_to_reach(trainer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Show that training goes on."""
         if self._rounds is not None:
-            self._rounds.epoch(sum(clock.epoch for clock in _clocks(trainer)))
+            self._rounds.epoch(clock_of(trainer).epoch)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Show the labels so far and the accuracy."""
@@ -45,7 +45,3 @@ class RoundProgress(RoundCallback):
         if self._rounds is not None:
             self._rounds.done()
         self._progress.stop()
-
-
-def _clocks(trainer: pl.Trainer) -> list[QueryRounds]:
-    return [callback for callback in callbacks_of(trainer) if isinstance(callback, QueryRounds)]

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
 from aal.seeds import generator, key, seed_device
-from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
+from callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, round_callbacks
 
 
 class Rounds(RoundCallback):
@@ -39,9 +39,9 @@ class Rounds(RoundCallback):
     ) -> None:
         for name, value in (("max_epochs", max_epochs), ("patience", patience)):
             if value < 1:
-                raise UserError(f"query.init_args.{name}: must be at least 1, got {value}")
+                raise UserError(f"{name}: must be at least 1, got {value}")
         if min_delta < 0:
-            raise UserError(f"query.init_args.min_delta: must not be negative, got {min_delta}")
+            raise UserError(f"min_delta: must not be negative, got {min_delta}")
         self.max_epochs, self.patience, self.min_delta, self.warm_start = max_epochs, patience, min_delta, warm_start
         self.round = 0
         self.epoch = 0
@@ -51,12 +51,16 @@ class Rounds(RoundCallback):
         self.finished = False
         self.queried = 0  # labels given before this round
         self.seconds_query = 0.0
-        self._started = 0.0
+        self._started = time.perf_counter()
 
     @property
     def round_ended(self) -> bool:
         """Whether the epoch that has just ended was the last of its round."""
         return self.fresh or self.finished
+
+    def labels_to_reach(self, trainer: pl.Trainer) -> int:
+        """Return how many samples are labelled when the run ends."""
+        raise NotImplementedError
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Do what comes before the next round; return the number of labels given, 0 to end the run."""
@@ -119,30 +123,40 @@ class Rounds(RoundCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return where in its rounds the run is."""
-        return {name: getattr(self, name) for name in self.STATE}
+        spent = time.perf_counter() - self._started
+        return {**{name: getattr(self, name) for name in self.STATE}, "seconds": spent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to where a checkpoint was."""
         for name in self.STATE:
             setattr(self, name, state_dict[name])
+        self._started = time.perf_counter() - state_dict["seconds"]
 
     def _evaluate(self, trainer: pl.Trainer, module: Classifier, train_loss: float) -> Record:
         data = data_of(trainer)
         seconds_train = time.perf_counter() - self._started
         labels = data.labels["test"].to(module.device)
         logits = data.map(lambda batch: module.classify(data.inputs("test", batch)), torch.arange(len(labels)))
+        loss = float(F.cross_entropy(logits, labels))
+        if not math.isfinite(loss):
+            raise RunStopped(f"round {self.round}, epoch {self.epoch}: the test loss is {loss}")
         return {
             "round": self.round,
             "labels": len(data.pool.labelled),
             "queried": self.queried,
             "accuracy": float(multiclass_accuracy(logits, labels, module.num_classes, average="micro")),
-            "loss": float(F.cross_entropy(logits, labels)),
+            "loss": loss,
             "train_loss": train_loss,
             "epochs": self.epoch,
             "seconds_train": seconds_train,
             "seconds_query": self.seconds_query,
             "seconds": time.perf_counter() - self._started + self.seconds_query,
         }
+
+
+def clock_of(trainer: pl.Trainer) -> Rounds:
+    """Return the Trainer's clock."""
+    return next(callback for callback in callbacks_of(trainer) if isinstance(callback, Rounds))
 
 
 def _reload_every_epoch(trainer: pl.Trainer, reload: bool) -> None:

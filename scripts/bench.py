@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
@@ -29,7 +30,7 @@ from aal.networks.backbone import Backbone
 from aal.samples import Samples, TensorSamples
 from aal.sharding import Shard
 from aal.strategies import Entropy
-from callbacks import QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
+from callbacks import QueryRounds, RoundCheckpoint, RoundProgress, RunRecords, WholeCheckpointIO
 from datamodules import ActiveDataModule
 
 POOL, FEATURES, CLASSES, INITIAL, BATCH = 4500, 512, 10, 20, 32
@@ -99,9 +100,10 @@ def lightning_rounds(rounds: int, epochs: int) -> None:
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            logger=False,
+            logger=CSVLogger(folder, name="", version=""),
             plugins=[WholeCheckpointIO()],
             callbacks=[
+                RoundProgress(),
                 QueryRounds(Entropy(), initial=INITIAL, budget=rounds, max_epochs=epochs, patience=epochs),
                 RunRecords(),
                 RoundCheckpoint(),

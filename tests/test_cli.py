@@ -38,7 +38,7 @@ def refusal(
         ("--query.init_args.budget=0", "query.init_args.budget: must be at least 1"),
         ("--query.init_args.budget=1519", "query.init_args.budget: 1519 labels, but after the 20 initial ones"),
         ("--query.init_args.initial=1439", "query.init_args.initial: 1439 labels, but the pool has 1438"),
-        ("--query.init_args.max_epochs=0", "query.init_args.max_epochs"),
+        ("--query.init_args.max_epochs=0", "max_epochs: must be at least 1"),
         ("--query.init_args.strategy=aal.strategies.Nope", "Nope"),
         ("--query=null", "query: an experiment needs a clock"),
         ("--poison.init_args.n=0", "poison.init_args.n: must be at least 1"),
@@ -50,6 +50,9 @@ def refusal(
         ("--model.init_args.head.hidden=-1", "hidden"),
         ("--model.init_args.head.dropout=0.6", "dropout"),
         ("--model.init_args.learning_rate=0", "learning_rate"),
+        ("--model.init_args.weight_decay=-1", "weight_decay"),
+        ("--trainer.precision=64-true", "trainer.precision"),
+        ("--seed_everything=-1", "seed_everything"),
         ("--model.init_args.unfreeze_at=-1", "model.init_args.unfreeze_at"),
         ("--data.init_args.batch_size=0", "data.init_args.batch_size"),
         ("--data.class_path=datamodules.Nope", "Nope"),
@@ -124,14 +127,21 @@ def test_bad_files_are_named(
 ) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("query: [1,\n")
-    assert f"{bad}: not YAML" in refusal(monkeypatch, capsys, f"--config={bad}", out=tmp_path / "run")
+    assert f"{bad}: not YAML (line 2" in refusal(monkeypatch, capsys, f"--config={bad}", out=tmp_path / "run")
+    bad.write_text("query: {}\nquery: {}\n")
+    assert f"{bad}: not YAML (line 2: 'query' stands there twice" in refusal(
+        monkeypatch, capsys, "--config", bad, out=tmp_path / "run"
+    )
+    bad.write_bytes(b"\xff\xfe\x00")
+    assert f"{bad}: not text in UTF-8" in refusal(monkeypatch, capsys, f"--config={bad}", out=tmp_path / "run")
     assert '"out"' in refusal(monkeypatch, capsys, out=None)
     used = tmp_path / "used"
     used.mkdir()
     (used / "thesis.tex").touch()
     assert f"{used} is in use (it holds thesis.tex)" in refusal(monkeypatch, capsys, out=used)
     assert "but no run that could go on" in refusal(monkeypatch, capsys, "--ckpt_path=last", out=used)
-    assert "is not a folder" in refusal(monkeypatch, capsys, out=used / "thesis.tex")
+    for path in (used / "thesis.tex", used / "thesis.tex" / "run"):
+        assert f"out: {path} cannot be written to" in refusal(monkeypatch, capsys, out=path)
 
 
 def test_a_finished_folder_is_taken_and_goes_on_only_as_it_was(tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_classes_of_the_users_own_are_found(name: str, tmp_path: Path) -> None:
     assert f"mine.{name}" in (out / "config.yaml").read_text()
 
 
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) >= 4
+    for link in links:
+        assert (ROOT / link).is_file(), link
+
+
 def test_every_config_folder_is_in_the_table() -> None:
     readme = (ROOT / "README.md").read_text()
     for folder in (ROOT / "configs").iterdir():

@@ -1,5 +1,6 @@
 """Runs killed at any moment end as if they had not been killed."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,9 +48,11 @@ class Moment:
 
 
 MOMENTS = [
+    Moment("writing the configuration", "aal/folder.py:write_config", "call", range(1, 2)),
+    Moment("making a file whole", "pathlib.py:replace", "call", range(1, 80)),
     Moment("crafting", "aal/attacks/collision.py:__call__", "return", range(1, 4)),
     Moment("saving a poison", "aal/samples.py:write", "return", range(1, 60)),
-    Moment("poisons saved", "callbacks/poison_injection.py:_save", "return", range(1, 4)),
+    Moment("poisons saved", "aal/poisons.py:record", "return", range(1, 4)),
     Moment("training", "aal/models/classifier.py:training_step", "return", range(10, 50)),
     Moment("scoring", "aal/strategies/entropy.py:select", "call", range(1, 7)),
     Moment("scored", "aal/strategies/entropy.py:select", "return", range(1, 7)),
@@ -114,6 +117,8 @@ def check(moment: Moment, workers: int, options: tuple[str, ...], whole: dict[st
     resumed = fit(out, *same)
     assert resumed.returncode == 0, resumed.stderr
     after = results(out)
+    timings = [json.loads(line) for line in (out / "rounds.jsonl").read_text().splitlines()]
+    assert all(0 <= row["seconds_train"] <= row["seconds"] < 100 for row in timings)
     for part, value in whole.items():
         assert value == (weights(out) if part == "weights" else after[part]), part
 

@@ -45,10 +45,12 @@ def test_without_space_the_run_stops_and_goes_on_later(
     assert results(out) == results(tmp_path / "whole")
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_round_and_reason(tmp_path: Path) -> None:
-    run = fit(tmp_path / "run", "--model.init_args.learning_rate=3e37", "--poison=null")
+@pytest.mark.parametrize(("epochs", "loss"), [(8, "training"), (1, "test")])
+def test_a_loss_that_is_not_finite_stops_the_run_with_round_and_reason(epochs: int, loss: str, tmp_path: Path) -> None:
+    options = ("--poison=null", f"--query.init_args.max_epochs={epochs}", "--model.init_args.learning_rate=3e37")
+    run = fit(tmp_path / "run", *options)
     assert run.returncode == 3, run.stderr
-    assert run.stderr.splitlines()[-1].startswith("stopped: round 0, epoch 1: the training loss is ")
+    assert run.stderr.splitlines()[-1].startswith(f"stopped: round 0, epoch 1: the {loss} loss is ")
     assert "nan" not in (tmp_path / "run" / "ledger.csv").read_text().lower()
 
 
@@ -59,6 +61,39 @@ def test_features_that_are_not_finite_stop_the_run(poison: tuple[str, ...], tmp_
     run = fit(tmp_path / "run", *poison, f"--model.init_args.backbone.init_args.weights={tmp_path}/w.safetensors")
     assert run.returncode == 3, run.stderr
     assert "not finite" in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("cut", ["--trainer.max_epochs=12", "--trainer.limit_train_batches=0"])
+def test_a_run_that_the_trainer_cuts_short_is_not_finished(cut: str, tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", cut)
+    assert run.returncode == 3, run.stderr
+    assert "no trainer key may cut it short" in run.stderr
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+STRATEGY = """
+from dataclasses import dataclass
+from aal.strategies import Selection, Strategy
+
+@dataclass(frozen=True)
+class Wrong(Strategy):
+    def select(self, view, n, *, generator):
+        scores = view.probabilities[:n + 1, 0]
+        return Selection(view.candidates[:n + 1], scores) if FAULT == "many" else Selection(
+            view.candidates[:n], scores[:n] * float("nan"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("many", "Wrong selected 2 samples, asked for 1"), ("nan", "score is NaN")]
+)
+def test_a_strategy_that_breaks_its_contract_stops_the_run(fault: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(STRATEGY.replace("FAULT", repr(fault)))
+    own = "--query.init_args.strategy=wrong.Wrong"
+    run = fit(tmp_path / "run", own, "--poison=null", PYTHONPATH=str(tmp_path))
+    assert run.returncode == 3, run.stderr
+    assert f"stopped: round 0: {said}" in run.stderr or said in run.stderr
+    assert len((tmp_path / "run" / "ledger.csv").read_text().splitlines()) == 21, "nothing was labelled"
 
 
 def test_the_end_of_the_pool_is_an_ordinary_end(tmp_path: Path) -> None:

@@ -35,17 +35,14 @@ def given_vector(mu: str, feature_size: int) -> Tensor | None:
 
 
 def collision_vector(mu: str, features: Tensor) -> Tensor:
-    """Return the collision vector ``(D,)`` (paper *collision*, section III.B.1).
+    """Return a named collision vector ``(D,)`` (paper *collision*, section III.B.1).
 
     Args:
-        mu: ``zero``, ``one``, ``mean`` of the features, or a safetensors file.
+        mu: ``zero``, ``one``, or ``mean`` of the features.
         features: What the attacker's own samples are mapped to ``(N, D)``.
     """
     if mu == "mean":
         return features.mean(0)
-    given = given_vector(mu, features.shape[1])
-    if given is not None:
-        return given.to(features)
     return torch.full_like(features[0], 1.0 if mu == "one" else 0.0)
 
 
@@ -65,9 +62,8 @@ def choose_bases(
     Returns:
         Distinct indices ``(n,)``.
     """
-    order = torch.randperm(len(distances), generator=generator)
-    if screen:
-        order = torch.argsort(distances, stable=True)
+    nearest, any_order = torch.argsort(distances, stable=True), torch.randperm(len(distances), generator=generator)
+    order = nearest if screen else any_order
     if balance:
         turn = torch.empty_like(order)  # a candidate's place within its class
         for label in labels.unique():

@@ -5,6 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aal.errors import UserError
+from aal.seeds import seed_device
+
 
 class Classifier(pl.LightningModule):
     """A classifier that active learning trains again and again.
@@ -14,6 +17,9 @@ class Classifier(pl.LightningModule):
         learning_rate: Adam's step size.
         weight_decay: Adam's L2 penalty.
 
+    Raises:
+        UserError: A ``learning_rate`` that is not positive, a negative ``weight_decay``.
+
     Attributes:
         encoded: Whether training and scoring take cached features instead of samples in this round.
     """
@@ -22,6 +28,8 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__()
+        if learning_rate <= 0 or weight_decay < 0:
+            raise UserError("learning_rate: must be positive; weight_decay: must not be negative")
         self.num_classes = num_classes
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -77,10 +85,17 @@ class Classifier(pl.LightningModule):
 
 
 def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw fresh weights for every layer of ``module`` as its class does, without touching the global generator."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    """Draw fresh weights for every layer of ``module`` as its class does; the default generators are left as they were.
+
+    Raises:
+        TypeError: A layer has parameters, but no ``reset_parameters`` that would renew them.
+    """
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_device(int(torch.randint(2**62, (), generator=generator)), device)
         for layer in module.modules():
             reset = getattr(layer, "reset_parameters", None)
             if callable(reset):
                 reset()
+            elif list(layer.parameters(recurse=False)):
+                raise TypeError(f"{type(layer).__name__} has parameters, but no reset_parameters to renew them")

@@ -49,14 +49,13 @@ class TransferClassifier(Classifier):
             raise UserError("model.init_args.unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true")
         if unfreeze_at is not None and unfreeze_at < 0:
             raise UserError(f"model.init_args.unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
-        if min(learning_rate, backbone_learning_rate) <= 0:
-            raise UserError("model.init_args: learning_rate and backbone_learning_rate must be positive")
+        if backbone_learning_rate <= 0:
+            raise UserError(f"model.init_args.backbone_learning_rate: must be positive, got {backbone_learning_rate}")
         self.backbone = backbone
         self.head = head.build(backbone.feature_size, num_classes)
         self.head_name = head.name
         self.backbone_learning_rate = backbone_learning_rate
         self.trained_from = unfreeze_at if freeze else 0
-        self.strict_loading = False  # the backbone's pre-trained weights are not in the checkpoints
         self._pretrained: dict[str, Tensor] | None = None
         if self.trained_from is not None:
             self._pretrained = copy.deepcopy(backbone.state_dict())
@@ -110,3 +109,8 @@ class TransferClassifier(Classifier):
         if self.encoded:
             weights = checkpoint["state_dict"]
             checkpoint["state_dict"] = {k: v for k, v in weights.items() if not k.startswith("backbone.")}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the pre-trained backbone back in where it was left out."""
+        pretrained = {f"backbone.{name}": tensor for name, tensor in self.backbone.state_dict().items()}
+        checkpoint["state_dict"] = {**pretrained, **checkpoint["state_dict"]}

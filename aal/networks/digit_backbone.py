@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from aal.networks.backbone import Backbone
 from aal.networks.weights import load_weights
@@ -42,8 +42,20 @@ class DigitBackbone(Backbone):
         Images of another size are area-averaged to 8x8, as the digits themselves were made.
         """
         if x.shape[-2:] != (SIZE, SIZE):
-            x = functional.adaptive_avg_pool2d(x, SIZE)
+            x = area(x.shape[-2], x) @ x @ area(x.shape[-1], x).T
         x = (x - MEAN) / DEVIATION
         x = self.conv2(self.conv1(x).relu()).relu()
         features: Tensor = self.dense(x.flatten(1)).relu()
         return features
+
+
+def area(size: int, like: Tensor) -> Tensor:
+    """Return the matrix ``(8, size)`` that averages ``size`` pixels into 8 bins, of the dtype and device of ``like``.
+
+    As a product it has a deterministic gradient on a GPU, which torch's adaptive pooling has not.
+    """
+    pixel = torch.arange(size)
+    bins = torch.arange(SIZE)[:, None]
+    first, end = bins * size // SIZE, -((bins + 1) * -size // SIZE)
+    inside = ((pixel >= first) & (pixel < end)).to(like)
+    return inside / inside.sum(1, keepdim=True)

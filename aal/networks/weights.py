@@ -41,10 +41,13 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that are refused anyway
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except pickle.UnpicklingError:
         raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:

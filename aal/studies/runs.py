@@ -1,6 +1,6 @@
 """Run folders as tables and reports read them back."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,13 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def read_cells(directory: Path, arm: str) -> dict[int, Run]:
+def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, Run]:
     """Read the finished cells of a study's arm, by seed.
+
+    Args:
+        directory: The study's folder.
+        arm: Name of the arm.
+        seeds: The study's seeds; cells of others that the folder may hold are not read.
 
     Raises:
         UserError: A finished cell's file is broken, or its run had another seed than its folder says.
@@ -75,7 +80,7 @@ def read_cells(directory: Path, arm: str) -> dict[int, Run]:
     cells = {}
     for folder in (directory / arm).glob("seed=*"):
         digits = folder.name.removeprefix("seed=")
-        if digits.isdecimal() and (folder / "summary.json").exists():
+        if digits.isdecimal() and int(digits) in seeds and (folder / "summary.json").exists():
             cells[int(digits)] = read_run(folder)
             if cells[int(digits)].summary["seed"] != int(digits):
                 raise UserError(f"{folder}: the run in it had the seed {cells[int(digits)].summary['seed']}")

@@ -27,5 +27,5 @@ def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[in
     """
     if study.table not in TABLES:
         raise UserError(f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
-    cells = {arm: read_cells(directory, arm) for arm in study.arms}
+    cells = {arm: read_cells(directory, arm, study.seeds) for arm in study.arms}
     return TABLES[study.table](study.rows, cells), cells

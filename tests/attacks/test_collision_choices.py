@@ -45,7 +45,10 @@ def test_vectors(tmp_path: Path) -> None:
     assert collision_vector("mean", features).tolist() == [2, 2, 4]
     path = tmp_path / "mu.safetensors"
     write_tensors(path, {"mu": torch.tensor([7.0, 8.0, 9.0])})
-    assert collision_vector(str(path), features).tolist() == [7, 8, 9]
+    given = given_vector(str(path), 3)
+    assert given is not None
+    assert given.tolist() == [7, 8, 9]
+    assert given_vector("zero", 3) is None
     with pytest.raises(UserError, match=r"must hold a finite tensor 'mu' of shape \(4,\)"):
         given_vector(str(path), 4)
     with pytest.raises(UserError, match="mu: must be one of zero, one, mean"):

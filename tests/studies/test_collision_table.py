@@ -22,7 +22,7 @@ CLEAN, POISONED = (0.9, 0.8, 0.9, 0.8, 0.9), (0.8, 0.6, 0.6, 0.4, 0.4)  # differ
 def make_cells(out: Path, arm: str, finals: tuple[float, ...], **settings: object) -> dict[int, Run]:
     for seed, final in enumerate(finals):
         make_run(out / arm / f"seed={seed}", seed=seed, final=final, query_size=50, pairs=False, **settings)  # type: ignore[arg-type]
-    return read_cells(out, arm)
+    return read_cells(out, arm, range(100))
 
 
 def make_table(out: Path, **settings: object) -> Table:
@@ -184,17 +184,17 @@ def test_rows_without_any_finished_run_are_dashes(tmp_path: Path) -> None:
 def test_cells_that_are_broken_or_of_another_seed_are_named(tmp_path: Path) -> None:
     make_run(tmp_path / "arm" / "seed=1", seed=2, pairs=False)
     with pytest.raises(UserError, match=r"seed=1.*seed 2"):
-        read_cells(tmp_path, "arm")
+        read_cells(tmp_path, "arm", range(100))
     (tmp_path / "arm" / "seed=1" / "summary.json").write_text('{"accuracy": "high"}')
     with pytest.raises(UserError, match=r"summary\.json"):
-        read_cells(tmp_path, "arm")
+        read_cells(tmp_path, "arm", range(100))
 
 
 def test_unfinished_cells_do_not_enter(tmp_path: Path) -> None:
     make_run(tmp_path / "arm" / "seed=0", pairs=False)
     (make_run(tmp_path / "arm" / "seed=1", seed=1, pairs=False) / "summary.json").unlink()
     (tmp_path / "arm" / "seed=2.log").write_text("")
-    assert list(read_cells(tmp_path, "arm")) == [0]
+    assert list(read_cells(tmp_path, "arm", range(100))) == [0]
 
 
 def test_a_rounds_file_that_was_cut_off_is_read_and_one_that_was_damaged_is_named(tmp_path: Path) -> None:
