@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
+from aal import __version__
 from aal.errors import UserError
 from aal.exits import end_with
 
@@ -43,6 +44,8 @@ def command() -> int:
             from aal.studies.command import main as study
 
             return study(arguments)
+        case ["--version"]:
+            print(f"aal {__version__}")
         case [] | ["-h" | "--help", *_]:
             print(USAGE)
         case [other, *_]:

@@ -11,11 +11,11 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
 from aal.exits import reason
 from aal.folder import RunFolder
 from aal.models import Classifier
-from aal.studies.documents import read_mapping
+from aal.refusals import check_config_files, check_trainer, whole_seed
 from aal.tracking import loggers_in
 from callbacks import (
     PoisonInjection,
@@ -27,6 +27,7 @@ from callbacks import (
     WholeCheckpointIO,
     last_checkpoint,
 )
+from callbacks.rounds import clock_of
 from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
@@ -37,6 +38,7 @@ MAY_CHANGE = (
     *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
 )
+GO_ON = "the same command with --ckpt_path last goes on"
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run
     "use_distributed_sampler": False,  # every rank trains on all labelled samples
@@ -64,17 +66,15 @@ class AALCLI(LightningCLI):
             parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
-        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=_whole_seed)
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line and the configurations it names."""
-        for option, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
-            if option == "--config" or option.startswith("--config="):
-                read_mapping(Path(option.partition("=")[2] or value))  # it names the file; the parser would not
+        check_config_files(sys.argv)
         try:
             super().parse_arguments(parser, args)
-        except ArgumentError as error:
+        except (ArgumentError, RecursionError) as error:
             raise UserError(reason(error)) from error
 
     def _parse_ckpt_path(self) -> None:
@@ -84,8 +84,7 @@ class AALCLI(LightningCLI):
         """Take the run's folder before anything is built."""
         config = self.config["fit"]
         out = Path(config["out"])
-        if str(config["trainer"]["precision"]).endswith(("16-true", "64-true")):
-            raise UserError("trainer.precision: must keep 32-bit weights and data, such as 32-true or bf16-mixed")
+        check_trainer(config["trainer"])
         if config["ckpt_path"] not in (None, "last"):
             raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
         dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
@@ -106,11 +105,19 @@ class AALCLI(LightningCLI):
             raise UserError(reason(error)) from error
 
     def fit(self, **arguments: Any) -> None:  # noqa: ANN401 - LightningCLI passes Trainer.fit's
-        """Train, and give the run's folder free."""
+        """Train, and give the run's folder free.
+
+        Raises:
+            RunStopped: Lightning ended the run before the clock did: a signal, or a limit among the trainer's keys.
+        """
         try:
             self.trainer.fit(**arguments)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise RunStopped(f"interrupted; {GO_ON}") from None
         finally:
             self._release()
+        if not clock_of(self.trainer).finished:
+            raise RunStopped(f"interrupted, or cut short by a key of the trainer; {GO_ON}")
 
     def _release(self) -> None:
         if self.folder is not None:
@@ -141,9 +148,3 @@ def fit() -> None:
         auto_configure_optimizers=False,
         parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
     )
-
-
-def _whole_seed(seed: bool | int) -> int:
-    if isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise UserError(f"seed_everything: must be a whole number from 0 to 2**32 - 1, got {seed}")
-    return seed

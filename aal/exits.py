@@ -24,6 +24,8 @@ def end_with(command: Callable[[], int]) -> NoReturn:
         _end(2, f"error: {error}")
     except RunStopped as error:
         _end(3, f"stopped: {error}")
+    except KeyboardInterrupt:
+        _end(130, "interrupted")
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise

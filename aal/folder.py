@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from aal.documents import read_mapping
 from aal.errors import UserError
 from aal.files import NO_SPACE, is_partial, remove_partials, write_text
 
@@ -60,7 +61,7 @@ class RunFolder:
         path = self.path / "config.yaml"
         if not path.exists():
             return
-        before, now = _flat(yaml.safe_load(path.read_text())), _flat(config)
+        before, now = _flat(read_mapping(path)), _flat(config)
         for key in sorted(before.keys() | now.keys()):
             changed = before.get(key) != now.get(key)
             if changed and not any(key == free or key.startswith(free + ".") for free in may_change):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
-from aal.errors import UserError
+from aal.checks import at_least
+from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons import PoisonFolder
 from aal.report import features_figure
@@ -51,9 +52,7 @@ class PoisonInjection(RoundCallback):
         balance: bool = True,
         batch_size: int = 64,
     ) -> None:
-        for name, value in (("n", n), ("batch_size", batch_size)):
-            if value < 1:
-                raise UserError(f"poison.init_args.{name}: must be at least 1, got {value}")
+        at_least(1, {"poison.init_args.n": n, "poison.init_args.batch_size": batch_size})
         self.attack = attack or CollisionAttack()
         self.n, self.mu, self.screen, self.balance, self.batch_size = n, mu, screen, balance, batch_size
 
@@ -123,6 +122,11 @@ class PoisonInjection(RoundCallback):
                 started = time.perf_counter()
                 crafted = shard.map(lambda batch: self._attack(module, data, batch, mu), group, self.batch_size)
                 seconds = (time.perf_counter() - started) / len(group)
+                if not torch.isfinite(crafted).all():
+                    bad = group[~torch.isfinite(crafted).all(1).cpu()].tolist()
+                    raise RunStopped(
+                        f"{type(self.attack).__name__}: poisons of the base instances {bad} are not finite"
+                    )
                 x = craft[group]
                 if trainer.is_global_zero:
                     self.folder.write(first, x, crafted[:, :-2].reshape(x.shape).cpu())

@@ -3,6 +3,7 @@
 import pytorch_lightning as pl
 import torch
 
+from aal.checks import at_least
 from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
 from aal.oracles import Oracle, Perfect
@@ -45,9 +46,9 @@ class QueryRounds(Rounds):
         warm_start: bool = False,
     ) -> None:
         super().__init__(max_epochs, patience, min_delta, warm_start)
-        for name, value in (("initial", initial), ("query_size", query_size), ("budget", budget)):
-            if value is not None and value < 1:
-                raise UserError(f"query.init_args.{name}: must be at least 1, got {value}")
+        at_least(1, {"query.init_args.initial": initial, "query.init_args.query_size": query_size})
+        if budget is not None:
+            at_least(1, {"query.init_args.budget": budget})
         self.strategy, self.oracle = strategy, oracle or Perfect()
         self.initial, self.query_size, self.budget = initial, query_size, budget
 

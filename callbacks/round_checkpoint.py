@@ -11,6 +11,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from aal.checks import at_least
 from aal.errors import UserError
 from aal.files import sync, write_bytes
 from callbacks.rounds import clock_of
@@ -34,8 +35,7 @@ class RoundCheckpoint(Checkpoint):
     """
 
     def __init__(self, interval: float = 60.0) -> None:
-        if interval < 0:
-            raise UserError(f"checkpoint.interval: must not be negative, got {interval}")
+        at_least(0, {"checkpoint.interval": interval})
         self.interval = interval
         self._saved = self._synced = time.monotonic()
 
@@ -76,6 +76,6 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """
         try:
             checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(f"{path}: not a checkpoint of a run ({str(error).splitlines()[0]})") from error
         return checkpoint

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from aal.errors import RunStopped, UserError
+from aal.checks import at_least
+from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.seeds import generator, key, seed_device
 from callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, round_callbacks
@@ -37,11 +38,8 @@ class Rounds(RoundCallback):
     def __init__(
         self, max_epochs: int = 100, patience: int = 10, min_delta: float = 1e-3, warm_start: bool = False
     ) -> None:
-        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
-            if value < 1:
-                raise UserError(f"{name}: must be at least 1, got {value}")
-        if min_delta < 0:
-            raise UserError(f"min_delta: must not be negative, got {min_delta}")
+        at_least(1, {"max_epochs": max_epochs, "patience": patience})
+        at_least(0, {"min_delta": min_delta})
         self.max_epochs, self.patience, self.min_delta, self.warm_start = max_epochs, patience, min_delta, warm_start
         self.round = 0
         self.epoch = 0

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from aal.errors import RunStopped
 from aal.files import truncate
 from aal.models import Classifier, TransferClassifier
 from aal.records import append_round, read_rounds, write_ledger, write_summary
@@ -63,10 +62,7 @@ class RunRecords(RoundCallback):
         """Write the summary and the report of a finished run."""
         assert isinstance(module, Classifier)
         data, folder = data_of(trainer), Path(trainer.default_root_dir)
-        clock = clock_of(trainer)
-        if not clock.finished:
-            raise RunStopped(f"the Trainer ended the run in round {clock.round}; no trainer key may cut it short")
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or not clock_of(trainer).finished:
             return
         last = read_rounds(folder)[-1]
         summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}

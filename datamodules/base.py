@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from aal.attacks.base import frozen
-from aal.errors import RunStopped, UserError
+from aal.checks import at_least
+from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.pool import Pool
 from aal.progress import Progress, quiet
@@ -48,13 +49,9 @@ class ActiveDataModule(pl.LightningDataModule):
         self, seed: int = 0, batch_size: int = 32, scoring_batch_size: int = 256, num_workers: int = 0
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("scoring_batch_size", scoring_batch_size, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if value < least:
-                raise UserError(f"data.init_args.{name}: must be at least {least}, got {value}")
+        key = "data.init_args"
+        at_least(1, {f"{key}.batch_size": batch_size, f"{key}.scoring_batch_size": scoring_batch_size})
+        at_least(0, {f"{key}.num_workers": num_workers})
         self.seed = seed
         self.batch_size = batch_size
         self.scoring_batch_size = scoring_batch_size
@@ -162,6 +159,7 @@ class ActiveDataModule(pl.LightningDataModule):
             batch_size=None,  # the sampler's items are whole batches
             sampler=batches,
             num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,  # for the round, not for each of its short epochs
             generator=generator(self.seed, "workers"),
         )
 

@@ -26,7 +26,7 @@ def given_vector(mu: str, feature_size: int) -> Tensor | None:
     """
     if mu in COLLISION_VECTORS:
         return None
-    if not mu.endswith(".safetensors"):
+    if not str(mu).endswith(".safetensors"):
         raise UserError(f"mu: must be one of {', '.join(COLLISION_VECTORS)} or a .safetensors file, got {mu!r}")
     vector = read_tensors(Path(mu)).get("mu")
     if vector is None or vector.shape != (feature_size,) or not torch.isfinite(vector).all():

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aal.errors import UserError
+from aal.checks import at_least, positive
 from aal.seeds import seed_device
 
 
@@ -28,8 +28,8 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__()
-        if learning_rate <= 0 or weight_decay < 0:
-            raise UserError("learning_rate: must be positive; weight_decay: must not be negative")
+        positive({"model.init_args.learning_rate": learning_rate})
+        at_least(0, {"model.init_args.weight_decay": weight_decay})
         self.num_classes = num_classes
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

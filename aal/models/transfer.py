@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aal.checks import positive
 from aal.errors import UserError
 from aal.models.classifier import Classifier, reset_parameters
 from aal.networks.backbone import Backbone
@@ -49,8 +50,7 @@ class TransferClassifier(Classifier):
             raise UserError("model.init_args.unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true")
         if unfreeze_at is not None and unfreeze_at < 0:
             raise UserError(f"model.init_args.unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
-        if backbone_learning_rate <= 0:
-            raise UserError(f"model.init_args.backbone_learning_rate: must be positive, got {backbone_learning_rate}")
+        positive({"model.init_args.backbone_learning_rate": backbone_learning_rate})
         self.backbone = backbone
         self.head = head.build(backbone.feature_size, num_classes)
         self.head_name = head.name

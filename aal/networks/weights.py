@@ -34,6 +34,8 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
         if tensor.shape != wanted[name].shape:
             found, needed = tuple(tensor.shape), tuple(wanted[name].shape)
             raise UserError(f"{path}: {name} has shape {found}, {type(module).__name__} needs {needed}")
+        if tensor.is_floating_point() != wanted[name].is_floating_point():
+            raise UserError(f"{path}: {name} holds {tensor.dtype}, {type(module).__name__} needs {wanted[name].dtype}")
         if not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} holds values that are not finite")
     module.load_state_dict(tensors)

@@ -113,7 +113,7 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
     tiles = [Tile("test accuracy", show(number(summary, "accuracy"), 3), f"{int(summary['labels'])} labels")]
     if number(summary, "poison_success") is not None:
         random = show(number(summary, "random_success_expected"), 3)
-        tiles.append(Tile("poisons queried", show(number(summary, "poison_success"), 3), f"random: {random}"))
+        tiles.append(Tile("share of poisons queried", show(number(summary, "poison_success"), 3), f"random: {random}"))
         tiles.append(Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"))
         before, after = (show(number(summary, f"norm_{at}"), 3) for at in ("initial", "saved"))
         tiles.append(Tile("mean ‖f-μ‖", after, f"{before} before the attack"))

@@ -5,11 +5,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aal import files
+from aal.documents import to_yaml
 from aal.report.curves import Curve, Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
 from aal.report.page import Listing, Page, Section, Tile, picture, render_page
 from aal.report.run import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
 from aal.report.style import CLEAN, PALETTE, render
-from aal.studies.documents import to_yaml
 from aal.studies.paired import PairedTest
 from aal.studies.runs import Run, number
 from aal.studies.study import Study, load_study
@@ -94,7 +94,7 @@ def _tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[T
     difference = "—" if test.mean is None else f"{test.mean:+.3f}"
     return (
         Tile("accuracy, clean → poisoned", f"{theirs} → {ours}", row.arm),
-        Tile("poisons queried", success, f"random queries: {random}"),
+        Tile("share of poisons queried", success, f"random queries: {random}"),
         Tile("difference in accuracy", difference, f"{seeds}, {p}"),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aal import files
-from aal.studies.documents import to_yaml
+from aal.documents import to_yaml
 from aal.studies.study import Study
 
 GUARD = Path(__file__).with_name("guard.py")

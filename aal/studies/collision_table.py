@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aal.studies.documents import read_mapping
+from aal.documents import read_mapping
 from aal.studies.paired import paired_test
 from aal.studies.runs import Run, number
 from aal.studies.study import Row

@@ -46,16 +46,19 @@ def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_c
 
     Raises:
         UserError: ``directory`` holds something else, cells of an arm that has changed, or another process runs a study
-            into it; or an arm's config changed while the study ran.
+            into it; an arm's config changed while the study ran; or a cell refuses its configuration.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     try:
+        claim_folder(study, directory)  # before anything is written there, and once more under the lock
+        directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / ".study.lock", timeout=0), _terminable():
             claim_folder(study, directory)
             save_study(study, directory)
             return _run_cells(study, directory, jobs, command)
     except Timeout:
         raise UserError(f"--out {directory}: another process is running a study into this folder") from None
+    except (FileExistsError, NotADirectoryError, FileNotFoundError, PermissionError) as error:
+        raise UserError(f"--out {directory}: cannot be written to ({error.strerror})") from None
 
 
 def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> list[Broken]:
@@ -82,7 +85,9 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> li
                         continue
                     line = process.cell.last_line() if code else "it ended without a summary and a report"
                     failure = Broken(process.cell, code, line)
-                    again = attempt < ATTEMPTS and code != USER_ERROR
+                    if code == USER_ERROR:  # no other seed would fare better
+                        raise UserError(f"{process.cell.name}: {line.removeprefix('error: ')}")
+                    again = attempt < ATTEMPTS
                     progress.broken(process.cell, str(failure), again=again)
                     if again:
                         waiting.append((process.cell, attempt + 1))

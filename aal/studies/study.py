@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aal import files
+from aal.documents import read_mapping, to_yaml
 from aal.errors import UserError
-from aal.studies.documents import read_mapping, to_yaml
 
 Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline
 
@@ -153,7 +153,7 @@ def claim_folder(study: Study, directory: Path) -> None:
     if before.name != study.name:
         raise UserError(f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}")
     for name, arm in study.arms.items():
-        if next((directory / name).glob("seed=*"), None) is None:
+        if next((directory / name).glob("seed=*/config.yaml"), None) is None:  # nothing was run yet
             continue
         if name not in before.arms or before.arms[name].fingerprint != arm.fingerprint:
             raise UserError(

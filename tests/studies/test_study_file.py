@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from aal.documents import read_mapping, to_yaml
 from aal.errors import UserError
-from aal.studies.documents import read_mapping, to_yaml
 from aal.studies.study import claim_folder, load_study, read_study, save_study
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
@@ -103,6 +103,7 @@ def test_a_folder_takes_the_same_arms_and_new_ones_but_no_changed_arm_with_cells
     claim_folder(first, out)
     save_study(first, out)
     (out / "poisoned" / "seed=0").mkdir(parents=True)
+    (out / "poisoned" / "seed=0" / "config.yaml").touch()
     more = {"clean": [{"poison": 7}], "poisoned": [], "new": ["nn2.yaml"]}
     claim_folder(read_study(make_study_file(tmp_path / "a", arms=more, seeds=9, title="other"), TABLES), out)
     changed = {"clean": [{"poison": None}], "poisoned": ["nn2.yaml"]}

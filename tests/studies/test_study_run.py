@@ -127,13 +127,19 @@ def test_broken_cells_are_named_and_tried_again_by_the_next_invocation(
     study: Study, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     act(out, "poisoned", 1, "exit3", "killed", "done")
-    act(out, "clean", 2, "exit2", "done")
     broken = run_study(study, out, 2, fast_cell)
     found = {(failure.cell.arm, failure.cell.seed, failure.code, failure.line) for failure in broken}
-    assert found == {("poisoned", 1, 137, "this is the killed line"), ("clean", 2, 2, "this is the exit2 line")}
-    assert len(starts(out, "clean", 2)) == 1  # wrong input is not tried again
-    errors = capfd.readouterr().err
-    assert "clean seed=2: exit code 2: this is the exit2 line" in errors
+    assert found == {("poisoned", 1, 137, "this is the killed line")}
+    assert "poisoned seed=1: exit code 3: this is the exit3 line" in capfd.readouterr().err
+    assert run_study(study, out, 2, fast_cell) == []
+
+
+def test_a_configuration_that_a_cell_refuses_ends_the_study(study: Study, out: Path) -> None:
+    act(out, "clean", 0, "exit2", "done")
+    with pytest.raises(UserError, match="clean seed=0: this is the exit2 line"):
+        run_study(study, out, 1, fast_cell)
+    assert len(starts(out, "clean", 0)) == 1, "wrong input was tried again"
+    assert not (out / "clean" / "seed=1.log").exists(), "the study went on"
     assert run_study(study, out, 2, fast_cell) == []
 
 

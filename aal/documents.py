@@ -1,4 +1,4 @@
-"""YAML as studies read and write it: numbers as YAML 1.2 has them, no key twice, one line of error."""
+"""YAML as it is read and written here: numbers as YAML 1.2 has them, no key twice, one line of error."""
 
 import re
 from pathlib import Path

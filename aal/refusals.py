@@ -1,0 +1,53 @@
+"""What ``aal fit`` refuses before anything is built."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aal.documents import read_mapping
+from aal.errors import UserError
+
+# Keys of the trainer that would cut epochs short, each with the value that does not.
+UNLIMITED = {"fast_dev_run": False, "limit_train_batches": 1.0, "overfit_batches": 0.0}
+
+
+def check_config_files(arguments: Sequence[str]) -> None:
+    """Refuse a config file that the parser would stumble over without naming it.
+
+    Args:
+        arguments: The command line.
+
+    Raises:
+        UserError: A file after ``--config`` is missing, not YAML, or says something of the wrong kind.
+    """
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option == "--config" or option.startswith("--config="):
+            path = Path(option.partition("=")[2] or following)
+            config = read_mapping(path)
+            for key in ("trainer", "checkpoint"):
+                if not isinstance(config.get(key, {}), dict):
+                    raise UserError(f"{path}: {key} must hold keys with values, not {config[key]!r}")
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse keys of the trainer that the rounds cannot be run with.
+
+    Raises:
+        UserError: Names the key.
+    """
+    if str(trainer["precision"]).endswith(("16-true", "64-true")):
+        raise UserError("trainer.precision: must keep 32-bit weights and data, such as 32-true or bf16-mixed")
+    for key, unlimited in UNLIMITED.items():
+        if trainer[key] not in (None, unlimited):
+            raise UserError(f"trainer.{key}: the clock needs whole epochs; leave it out")
+
+
+def whole_seed(seed: bool | int) -> int:
+    """Return the run's seed.
+
+    Raises:
+        UserError: It is not a whole number from 0 to 2**32 - 1.
+    """
+    if isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything: must be a whole number from 0 to 2**32 - 1, got {seed}")
+    return seed
