@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks.base import Adversarial, Attack, frozen
-from aal.errors import RunStopped
+from aal.checks import at_least, positive
+from aal.errors import RunStopped, UserError
 
 CHECK_EVERY = 10
 """Iterations between two looks at which samples stalled or finished, so that a GPU is not waited for every step."""
@@ -39,7 +40,7 @@ class CollisionAttack(Attack):
             what CIFAR-10 reaches in the paper's Table I: 0.8 % of the squared norm.
 
     Raises:
-        ValueError: A value is outside its range.
+        UserError: A value is outside its range.
     """
 
     beta: float = 1e-5
@@ -53,17 +54,11 @@ class CollisionAttack(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name in ("beta", "tolerance", "success"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ValueError(f"{name} must be a finite number of at least 0, not {getattr(self, name)}")
-        for name in ("half_range", "step_size"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ValueError(f"{name} must be a finite number above 0, not {getattr(self, name)}")
-        for name in ("steps", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        at_least(0, {"beta": self.beta, "tolerance": self.tolerance, "success": self.success})
+        positive({"half_range": self.half_range, "step_size": self.step_size})
+        at_least(1, {"steps": self.steps, "patience": self.patience})
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
+            raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
 
     def __call__(
         self,

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from aal.checks import at_least
+from aal.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class DenseHead:
@@ -16,7 +19,7 @@ class DenseHead:
         dropout: Share of inputs dropped before each dense layer in training, in [0, 0.5].
 
     Raises:
-        ValueError: A value is outside its range.
+        UserError: A value is outside its range.
     """
 
     hidden: int = 0
@@ -24,10 +27,9 @@ class DenseHead:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.hidden < 0:
-            raise ValueError(f"hidden must be at least 0, not {self.hidden}")
+        at_least(0, {"model.init_args.head.hidden": self.hidden})
         if not 0 <= self.dropout <= 0.5:
-            raise ValueError(f"dropout must be in [0, 0.5], not {self.dropout}")
+            raise UserError(f"model.init_args.head.dropout: must be in [0, 0.5], got {self.dropout}")
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, CollisionAttack
-from aal.errors import RunStopped
+from aal.errors import RunStopped, UserError
 from aal.networks import DigitBackbone
 
 
@@ -244,7 +244,7 @@ def test_an_empty_batch_is_no_error() -> None:
     ],
 )
 def test_bad_values_are_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be"):
+    with pytest.raises(UserError, match=f"^{name}: must be"):
         CollisionAttack(**{name: value})
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from aal.errors import UserError
 from aal.networks import DenseHead
 
 
@@ -34,5 +35,5 @@ def test_heads_carry_the_names_of_the_paper() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("hidden", -1), ("dropout", -0.1), ("dropout", 0.6)])
 def test_bad_values_are_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be"):
+    with pytest.raises(UserError, match=f"{name}: must be"):
         DenseHead(**{name: value})
