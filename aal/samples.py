@@ -1,6 +1,7 @@
 """Samples of a split in memory, in the form they have on disk: what a save and a reload leaves of them."""
 
 import io
+import wave
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -134,6 +135,69 @@ class TensorSamples(Samples):
     def read(self, path: Path) -> Tensor:
         """Load one sample."""
         return read_tensors(path)["sample"]
+
+
+class AudioSamples(Samples):
+    """16-bit mono audio; single clips are saved as WAV.
+
+    Args:
+        pcm: int16 ``(N, T)``.
+        sample_rate: Samples a second, in Hz.
+    """
+
+    suffix = ".wav"
+    bounds = (-1.0, 1.0)
+
+    def __init__(self, pcm: Tensor, sample_rate: int) -> None:
+        self.pcm, self.sample_rate = pcm, sample_rate
+
+    def __len__(self) -> int:
+        return len(self.pcm)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self.pcm[indices].float() / 2**15
+
+    def append(self, x: Tensor) -> None:
+        """Add clips ``(B, T)`` in [-1, 1]."""
+        self.pcm = torch.cat([self.pcm, to_16_bit(x)])
+
+    def select(self, indices: Tensor) -> "AudioSamples":
+        """Return the clips of indices ``(B,)``."""
+        return AudioSamples(self.pcm[indices], self.sample_rate)
+
+    def write(self, path: Path, x: Tensor) -> None:
+        """Save one clip ``(T,)`` in [-1, 1], rounded to 16 bits."""
+        buffer = io.BytesIO()
+        with wave.open(buffer, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(self.sample_rate)
+            file.writeframes(to_16_bit(x).numpy().astype("<i2").tobytes())
+        write_bytes(path, buffer.getvalue(), durable=False)
+
+    def read(self, path: Path) -> Tensor:
+        """Load one clip ``(T,)`` in [-1, 1].
+
+        Raises:
+            UserError: The file is missing, or no 16-bit mono WAV of this sample rate.
+        """
+        try:
+            with wave.open(str(path), "rb") as file:
+                form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+                frames = file.readframes(file.getnframes())
+                whole = len(frames) == 2 * file.getnframes()
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except (wave.Error, EOFError, OSError) as error:
+            raise UserError(f"{path}: not a whole WAV ({error})") from None
+        if form != (1, 2, self.sample_rate) or not whole:
+            raise UserError(f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz")
+        return torch.tensor(np.frombuffer(frames, dtype="<i2")).float() / 2**15
+
+
+def to_16_bit(x: Tensor) -> Tensor:
+    """Round values in [-1, 1] to int16, on the CPU; 1 itself becomes the highest value below it."""
+    return (x * 2**15).round().clamp(-(2**15), 2**15 - 1).to(torch.int16).cpu()
 
 
 def to_8_bit(x: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class PoisonInjection(RoundCallback):
         available = len(data.samples["craft"])
         if self.n > available:
             raise UserError(f"poison.init_args.n: {self.n} poisons, but the craft split has {available} base instances")
-        self.given = given_vector(self.mu, module.backbone.feature_size)
+        self.given = given_vector(self.mu, module.feature_size)
         self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
         self.indices = data.pool.extend(self.n, "poison")
 

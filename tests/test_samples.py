@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aal.errors import UserError
-from aal.samples import ImageSamples, TensorSamples
+from aal.samples import AudioSamples, ImageSamples, TensorSamples
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -27,6 +27,24 @@ def test_tensors_are_saved_without_loss(tmp_path: Path) -> None:
     samples.write(tmp_path / "x.safetensors", x)
     samples.append(samples.read(tmp_path / "x.safetensors")[None])
     assert torch.equal(samples[torch.tensor([0])][0], x)
+
+
+def test_audio_is_16_bit(tmp_path: Path) -> None:
+    samples = AudioSamples(torch.zeros(0, 100, dtype=torch.int16), sample_rate=16_000)
+    x = torch.rand(100, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    x[:2] = torch.tensor([1.0, -1.0])
+    samples.write(tmp_path / "x.wav", x)
+    back = samples.read(tmp_path / "x.wav")
+    assert (back[1:] - x[1:]).abs().max() <= 0.5 / 2**15 + 1e-7
+    assert back[:2].tolist() == [1 - 2**-15, -1.0]
+    assert not torch.equal(back[1:], x[1:]), "nothing was rounded"
+    samples.append(back[None])
+    assert torch.equal(samples[torch.tensor([0])][0], back), "rounded a second time"
+    with pytest.raises(UserError, match=r"x\.wav: not a whole 16-bit mono WAV of 8000 Hz"):
+        AudioSamples(samples.pcm, sample_rate=8000).read(tmp_path / "x.wav")
+    (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes()[:-10])
+    with pytest.raises(UserError, match=r"x\.wav: not a whole"):
+        samples.read(tmp_path / "x.wav")
 
 
 def test_a_bad_image_is_named(tmp_path: Path) -> None:

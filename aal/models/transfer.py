@@ -4,12 +4,11 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aal.checks import positive
 from aal.errors import UserError
 from aal.models.classifier import Classifier, reset_parameters
-from aal.networks.backbone import Backbone
 from aal.networks.heads import DenseHead
 
 
@@ -21,7 +20,8 @@ class TransferClassifier(Classifier):
     (section IV.E). Each such round starts again from the pre-trained backbone.
 
     Args:
-        backbone: The pre-trained feature extractor.
+        backbone: The pre-trained feature extractor: a module from samples to features ``(B, D)`` with an attribute
+            ``feature_size`` D, such as an :class:`aal.networks.Backbone`.
         head: The dense head: NN1 without, NN2 with a hidden layer.
         num_classes: Number of classes C; the CLI takes it from the datamodule.
         freeze: Whether the backbone stays as it was pre-trained.
@@ -31,12 +31,13 @@ class TransferClassifier(Classifier):
         weight_decay: Adam's L2 penalty.
 
     Raises:
-        UserError: ``unfreeze_at`` with ``freeze: false``, or below 0; a step size that is not positive.
+        UserError: A backbone without ``feature_size``; ``unfreeze_at`` with ``freeze: false``, or below 0; a step size
+            that is not positive.
     """
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: nn.Module,
         head: DenseHead,
         num_classes: int,
         freeze: bool = True,
@@ -51,8 +52,12 @@ class TransferClassifier(Classifier):
         if unfreeze_at is not None and unfreeze_at < 0:
             raise UserError(f"model.init_args.unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
         positive({"model.init_args.backbone_learning_rate": backbone_learning_rate})
+        feature_size = getattr(backbone, "feature_size", None)
+        if not isinstance(feature_size, int):
+            raise UserError(f"model.init_args.backbone: {type(backbone).__name__} has no feature_size, a whole number")
+        self.feature_size = feature_size
         self.backbone = backbone
-        self.head = head.build(backbone.feature_size, num_classes)
+        self.head = head.build(feature_size, num_classes)
         self.head_name = head.name
         self.backbone_learning_rate = backbone_learning_rate
         self.trained_from = unfreeze_at if freeze else 0

@@ -65,6 +65,14 @@ def test_renewing_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_any_module_with_a_feature_size_is_a_backbone() -> None:
+    backbone = torch.nn.Flatten()
+    with pytest.raises(UserError, match=r"model\.init_args\.backbone: Flatten has no feature_size"):
+        TransferClassifier(backbone, DenseHead(), num_classes=3)
+    backbone.feature_size = 64  # type: ignore[assignment]
+    assert TransferClassifier(backbone, DenseHead(), num_classes=3)(images()).shape == (4, 3)
+
+
 @pytest.mark.parametrize("options", [{"freeze": False, "unfreeze_at": 3}, {"unfreeze_at": -1}, {"learning_rate": 0.0}])
 def test_contradictions_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UserError, match=r"unfreeze_at|learning_rate"):
