@@ -15,7 +15,7 @@ from aal.errors import RunStopped, UserError
 from aal.exits import reason
 from aal.folder import RunFolder
 from aal.models import Classifier
-from aal.refusals import check_config_files, check_trainer, whole_seed
+from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed
 from aal.tracking import loggers_in
 from callbacks import (
     PoisonInjection,
@@ -32,15 +32,10 @@ from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
 CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds}
-# What may differ between a run and its continuation: where and how it runs, not what it computes.
-MAY_CHANGE = (
-    *("out", "checkpoint", "data.init_args.num_workers"),
-    *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
-    *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
-)
 GO_ON = "the same command with --ckpt_path last goes on"
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run
+    "devices": 1,  # more of them share encoding, crafting and scoring, where asked to
     "use_distributed_sampler": False,  # every rank trains on all labelled samples
     "enable_progress_bar": False,
     "enable_model_summary": False,

@@ -7,6 +7,12 @@ from typing import Any
 from aal.documents import read_mapping
 from aal.errors import UserError
 
+# What may differ between a run and its continuation: where and how it runs, not what it computes.
+MAY_CHANGE = (
+    *("out", "checkpoint", "data.init_args.num_workers"),
+    *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
+    *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
+)
 # Keys of the trainer that would cut epochs short, each with the value that does not.
 UNLIMITED = {"fast_dev_run": False, "limit_train_batches": 1.0, "overfit_batches": 0.0}
 
