@@ -16,6 +16,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a key must be a name", problem_mark=key.start_mark)
         if key.value in seen:
             raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands there twice", problem_mark=key.start_mark)
         seen.add(key.value)
@@ -56,6 +58,8 @@ def read_mapping(path: Path, called: str = "") -> dict[str, Any]:
         value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UserError(f"{file}: no such file") from None
+    except RecursionError:
+        raise UserError(f"{file}: nested too deeply") from None
     except UnicodeDecodeError:
         raise UserError(f"{file}: not text in UTF-8") from None
     except yaml.MarkedYAMLError as error:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aal import __version__
+from aal.errors import UserError
 from aal.files import append_line, write_csv, write_json
 from aal.pool import ORIGINS, Pool
 
@@ -36,12 +37,19 @@ def append_round(folder: Path, record: dict[str, Any]) -> int:
 
 
 def read_rounds(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of ``rounds.jsonl``; a last line that was cut short is left out."""
+    """Return the records of ``rounds.jsonl``; a last line that was cut short is left out.
+
+    Raises:
+        UserError: The file holds something else.
+    """
     path = folder / "rounds.jsonl"
     if not path.exists():
         return []
-    whole = path.read_text().rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
+    try:
+        whole = path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path}: not the records of a run ({error})") from None
 
 
 def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None:

@@ -13,8 +13,14 @@ MAY_CHANGE = (
     *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
 )
-# Keys of the trainer that would cut epochs short, each with the value that does not.
-UNLIMITED = {"fast_dev_run": False, "limit_train_batches": 1.0, "overfit_batches": 0.0}
+# Keys of the trainer that would cut epochs short or go on after the last round, each with its default, which does not.
+DEFAULTS = {
+    "fast_dev_run": False,
+    "limit_train_batches": None,
+    "overfit_batches": 0.0,
+    "min_epochs": None,
+    "min_steps": None,
+}
 
 
 def check_config_files(arguments: Sequence[str]) -> None:
@@ -43,9 +49,9 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     """
     if str(trainer["precision"]).endswith(("16-true", "64-true")):
         raise UserError("trainer.precision: must keep 32-bit weights and data, such as 32-true or bf16-mixed")
-    for key, unlimited in UNLIMITED.items():
-        if trainer[key] not in (None, unlimited):
-            raise UserError(f"trainer.{key}: the clock needs whole epochs; leave it out")
+    for key, default in DEFAULTS.items():
+        if trainer[key] != default:
+            raise UserError(f"trainer.{key}: the rounds need whole epochs and end by themselves; leave it out")
 
 
 def whole_seed(seed: bool | int) -> int:

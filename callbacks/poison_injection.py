@@ -159,6 +159,10 @@ class PoisonInjection(RoundCallback):
             bounds=data.samples["craft"].bounds,
             seeds=sample_seeds(data.seed, "collision", bases).to(module.device),
         )
+        low, high = data.samples["craft"].bounds
+        if result.x.shape != x.shape or (result.x < low).any() or (result.x > high).any():
+            name = type(self.attack).__name__
+            raise RunStopped(f"{name}: must return samples {tuple(x.shape)} in [{low}, {high}], as it was given")
         figures = torch.stack([self._distances(module, result.x, mu), result.queries.to(x)], dim=1)
         return torch.cat([result.x.flatten(1), figures], dim=1)
 

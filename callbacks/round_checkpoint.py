@@ -1,8 +1,8 @@
 """Checkpoints at the end of every round, and in long rounds on a time interval, whole or not at all."""
 
 import io
-import pickle
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
             UserError: The file is damaged or holds more than tensors and plain values.
         """
         try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise UserError(f"{path}: not a checkpoint of a run ({str(error).splitlines()[0]})") from error
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
+                checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        except Exception as error:  # whatever a damaged file makes the reader stumble over
+            why = str(error).partition("\n")[0] or type(error).__name__
+            raise UserError(f"{path}: damaged, or not a checkpoint of a run ({why})") from error
+        if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "callbacks"} <= checkpoint.keys():
+            raise UserError(f"{path}: not a checkpoint of a run")
         return checkpoint

@@ -53,6 +53,8 @@ def refusal(
         ("--model.init_args.weight_decay=-1", "weight_decay"),
         ("--trainer.precision=64-true", "trainer.precision"),
         ("--trainer.fast_dev_run=true", "trainer.fast_dev_run"),
+        ("--trainer.limit_train_batches=1", "trainer.limit_train_batches"),
+        ("--trainer.min_epochs=70", "trainer.min_epochs"),
         ("--query.init_args.query_size=null", "query.init_args.query_size"),
         ("--model.init_args.learning_rate=.nan", "model.init_args.learning_rate"),
         ("--poison.init_args.mu=null", "mu: must be one of"),
@@ -161,6 +163,14 @@ def test_a_finished_folder_is_taken_and_goes_on_only_as_it_was(tmp_path: Path) -
     assert other.returncode == 2
     assert "query.init_args.query_size: the run in" in other.stderr
     assert "was started with 1, now it is 2" in other.stderr
+    saved = out / "checkpoints" / "last.ckpt"
+    whole = saved.read_bytes()
+    for damaged in (b"", b"hello", whole[:5000]):
+        saved.write_bytes(damaged)
+        refused = fit(out, "--ckpt_path=last")
+        assert refused.returncode == 2, refused.stderr
+        assert refused.stderr.startswith(f"error: {saved}: damaged, or not a checkpoint")
+    saved.write_bytes(whole)
     same = fit(out, "--ckpt_path=last")
     assert same.returncode == 0, same.stderr
     for name in ("rounds.jsonl", "ledger.csv", "metrics.csv"):

@@ -101,7 +101,8 @@ def _tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[T
 
 def _curves(directory: Path, study: Study, cells: Cells) -> tuple[Section, Section]:
     given = colours(study)
-    accuracy, shares = [], []
+    accuracy: list[Panel] = []
+    shares: list[Panel] = []
     for clean in dict.fromkeys(row.clean for row in study.rows):
         arms = [row.arm for row in study.rows if row.clean == clean]
         made = {arm: _arm_curves(arm, given, cells) for arm in (clean, *arms)}
@@ -109,7 +110,7 @@ def _curves(directory: Path, study: Study, cells: Cells) -> tuple[Section, Secti
         if curves := tuple(curve for curve, _ in made.values() if curve is not None):
             accuracy.append(Panel(title, curves))
         if curves := tuple(curve for _, curve in made.values() if curve is not None):
-            first = next(run for arm in arms for run in cells[arm].values())
+            first = next(run for arm in (*arms, clean) for run in cells[arm].values())
             shares.append(Panel(title, curves, expected_share(first)))
     return (
         _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(accuracy) if accuracy else None),

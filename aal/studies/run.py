@@ -12,6 +12,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from aal.errors import UserError
+from aal.files import NO_SPACE
 from aal.studies.cells import Cell, CellProcess, Command, cells_of, config_files, fit_command
 from aal.studies.progress import Progress
 from aal.studies.study import Study, claim_folder, fingerprint, save_study
@@ -51,14 +52,17 @@ def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_c
     try:
         claim_folder(study, directory)  # before anything is written there, and once more under the lock
         directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise
+        raise UserError(f"--out {directory}: cannot be written to ({error.strerror})") from None
+    try:
         with FileLock(directory / ".study.lock", timeout=0), _terminable():
             claim_folder(study, directory)
             save_study(study, directory)
             return _run_cells(study, directory, jobs, command)
     except Timeout:
         raise UserError(f"--out {directory}: another process is running a study into this folder") from None
-    except (FileExistsError, NotADirectoryError, FileNotFoundError, PermissionError) as error:
-        raise UserError(f"--out {directory}: cannot be written to ({error.strerror})") from None
 
 
 def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> list[Broken]:
