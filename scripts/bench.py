@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aal.__main__ import keep_lightning_quiet
 from aal.attacks import CollisionAttack
+from aal.cli import TRAINER_DEFAULTS
 from aal.models import TransferClassifier
 from aal.networks import DenseHead
 from aal.networks.backbone import Backbone
@@ -96,10 +97,7 @@ def lightning_rounds(rounds: int, epochs: int) -> None:
         trainer = pl.Trainer(
             default_root_dir=folder,
             accelerator="cpu",
-            max_epochs=-1,
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            **TRAINER_DEFAULTS,
             logger=CSVLogger(folder, name="", version=""),
             plugins=[WholeCheckpointIO()],
             callbacks=[
