@@ -38,10 +38,6 @@ class Samples(ABC):
         """Add samples ``(B, ...)`` as they were read back from files."""
 
     @abstractmethod
-    def select(self, indices: Tensor) -> "Samples":
-        """Return the samples of indices ``(B,)`` as a split of their own."""
-
-    @abstractmethod
     def write(self, path: Path, x: Tensor) -> None:
         """Save one sample in the form that a learner would be given it in."""
 
@@ -72,10 +68,6 @@ class ImageSamples(Samples):
     def append(self, x: Tensor) -> None:
         """Add images ``(B, C, H, W)`` in [0, 1]."""
         self.pixels = torch.cat([self.pixels, to_8_bit(x)])
-
-    def select(self, indices: Tensor) -> "ImageSamples":
-        """Return the images of indices ``(B,)``."""
-        return ImageSamples(self.pixels[indices])
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one image ``(C, H, W)`` in [0, 1], rounded to 8 bits."""
@@ -124,10 +116,6 @@ class TensorSamples(Samples):
         """Add samples ``(B, ...)``."""
         self.values = torch.cat([self.values, x.to(self.values)])
 
-    def select(self, indices: Tensor) -> "TensorSamples":
-        """Return the samples of indices ``(B,)``."""
-        return TensorSamples(self.values[indices], self.bounds)
-
     def write(self, path: Path, x: Tensor) -> None:
         """Save one sample as it is."""
         write_tensors(path, {"sample": x}, durable=False)
@@ -160,10 +148,6 @@ class AudioSamples(Samples):
     def append(self, x: Tensor) -> None:
         """Add clips ``(B, T)`` in [-1, 1]."""
         self.pcm = torch.cat([self.pcm, to_16_bit(x)])
-
-    def select(self, indices: Tensor) -> "AudioSamples":
-        """Return the clips of indices ``(B,)``."""
-        return AudioSamples(self.pcm[indices], self.sample_rate)
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one clip ``(T,)`` in [-1, 1], rounded to 16 bits."""
