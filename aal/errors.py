@@ -1,9 +1,29 @@
 """The two ways a run ends early on purpose, each with its exit code."""
 
+from collections.abc import Sequence
+
 
 class UserError(ValueError):
-    """The user's input is wrong: one line that names the key or file and says what to do. Exit code 2."""
+    """The user's input is wrong: one line that names the key or file and says what to do. Exit code 2.
+
+    Args:
+        message: The line.
+        rows: Where it speaks of samples of a batch: which, so that a caller can say where they are from.
+    """
+
+    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 class RunStopped(RuntimeError):
-    """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3."""
+    """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3.
+
+    Args:
+        message: What happened.
+        rows: As of :class:`UserError`.
+    """
+
+    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows

@@ -1,6 +1,37 @@
 """Attacks: frozen dataclasses of hyper-parameters, each with one pure call."""
 
+from aal.attacks.adversarial_path import AdversarialPath
+from aal.attacks.apgd import APGD
+from aal.attacks.apgdt import APGDT
+from aal.attacks.auto_attack import AutoAttack
 from aal.attacks.base import Adversarial, Attack, frozen
+from aal.attacks.bim import BIM
+from aal.attacks.carlini_wagner import CarliniWagner
 from aal.attacks.collision import CollisionAttack
+from aal.attacks.deepfool import DeepFool
+from aal.attacks.fab import FABT
+from aal.attacks.fgsm import FGSM
+from aal.attacks.gaussian_noise import GaussianNoise
+from aal.attacks.pgd import PGD
+from aal.attacks.spatial_jitter import SpatialJitter
+from aal.attacks.square import Square
 
-__all__ = ["Adversarial", "Attack", "CollisionAttack", "frozen"]
+__all__ = [
+    "APGD",
+    "APGDT",
+    "BIM",
+    "FABT",
+    "FGSM",
+    "PGD",
+    "Adversarial",
+    "AdversarialPath",
+    "Attack",
+    "AutoAttack",
+    "CarliniWagner",
+    "CollisionAttack",
+    "DeepFool",
+    "GaussianNoise",
+    "SpatialJitter",
+    "Square",
+    "frozen",
+]

@@ -6,10 +6,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import Adversarial, Attack, frozen
+from aal.attacks.base import Adversarial, Attack, check_samples, column, dimensions, divisor, frozen
+from aal.attacks.folding import folded
+from aal.attacks.norms import norm_of
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
 
+_norms = norm_of("l2").size
 CHECK_EVERY = 10
 """Iterations between two looks at which samples stalled or finished, so that a GPU is not waited for every step."""
 PROGRESS = 0.01
@@ -85,15 +88,13 @@ class CollisionAttack(Attack):
             after (``initial``, ``final``) and ``iterations`` (int64).
 
         Raises:
-            ValueError: ``bounds`` is empty, or ``target`` is neither ``(D,)`` nor ``(B, D)``.
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
             RunStopped: Features are not finite; the message names the samples by their row in the batch.
         """
-        low, high = bounds
-        if not low < high:
-            raise ValueError(f"bounds must be (low, high) with low < high, not {bounds}")
+        check_samples(x, bounds)
         # Callers score under inference mode, in which nothing has a gradient.
-        with torch.inference_mode(False), torch.enable_grad(), frozen(model):
-            return self._craft(model, x.detach().clone(), _targets(target, x), low, high)
+        with torch.inference_mode(False), torch.enable_grad(), frozen(model), folded(model):
+            return self._craft(model, x.detach().clone(), _targets(target, x), *bounds)
 
     def _craft(self, model: nn.Module, x: Tensor, mu: Tensor, low: float, high: float) -> Adversarial:
         weight = self.beta * 2 * self.half_range / (high - low)
@@ -168,7 +169,7 @@ class _Active:
             x=x.clone(),
             mu=mu,
             velocity=torch.zeros_like(x),
-            step=_column(torch.full_like(infinite, step), x),
+            step=column(torch.full_like(infinite, step), x),
             best_x=x.clone(),
             best=infinite.clone(),
             mark=infinite.clone(),
@@ -178,14 +179,14 @@ class _Active:
     def record(self, objective: Tensor) -> None:
         """Keep the current iterate where it is the best so far."""
         better = objective < self.best
-        torch.where(_column(better, self.x), self.x, self.best_x, out=self.best_x)
+        torch.where(column(better, self.x), self.x, self.best_x, out=self.best_x)
         torch.minimum(objective, self.best, out=self.best)
 
     def restart_stalled(self) -> None:
         """Send samples without progress since the last check back to their best iterate, with half the step."""
         stalled = self.best > self.mark * (1 - PROGRESS)
         self.stalls = (self.stalls + 1) * stalled
-        back = _column(stalled, self.x)
+        back = column(stalled, self.x)
         self.x = torch.where(back, self.best_x, self.x)
         self.velocity.masked_fill_(back, 0)
         self.step = torch.where(back, self.step / 2, self.step)
@@ -193,9 +194,9 @@ class _Active:
 
     def move(self, objective: Tensor, gradient: Tensor, momentum: float, low: float, high: float) -> None:
         """Take one step inside the box; no single step of Polyak's is longer than the box's diagonal."""
-        slope = _divisor(_norms(gradient))
-        length = (objective / slope).clamp_max((high - low) * math.sqrt(math.prod(self.x.shape[1:])))
-        self.velocity.mul_(momentum).addcmul_(gradient, _column((1 - momentum) * length / slope, gradient))
+        slope = divisor(_norms(gradient))
+        length = (objective / slope).clamp_max((high - low) * dimensions(self.x) ** 0.5)
+        self.velocity.mul_(momentum).addcmul_(gradient, column((1 - momentum) * length / slope, gradient))
         self.x.addcmul_(self.velocity, self.step, value=-1).clamp_(low, high)
 
     def refuse_nan(self, norm: Tensor) -> None:
@@ -216,12 +217,12 @@ def _evaluate(model: nn.Module, active: _Active, weight: float) -> tuple[Tensor,
     gap = features.detach() - active.mu
     norm = _norms(gap)
     # The norm's own gradient is gap / norm: given to autograd, not built by it, and 0 where the norm is 0.
-    (gradient,) = torch.autograd.grad(features, leaf, gap / _divisor(norm)[:, None])
+    (gradient,) = torch.autograd.grad(features, leaf, gap / divisor(norm)[:, None])
     if weight == 0:
         return norm, norm, gradient
     perturbation = active.x - active.start
     size = _norms(perturbation)
-    gradient = gradient.addcmul_(perturbation, _column(weight / _divisor(size), perturbation))
+    gradient = gradient.addcmul_(perturbation, column(weight / divisor(size), perturbation))
     return norm, norm + weight * size, gradient
 
 
@@ -229,20 +230,5 @@ def _targets(target: Tensor | None, x: Tensor) -> Tensor:
     if target is None:
         return x.new_zeros(len(x), 1)
     if target.ndim not in (1, 2) or (target.ndim == 2 and len(target) != len(x)):
-        raise ValueError(f"target must be (D,) or ({len(x)}, D), not {tuple(target.shape)}")
+        raise UserError(f"target: must be (D,) or ({len(x)}, D), not {tuple(target.shape)}")
     return target.detach().to(x).expand(len(x), -1)
-
-
-def _norms(x: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return norms
-
-
-def _divisor(norms: Tensor) -> Tensor:
-    """Keep norms of 0 from dividing: what they divide is 0 too, and stays 0."""
-    return norms.clamp_min(torch.finfo(norms.dtype).tiny ** 0.5)
-
-
-def _column(values: Tensor, x: Tensor) -> Tensor:
-    """Shape one value a sample so that it multiplies ``x``."""
-    return values.view(-1, *[1] * (x.ndim - 1))

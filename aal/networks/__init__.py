@@ -1,7 +1,9 @@
-"""Backbones that turn samples into features, and the dense heads on top of them."""
+"""Backbones that turn samples into features, the dense heads on top of them, and whole classifiers."""
 
 from aal.networks.backbone import Backbone
 from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.heads import DenseHead
+from aal.networks.lenet5 import LeNet5
+from aal.networks.resnet20 import ResNet20
 
-__all__ = ["Backbone", "DenseHead", "DigitBackbone"]
+__all__ = ["Backbone", "DenseHead", "DigitBackbone", "LeNet5", "ResNet20"]

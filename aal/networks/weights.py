@@ -16,7 +16,9 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
     Args:
         module: The module whose parameters and buffers are set.
-        path: A ``.safetensors`` file, or a ``state_dict`` saved by ``torch.save``.
+        path: A ``.safetensors`` file, or a ``state_dict`` saved by ``torch.save``, alone or as the entry
+            ``"state_dict"`` of a checkpoint. Names may all begin with ``module.``, as ``nn.DataParallel`` makes them;
+            ``num_batches_tracked`` may be absent, which batch norms had not yet before torch 0.4.1.
 
     Raises:
         UserError: The file is missing, truncated, holds more than tensors, has missing or unexpected names, other
@@ -25,6 +27,10 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     path = Path(path)
     tensors = read_tensors(path) if path.suffix == ".safetensors" else _read_state_dict(path)
     wanted = module.state_dict()
+    if tensors.keys().isdisjoint(wanted):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    counts = {name: count for name, count in wanted.items() if name.endswith("num_batches_tracked")}
+    tensors = {**counts, **tensors}
     missing, unexpected = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or unexpected:
         raise UserError(
@@ -54,6 +60,10 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
     except Exception as error:  # whatever a damaged file makes the reader stumble over
         raise UserError(f"{path}: truncated, or not a weight file ({str(error).split('. ')[0]})") from None
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    if isinstance(tensors, dict) and "state_dict" in tensors:
+        tensors = tensors["state_dict"]
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
+    ):
         raise UserError(f"{path}: not a state_dict of tensors")
     return tensors

@@ -1,0 +1,156 @@
+"""Straight ways from samples to beyond a decision boundary: turned to its nearest point, and shortened to end at it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aal.attacks.base import Task, column, divisor, gradient_of
+from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.margins import beyond
+from aal.attacks.norms import Norm, norm_but_l1
+
+PRECISION = 1e-3  # share of a way within which the boundary is before its end
+TURNS = (0.7, 0.2)  # how far a way is turned; where the boundary is curved the other way, all the way is too far
+TRIES = 2  # points looked at on a way before a shorter one is looked for
+LAST_TRIES = 20  # most points looked at on the last way; nearly always a few do
+PATIENCE = 5  # points looked at on a way after which the search may be slow
+
+
+@dataclass
+class Ways:
+    """Straight ways from the samples, and between which two points of each the boundary lies.
+
+    Attributes:
+        far: Where the ways end ``(B, ...)``.
+        low: The share of each way at which the goal is not reached ``(B,)``.
+        high: The share of each way at which it is ``(B,)``.
+        under: By how much it is reached at ``low``, below 0; it may be a guess, and serves only for guesses.
+        over: By how much it is reached at ``high``, likewise.
+        queries: Points looked at, int64 ``(B,)``.
+    """
+
+    far: Tensor
+    low: Tensor
+    high: Tensor
+    under: Tensor
+    over: Tensor
+    queries: Tensor
+
+    @classmethod
+    def none(cls, x: Tensor) -> "Ways":
+        """Return ways that end where they begin, ``x`` ``(B, ...)``."""
+        low, high, under, over = (x.new_zeros(len(x)) for _ in range(4))
+        return cls(x.clone(), low, high, under, over, torch.zeros_like(low, dtype=torch.int64))
+
+    def lead(self, rows: Tensor, far: Tensor, under: Tensor, over: Tensor) -> None:
+        """Let the ways of ``rows`` ``(N,)`` end at ``far`` ``(N, ...)``; ``under`` is at the sample, ``over`` there."""
+        self.far[rows], self.low[rows], self.high[rows] = far, 0, 1
+        self.under[rows], self.over[rows] = under.clamp_max(0), over
+
+    def ends(self, task: Task, rows: Tensor) -> Tensor:
+        """Return the nearest points known to reach the goal, of ``rows`` ``(N,)``."""
+        return self._at(task, rows, self.high[rows])
+
+    def shorten(self, task: Task, rows: Tensor, tries: int) -> None:
+        """Search for the boundary along the ways of ``rows`` ``(N,)``, looking at up to ``tries`` points each.
+
+        The margin is interpolated between the two ends. What is looked at is a little beyond where it is 0, and next a
+        little before, so that two good guesses end the search; where it takes longer, it is the middle every other
+        time.
+        """
+        for turn in range(tries):
+            low, high = self.low[rows], self.high[rows]
+            left = (high - low > PRECISION * high).nonzero().squeeze(1)  # waits for the device
+            if len(left) == 0:
+                break
+            rows, low, high = rows[left], low[left], high[left]
+            under, over = self.under[rows], self.over[rows]
+            little = PRECISION / 2.1 * high
+            guess = low + (high - low) * (under / (under - over))
+            share = torch.where(guess + 1.5 * little < high, guess + little, guess - little)
+            share = share.maximum(low + little / 2).minimum(high - little / 2)
+            if turn >= PATIENCE and turn % 2:
+                share = (low + high) / 2
+            with torch.no_grad():
+                value = beyond(task, task.logits(self._at(task, rows, share), rows), rows)
+            self.queries[rows] += 1
+            reached = value > 0
+            self.low[rows], self.high[rows] = torch.where(reached, low, share), torch.where(reached, share, high)
+            self.under[rows] = torch.where(reached, under, value)
+            self.over[rows] = torch.where(reached, value, over)
+
+    def _at(self, task: Task, rows: Tensor, share: Tensor) -> Tensor:
+        x = task.x[rows]
+        return x.lerp(self.far[rows], column(share, x)).clamp_(task.low, task.high)
+
+
+def refine(task: Task, norm: str, ways: Ways, rows: Tensor, times: int) -> None:
+    """Turn ways towards the nearest point of the boundary while that makes them shorter, and end them at the boundary.
+
+    The boundary is linearised at the end of each way, and the way turned towards its point nearest to the sample: where
+    the two agree, no point of the boundary nearby is nearer.
+
+    Args:
+        task: The task.
+        norm: The norm of distances, ``linf`` or ``l2``.
+        ways: The ways, some of which end beyond the boundary.
+        rows: The rows ``(N,)`` of those.
+        times: How often each is turned at most.
+    """
+    turning = rows
+    for _ in range(times):
+        if len(turning) == 0:
+            break
+        ways.shorten(task, turning, TRIES)
+        x, end = task.x[turning], ways.ends(task, turning).requires_grad_()
+        over = beyond(task, task.logits(end, turning), turning)
+        ways.queries[turning] += 1
+        slope = finite(gradient_of(over, end, torch.ones_like(over)))
+        way = end.detach() - x
+        nearest = onto_hyperplane(x, slope, _along(slope, way) - over.detach(), norm, task.low, task.high)
+        turning = _turn(task, norm_but_l1(norm), ways, turning, way, nearest, slope)
+    ways.shorten(task, rows, LAST_TRIES)
+
+
+def _turn(task: Task, norm: Norm, ways: Ways, rows: Tensor, way: Tensor, to: Tensor, slope: Tensor) -> Tensor:
+    """Turn ways, of ``rows`` ``(N,)``, where one that is a little shorter then leads beyond the boundary too.
+
+    Args:
+        task: The task.
+        norm: The norm of distances.
+        ways: Where to put the turned ways.
+        rows: The rows.
+        way: The perturbations so far ``(N, ...)``.
+        to: The perturbations to turn to ``(N, ...)``.
+        slope: The gradient at the ends ``(N, ...)``, from which the search along the new ways starts.
+
+    Returns:
+        The rows that were turned.
+    """
+    turned = []
+    for share in TURNS:
+        x, d = task.x[rows], way.lerp(to, share)
+        shorter = (1 - 2 * PRECISION) * norm.size(way)
+        far = d.mul_(column(shorter / divisor(norm.size(d)), d)).add_(x).clamp_(task.low, task.high)
+        with torch.no_grad():
+            over = beyond(task, task.logits(far, rows), rows)
+        ways.queries[rows] += 1
+        under = over - _along(slope, far - x)  # a guess: what it would be at the sample if nothing were curved
+        better, left = (over > 0).nonzero().squeeze(1), (over <= 0).nonzero().squeeze(1)  # waits for the device
+        ways.lead(rows[better], far[better], under[better], over[better])
+        turned.append(rows[better])
+        rows, way, to, slope = (t[left] for t in (rows, way, to, slope))
+        if len(rows) == 0:
+            break
+    return torch.cat(turned)
+
+
+def finite(slope: Tensor) -> Tensor:
+    """Return a gradient with 0 for what is not finite: nothing is to be gained by following that."""
+    return slope.nan_to_num(0, 0, 0)
+
+
+def _along(slope: Tensor, d: Tensor) -> Tensor:
+    """Return by how much linear functions with slopes ``(N, ...)`` rise along ``d`` ``(N, ...)``."""
+    return (slope * d).flatten(1).sum(1)

@@ -1,0 +1,280 @@
+"""Carlini and Wagner's L2 attack: Adam on perturbation and margin, weighed by a constant that is searched for."""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from aal.attacks.base import Adversarial, Attack, Task, attacking, column, dimensions, divisor
+from aal.attacks.boundary import finite
+from aal.attacks.deepfool import DeepFool
+from aal.attacks.margins import beyond, margin, slope
+from aal.attacks.norms import NORMS
+from aal.checks import at_least, positive
+from aal.errors import UserError
+
+SHRINK = 0.9  # tanh of the variable at the ends of the range: its slope there is 0.19, not 0
+MEAN, SQUARE = 0.9, 0.97  # what Adam's two running means keep in an iteration; 0.999 would outlast the constants
+CHECK_EVERY = 8  # iterations between two looks at which samples stalled, so that a GPU is not waited for every step
+PROGRESS = 0.01  # share by which the lowest objective must have fallen since the last look, else the sample stalled
+GAIN = 1e-3  # share by which a constant large enough must have lowered the squared distance, else it was the last
+COOL = 0.5  # what Adam's step is multiplied by after a constant large enough
+RAISE = 10.0  # what a constant too small is multiplied by while none was large enough
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagner(Attack):
+    """Minimise ``||d||^2 + c max(kappa - margin, 0)`` by Adam, and search for the smallest c that fools the model.
+
+    The margin is by how much the highest of the other logits is above the label's, or the target's above all others.
+    ``d`` is measured in units of the data's range, which it cannot leave: each element of a sample is a tanh of the
+    variable. At an end of the range the paper's tanh has no slope; here the end is where tanh is 0.9, and the variable
+    stops there.
+
+    Beyond the paper: the search begins with DeepFool's point; the first c and Adam's step are chosen by the margin,
+    linearised there; the variable and Adam's running means are carried from one c to the next, with a smaller step; a
+    sample whose objective stalls goes on to its next c, and is finished with the first c that is large enough and yet
+    brings nothing, once another was too small.
+
+    Source: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", sections V and VI.A (objective
+    f6); paper *shadow*, section 4.
+
+    Args:
+        confidence: kappa, the margin to reach, in units of the logits, at least 0.
+        binary_steps: Most constants c tried for a sample.
+        steps: Most iterations for a constant, each one forward and one backward pass.
+        initial_constant: The first c, above 0, as a multiple of the one whose two terms pull alike on the boundary.
+        learning_rate: Length of Adam's first step as a share of the way to the boundary, above 0.
+
+    Raises:
+        UserError: A value outside its range.
+    """
+
+    confidence: float = 0.0
+    binary_steps: int = 6
+    steps: int = 100
+    initial_constant: float = 2.0
+    learning_rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(0, {"confidence": self.confidence})
+        at_least(1, {"binary_steps": self.binary_steps, "steps": self.steps})
+        positive({"initial_constant": self.initial_constant, "learning_rate": self.learning_rate})
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack a classifier.
+
+        Args:
+            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
+            x: Samples ``(B, ...)`` within ``bounds``.
+            y: Labels ``(B,)``.
+            target: Classes to reach ``(B,)``; ``None``: any but the label.
+            bounds: The data's range (low, high), both finite.
+            seeds: Not used: nothing is drawn at random.
+
+        Returns:
+            The nearest points found whose margin is at least ``confidence``; the samples themselves where theirs is, or
+            where no such point was found. ``success``, by the class predicted alone; ``distance`` in L2; and in
+            ``info`` the ``margin``, in logits, ``(B,)``.
+
+        Raises:
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
+            RunStopped: The model's output is not finite; names the samples by their row.
+        """
+        if not all(map(math.isfinite, bounds)):
+            raise UserError(f"bounds: must be finite, so that a tanh can span them, not {bounds}")
+        near = DeepFool()(model, x, y, target=target, bounds=bounds, seeds=seeds)
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            queries = near.queries + 2  # the first and the last prediction
+            start = torch.where(column(near.success, task.x), near.x, task.x)
+            result = self._search(task, start, queries)
+            logits = task.predict(result)
+            info = {"margin": _margin(task, logits, task.rows)}
+            distance = NORMS["l2"].size(result - task.x)
+            return Adversarial(result, task.reached(logits, task.labels), distance, queries, info)
+
+    def _search(self, task: Task, start: Tensor, queries: Tensor) -> Tensor:
+        """Return the best points ``(B, ...)``, beginning with ``start``; count forward passes in ``queries``."""
+        result, every = task.x.clone(), min(CHECK_EVERY, self.steps)
+        logits = task.predict(start)
+        there = task.reached(logits, task.labels) & (_margin(task, logits, task.rows) >= self.confidence)
+        active = _Active.begin(task, start, there).leave(there & (start == task.x).flatten(1).all(1), result)
+        for step in range(1, self.binary_steps * self.steps + 1):
+            if len(active.rows) == 0:
+                break
+            queries[active.rows] += 1
+            tanh = active.variable.tanh()
+            x = _sample(task, tanh)
+            short, pull = self._shortfall(task, x, active.rows)
+            d = (x - active.origin) / (task.high - task.low)
+            tilt = (1 - tanh.square()) / (2 * SHRINK)  # of d by the variable
+            if step == 1:
+                active.set_scale(d, tilt, short, pull, self.initial_constant, self.learning_rate)
+            active.record(x, d, short)
+            gradient = column(2 / active.constant, d) * d + column(short >= 0, d) * pull
+            active.descend(gradient * tilt, step)
+            if step % every == 0:
+                task.refuse_nan()
+                finished = active.judge(self.steps - every, self.binary_steps)
+                active = active.leave(finished, result)
+        active.leave(torch.ones_like(active.hit), result)
+        return result
+
+    def _shortfall(self, task: Task, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return by how much the margin falls short of ``confidence`` ``(N,)``, and the gradient of that, per range."""
+        leaf = x.detach().requires_grad_()
+        value = beyond(task, task.logits(leaf, rows), rows)
+        return self.confidence - value.detach(), finite(slope(value, leaf)) * (task.low - task.high)
+
+
+@dataclass
+class _Active:
+    """The samples still being moved; every field has one entry a sample. Distances are in units of the data's range.
+
+    Attributes:
+        rows: Position in the batch, int64.
+        origin: The sample.
+        variable: What the iterate is the tanh of.
+        mean: Adam's running mean of the gradient.
+        square: Adam's running mean of its square.
+        rate: Adam's step.
+        constant: c.
+        lower: The largest c that was too small.
+        upper: The smallest c that was large enough.
+        age: Iterations with this c, int64.
+        hit: Whether the model was fooled since the last look.
+        lowest: The lowest objective with this c, divided by c: thus Adam's means are of one scale for all of them.
+        mark: That at the last look.
+        tried: Number of constants done with, int64.
+        best_x: The nearest point with the margin wanted.
+        best: Its squared distance.
+        before: That when c was chosen; at first, what is expected.
+    """
+
+    rows: Tensor
+    origin: Tensor
+    variable: Tensor
+    mean: Tensor
+    square: Tensor
+    rate: Tensor
+    constant: Tensor
+    lower: Tensor
+    upper: Tensor
+    age: Tensor
+    hit: Tensor
+    lowest: Tensor
+    mark: Tensor
+    tried: Tensor
+    best_x: Tensor
+    best: Tensor
+    before: Tensor
+
+    @classmethod
+    def begin(cls, task: Task, start: Tensor, there: Tensor) -> "_Active":
+        """Begin with the points ``start`` ``(B, ...)``; ``there`` ``(B,)`` tells which have the margin wanted."""
+        zero = task.x.new_zeros(len(task.x))
+        infinite, none = torch.full_like(zero, torch.inf), torch.zeros_like(task.rows)
+        d = (start - task.x) / (task.high - task.low)
+        return cls(
+            rows=task.rows,
+            origin=task.x,
+            variable=_variable(task, start),
+            mean=torch.zeros_like(start),
+            square=torch.zeros_like(start),
+            rate=zero,
+            constant=zero,
+            lower=zero,
+            upper=infinite,
+            age=none,
+            hit=zero > 0,
+            lowest=infinite,
+            mark=infinite,
+            tried=none,
+            best_x=torch.where(column(there, start), start, task.x),
+            best=torch.where(there, d.flatten(1).square().sum(1), torch.inf),
+            before=infinite,
+        )
+
+    def set_scale(self, d: Tensor, tilt: Tensor, short: Tensor, pull: Tensor, constant: float, rate: float) -> None:
+        """Choose the first c and Adam's step from where the margin, linearised at the first point, is as wanted.
+
+        At a distance r, the one term pulls back with 2 r and the other onwards with c times the margin's slope.
+        """
+        size = NORMS["l2"].size
+        steepness = divisor(size(pull))
+        r = (size(d) + short.clamp_min(0) / steepness).clamp(torch.finfo(d.dtype).eps, math.sqrt(dimensions(d)))
+        self.constant, self.before = constant * 2 * r / steepness, r.square()
+        self.rate = rate * r / size(tilt)
+
+    def record(self, x: Tensor, d: Tensor, short: Tensor) -> None:
+        """Keep the iterates that are the best so far."""
+        distance, hit = d.flatten(1).square().sum(1), short < 0
+        better = hit & (distance < self.best)
+        self.best_x = torch.where(column(better, x), x, self.best_x)
+        self.best = torch.where(better, distance, self.best)
+        self.hit = self.hit | hit
+        self.lowest = torch.minimum(self.lowest, distance / self.constant + short.clamp_min(0))
+        self.age = self.age + 1
+
+    def descend(self, gradient: Tensor, step: int) -> None:
+        """Take a step of Adam, the same ``step`` for all samples, and stop at the ends of the range."""
+        self.mean = self.mean.lerp(gradient, 1 - MEAN)
+        self.square = self.square.lerp(gradient.square(), 1 - SQUARE)
+        mean, square = self.mean / (1 - MEAN**step), self.square / (1 - SQUARE**step)
+        end = math.atanh(SHRINK)
+        self.variable = (self.variable - column(self.rate, mean) * mean / divisor(square.sqrt())).clamp(-end, end)
+
+    def judge(self, steps: int, constants: int) -> Tensor:
+        """Choose the next c of samples that stalled or whose c is older than ``steps``; tell which are finished."""
+        over = (self.lowest > self.mark * (1 - PROGRESS)) | (self.age > steps)
+        enough, small = over & self.hit, over & ~self.hit
+        self.lower = torch.where(small, self.constant, self.lower)
+        self.upper = torch.where(enough, self.constant, self.upper)
+        middle = torch.where(self.upper.isfinite(), (self.lower + self.upper) / 2, self.constant * RAISE)
+        self.constant = torch.where(over, middle, self.constant)
+        ratio = (self.best / self.before).clamp_max(1)
+        self.rate = torch.where(enough, self.rate * COOL * ratio.sqrt(), self.rate)
+        self.tried = self.tried + over
+        finished = over & (self.tried >= constants) | enough & (self.lower > 0) & (ratio > 1 - GAIN)
+        self.before = torch.where(over, self.before * ratio, self.before)
+        self.age = self.age.masked_fill(over, 0)
+        self.mark = self.lowest = self.lowest.masked_fill(over, torch.inf)
+        self.hit = torch.zeros_like(self.hit)
+        return finished
+
+    def leave(self, finished: Tensor, result: Tensor) -> "_Active":
+        """Write the best points of those ``finished`` (bool) to ``result``; return the others."""
+        gone = finished.nonzero().squeeze(1)  # the one thing that waits for the device
+        if len(gone) == 0:
+            return self
+        result[self.rows[gone]] = self.best_x[gone]
+        left = (~finished).nonzero().squeeze(1)
+        return _Active(**{entry.name: getattr(self, entry.name)[left] for entry in fields(self)})
+
+
+def _variable(task: Task, x: Tensor) -> Tensor:
+    """Return what the tanh of must be taken for ``x``: 0 in the middle of the range, ``atanh(SHRINK)`` at its end."""
+    middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
+    return ((x - middle) * (SHRINK / half)).clamp(-SHRINK, SHRINK).atanh()
+
+
+def _sample(task: Task, tanh: Tensor) -> Tensor:
+    """Return the sample whose variable has this tanh."""
+    middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
+    return (tanh * (half / SHRINK)).add_(middle).clamp_(task.low, task.high)
+
+
+def _margin(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
+    """Return by how much the goal is reached, in logits, ``(N,)``: below 0 where it is not."""
+    return margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)

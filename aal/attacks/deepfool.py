@@ -1,0 +1,280 @@
+"""DeepFool: to the nearest boundary of the linearised classifier, then along the boundary to its nearest point."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aal.attacks.base import Adversarial, Attack, Task, attacking, column, divisor, gradient_of
+from aal.attacks.boundary import Ways, finite, refine
+from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.margins import beyond, rivals, rounding
+from aal.attacks.norms import Norm, norm_but_l1
+from aal.checks import at_least
+
+SLOPES = {"l2": 2.0, "linf": 1.0}  # the order of the norm that is dual to that of the perturbation
+STEEPER = 2.0  # a class that is nearest only with a slope so many times the largest seen is taken for farther
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepFool(Attack):
+    """Look for the smallest perturbation that changes the predicted class.
+
+    Each step goes to the boundary, linearised, that is nearest to the current point, staying within the bounds, until
+    the class changes. The point reached is about the nearest only where the classifier is about linear, so the
+    perturbation is turned towards the nearest point of the boundary as linearised at its end, while that makes it
+    smaller, and shortened to where it crosses the boundary. On an affine classifier with room on all sides the distance
+    is ``|f| / ||w||_q``, q = 2 for ``l2`` and 1 for ``linf``, up to 0.1 %.
+
+    Source: Moosavi-Dezfooli, Fawzi and Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
+    Algorithm 2, and section 3.3 for L-inf; paper *dfal*, section 3. Bounds, turning and shortening are our additions,
+    and so is that a class which a step towards it brought no nearer waits until all others were tried.
+
+    Args:
+        norm: The norm of the perturbation: ``l2`` or ``linf``.
+        steps: Most steps to cross a boundary, at least 1.
+        overshoot: How far a step goes beyond the linearised boundary, as a share of the perturbation with it, at least
+            0. The shortening takes it back.
+        refinements: How often the perturbation is turned at most, at least 0.
+        classes: How many classes to look at, at least 1: those with the nearest linearised boundaries at the sample;
+            ``null`` for all. It saves slopes in later steps, but to tell them from the others takes more at the first.
+        exact: Whether to take the slopes of all classes; otherwise those whose gap in the logits is so wide that they
+            could be nearest only with more than twice the steepest slope seen are left out.
+
+    Raises:
+        UserError: A value outside its range.
+    """
+
+    norm: str = "l2"
+    steps: int = 50
+    overshoot: float = 0.02
+    refinements: int = 2
+    classes: int | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        norm_but_l1(self.norm)
+        at_least(1, {"steps": self.steps})
+        at_least(0, {"overshoot": self.overshoot, "refinements": self.refinements})
+        if self.classes is not None:
+            at_least(1, {"classes": self.classes})
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack a classifier.
+
+        Args:
+            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
+            x: Samples ``(B, ...)`` within ``bounds``.
+            y: Labels ``(B,)``.
+            target: Classes to reach ``(B,)``, each by way of its boundary with the highest other class; ``None``: any
+                but the label.
+            bounds: The data's range (low, high).
+            seeds: Not used: nothing is drawn at random.
+
+        Returns:
+            Samples: as they are, with distance 0, where the goal is reached to begin with; where it was not reached,
+            the point of the last step, whose distance tells how far was looked. ``success``, ``distance`` in the
+            attack's norm, and ``queries``, the points looked at, however often gradients were taken there. In ``info``:
+            ``steps`` taken, int64; ``class`` predicted in the end, int64; ``linearised``, the distance to the nearest
+            boundary as linearised at the sample, 0 where the goal is reached there and infinite without a slope;
+            ``crossing``, the distance of the point that the steps reached. All ``(B,)``.
+
+        Raises:
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
+            RunStopped: The model's output is not finite; names the samples by their row.
+        """
+        norm = norm_but_l1(self.norm)
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            ways, crossed, info = self._cross(task, norm)
+            info["crossing"] = norm.size(ways.far - task.x)
+            refine(task, self.norm, ways, crossed, self.refinements)
+            ends = ways.ends(task, task.rows)
+            logits = task.predict(ends)
+            info["class"] = logits.argmax(1)
+            success = task.reached(logits, task.labels)
+            return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
+
+    def _cross(self, task: Task, norm: Norm) -> tuple[Ways, Tensor, dict[str, Tensor]]:
+        """Step from each sample to beyond a boundary.
+
+        Returns:
+            The ways to the last points, the rows that one step or more led beyond a boundary, and the numbers of steps
+            and the linearised distances.
+        """
+        ways = Ways.none(task.x)
+        steps, linearised = torch.zeros_like(task.rows), torch.zeros_like(ways.high)
+        rows, x, aims = task.rows, task.x, None
+        stuck = torch.zeros_like(rows, dtype=torch.bool)
+        for step in range(self.steps + 1):
+            last = step == self.steps
+            leaf = x.detach().requires_grad_(not last)
+            with torch.set_grad_enabled(not last):
+                logits = task.logits(leaf, rows)
+            values = logits.detach()
+            if aims is None:
+                task.check_classes(values.shape[1])
+                aims = _Aims.all(task, values)
+            over = beyond(task, values, rows)
+            ways.lead(rows, x, over if step == 0 else ways.under[rows], over)
+            ways.queries[rows] += 1
+            crossed = task.reached(values, task.labels) if step == 0 else over > 0
+            left = (~(crossed | stuck)).nonzero().squeeze(1)  # waits for the device, as leaving out classes does
+            if last or len(left) == 0:
+                break
+            slopes = _Slopes(task, leaf, logits, rows)
+            slopes.keep(left)
+            rows, x, aims = rows[left], x[left], aims.take(left)
+            gaps = aims.gaps(task, values[left], rows)
+            slope, distances = self._nearest(task, slopes, x, gaps, step == 0)
+            distance = aims.choose(distances, gaps)
+            if step == 0:
+                linearised[rows] = distance
+                aims.open &= self._chosen(distances)
+            stuck = distance.isinf()
+            moved = norm.size(x - task.x[rows])
+            rise = (1 + self.overshoot) * distance.masked_fill(stuck, 0) + self.overshoot * moved
+            rise *= self._size(slope)
+            x = onto_hyperplane(x, slope, rise, self.norm, task.low, task.high).add_(x).clamp_(task.low, task.high)
+            steps[rows] += (~stuck).long()
+        crossed = (steps > 0) & (ways.over > 0)
+        return ways, crossed.nonzero().squeeze(1), {"steps": steps, "linearised": linearised}
+
+    def _nearest(self, task: Task, slopes: "_Slopes", x: Tensor, gaps: Tensor, first: bool) -> tuple[Tensor, Tensor]:
+        """Find the class with the nearest linearised boundary, those with a narrow gap first.
+
+        Args:
+            task: The task.
+            slopes: The gradients at the points.
+            x: The points ``(N, ...)``.
+            gaps: By how much the logit of each class is too low ``(N, C)``, infinite where it is not to be aimed at.
+            first: Whether the points are the samples, where the nearest ``classes`` are wanted and not only one.
+
+        Returns:
+            The slope towards the nearest class ``(N, ...)``, and the distances of all classes ``(N, C)``, infinite
+            where no slope leads there or the class was left out.
+        """
+        wanted = min(self.classes or 1, gaps.shape[1]) if first else 1
+        gaps, order = gaps.sort(1)
+        best, steepest = torch.zeros_like(x), torch.zeros_like(gaps[:, 0])
+        distances = torch.full_like(gaps, torch.inf)
+        rows = torch.arange(len(x), device=x.device)
+        for place in range(gaps.shape[1] - 1):
+            classes, gap = order[rows, place], gaps[rows, place]
+            slope = _movable(slopes.towards(classes), x[rows], task)
+            size = self._size(slope)
+            distance = torch.where((size > 0) & (gap < torch.inf), gap / divisor(size), torch.inf)
+            nearer = distance < distances[rows].amin(1)
+            best[rows] = torch.where(column(nearer, slope), slope, best[rows])
+            distances[rows, classes] = distance
+            steepest[rows] = steepest[rows].maximum(size)
+            enough = distances.topk(wanted, largest=False).values[:, -1]
+            limit = torch.full_like(enough, torch.inf)
+            if not self.exact:
+                limit = torch.where(enough < torch.inf, STEEPER * steepest * enough, limit)
+            left = (gaps[:, place + 1] < limit)[rows].nonzero().squeeze(1)
+            if len(left) == 0:
+                break
+            slopes.keep(left)
+            rows = rows[left]
+        return best, distances
+
+    def _chosen(self, distances: Tensor) -> Tensor:
+        """Tell which classes are to be looked at from the second step on, given all distances ``(N, C)``."""
+        if self.classes is None or self.classes >= distances.shape[1]:
+            return torch.ones_like(distances, dtype=torch.bool)
+        nearest = distances.topk(self.classes, largest=False).indices
+        return torch.zeros_like(distances, dtype=torch.bool).scatter_(1, nearest, True)
+
+    def _size(self, slope: Tensor) -> Tensor:
+        """Return by how much a linear function with slopes ``(N, ...)`` rises along a perturbation of size 1."""
+        size: Tensor = torch.linalg.vector_norm(slope.flatten(1), SLOPES[self.norm], dim=1)
+        return size
+
+
+@dataclass
+class _Aims:
+    """The classes that points step towards.
+
+    Attributes:
+        open: The classes that may be aimed at, bool ``(N, C)``.
+        failed: Those whose gap did not become narrower when they were, bool ``(N, C)``.
+        last: The class aimed at last ``(N,)``.
+        gap: Its gap then ``(N,)``.
+    """
+
+    open: Tensor
+    failed: Tensor
+    last: Tensor
+    gap: Tensor
+
+    @classmethod
+    def all(cls, task: Task, logits: Tensor) -> "_Aims":
+        """Return all classes that reach the goal of the task, for its samples' logits ``(B, C)``."""
+        given = nn.functional.one_hot(task.labels, logits.shape[1]).bool()
+        gap = torch.full_like(logits[:, 0], torch.inf)
+        return cls(given if task.targeted else ~given, torch.zeros_like(given), torch.zeros_like(task.rows), gap)
+
+    def take(self, left: Tensor) -> "_Aims":
+        """Return those of the points ``left`` ``(K,)``."""
+        return _Aims(self.open[left], self.failed[left], self.last[left], self.gap[left])
+
+    def gaps(self, task: Task, logits: Tensor, rows: Tensor) -> Tensor:
+        """Return how much too low each logit of the points is ``(N, C)``, infinite where a class is not aimed at now.
+
+        A class that was aimed at in vain waits until every other was, else points circle where it is nearly reached.
+        """
+        gaps = logits.gather(1, rivals(task, logits, rows)[:, None]) - logits + 2 * rounding(logits)[:, None]
+        last = self.last[:, None]
+        vain = gaps.gather(1, last) >= self.gap[:, None]
+        self.failed.scatter_(1, last, self.failed.gather(1, last) | vain)
+        self.failed &= (self.open & ~self.failed).any(1, keepdim=True)
+        return gaps.masked_fill_(~self.open | self.failed, torch.inf)
+
+    def choose(self, distances: Tensor, gaps: Tensor) -> Tensor:
+        """Aim at the nearest class, given all distances and gaps ``(N, C)``, and return how near it is ``(N,)``."""
+        nearest, self.last = distances.min(1)
+        self.gap = gaps.gather(1, self.last[:, None]).squeeze(1)
+        return nearest
+
+
+class _Slopes:
+    """Gradients of differences of logits at some points, of which those no longer asked for leave."""
+
+    def __init__(self, task: Task, x: Tensor, logits: Tensor, rows: Tensor) -> None:
+        self._task, self._x, self._logits, self._rows = task, x, logits, rows
+        self._places = torch.arange(len(rows), device=rows.device)
+
+    def keep(self, left: Tensor) -> None:
+        """Keep only the points at ``left`` ``(K,)`` of those kept so far."""
+        self._places = self._places[left]
+        if 3 * len(left) > 2 * len(self._x):
+            return
+        # a few passes backwards of few points, with one forwards before, cost less than as many of all
+        self._rows = self._rows[self._places]
+        self._x = self._x.detach()[self._places].requires_grad_()
+        self._logits = self._task.logits(self._x, self._rows)
+        self._places = torch.arange(len(left), device=left.device)
+
+    def towards(self, classes: Tensor) -> Tensor:
+        """Return the gradient of the logit of one class for each point ``(K,)`` less its rival's, ``(K, ...)``."""
+        weights = torch.zeros_like(self._logits)
+        against = rivals(self._task, self._logits.detach(), self._rows)[self._places]
+        weights[self._places, classes] = 1
+        weights[self._places, against] = -1
+        slope = gradient_of(self._logits, self._x, weights, again=True)
+        return finite(slope if len(classes) == len(slope) else slope[self._places])
+
+
+def _movable(slope: Tensor, x: Tensor, task: Task) -> Tensor:
+    """Return the slope without the elements along which ``x`` would leave the range."""
+    return slope.masked_fill(((x <= task.low) & (slope < 0)) | ((x >= task.high) & (slope > 0)), 0)

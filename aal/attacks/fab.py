@@ -1,0 +1,185 @@
+"""FAB-T: the fast adaptive boundary attack, from one linearised decision boundary to the next, class after class."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aal.attacks.base import Adversarial, Attack, Task, attacking, column, divisor
+from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.margins import aims, beyond, rivals, slope
+from aal.attacks.norms import Norm, norm_but_l1
+from aal.checks import at_least
+
+BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
+OVERSHOOT = 1.05  # eta: how far beyond the linearised boundary
+BACKWARD = 0.9  # beta: what is left of the perturbation when a point that fools the model is stepped back from
+FINAL_STEPS = 3
+BEYOND = 1e-3  # share of a final step kept back, since a point on the boundary itself fools nobody
+
+
+@dataclass(frozen=True, kw_only=True)
+class FABT(Attack):
+    """Look for the smallest perturbation that fools the model, towards the classes with the highest logits in turn.
+
+    Each step goes onto the boundary between the label and a class, linearised, staying within the bounds, and leans
+    towards the shortest way there from the sample itself. From a point that fools the model it is stepped back.
+
+    Any class but the label is a success, not the one aimed at alone; with ``target``, that class alone.
+
+    Source: Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack", Algorithm
+    1; targeted as in their "Reliable evaluation of adversarial robustness", section 4. The paper's alpha_max 0.1, eta
+    1.05 and beta 0.9, and no random restarts.
+
+    Args:
+        norm: The perturbation's norm: ``linf`` or ``l2``.
+        radius: The perturbation that is small enough, in the units of the samples, at least 0: a sample is finished
+            with the first such, and where there is none, stays as it is. ``null``: the smallest found is returned.
+        steps: Steps towards a class, at least 1; each takes two forward passes.
+        targets: Most classes to try, at least 1; there are none but those of the model less the label's.
+
+    Raises:
+        UserError: A value outside its range.
+    """
+
+    norm: str = "linf"
+    radius: float | None = None
+    steps: int = 100
+    targets: int = 9
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(1, {"steps": self.steps, "targets": self.targets})
+        norm_but_l1(self.norm)
+        if self.radius is not None:
+            at_least(0, {"radius": self.radius})
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack a classifier.
+
+        Args:
+            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
+            x: Samples ``(B, ...)`` within ``bounds``.
+            y: Labels ``(B,)``.
+            target: Classes to reach ``(B,)``; ``None``: any but the label.
+            bounds: The data's range (low, high).
+            seeds: Not used: nothing is drawn at random.
+
+        Returns:
+            Samples, as they are where the attack failed or nothing was to be done; ``success``, and ``distance`` in
+            the attack's norm.
+
+        Raises:
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
+            RunStopped: The model's output is not finite; names the samples by their row.
+        """
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            return self.on(task, task.rows)
+
+    def on(self, task: Task, rows: Tensor) -> Adversarial:
+        """Attack the samples ``rows`` ``(N,)`` of ``task``; the others are returned as they are."""
+        norm, enough = norm_but_l1(self.norm), self.radius or 0.0
+        queries, ends = torch.zeros_like(task.rows), _Ends.none(task.x)
+        with torch.no_grad():
+            logits = task.logits(task.x[rows], rows)
+        queries[rows] += 1
+        task.check_classes(logits.shape[1])
+        natural = task.reached(logits, task.labels[rows])
+        ends.distance[rows] = torch.where(natural, 0, ends.distance[rows])
+        under = beyond(task, logits, rows)
+        classes = aims(task, logits, rows, self.targets)
+        for turn in range(classes.shape[1]):
+            left = (ends.distance[rows] > enough).nonzero().squeeze(1)
+            if len(left) == 0:
+                break
+            task.refuse_nan()
+            last = ends.distance[rows[left]]
+            self._search(task, norm, rows[left], classes[left, turn], ends, queries)
+            now = ends.distance[rows[left]]
+            left = left[(now < last) & (now > enough)]
+            self._shorten(task, norm, rows[left], under[left], ends, queries)
+        success = ends.distance.isfinite() if self.radius is None else ends.distance <= self.radius
+        x = torch.where(column(success, task.x), ends.x, task.x)
+        return Adversarial(x, success, norm.size(x - task.x), queries)
+
+    def _search(self, task: Task, norm: Norm, rows: Tensor, classes: Tensor, ends: "_Ends", queries: Tensor) -> None:
+        """Step from boundary to boundary, and keep in ``ends`` what is nearest to the samples."""
+        origin = x = task.x[rows]
+        for _ in range(self.steps):
+            leaf = x.detach().requires_grad_()
+            logits = task.logits(leaf, rows)
+            between = torch.stack([classes, rivals(task, logits.detach(), rows)], dim=1)
+            towards, away = logits.gather(1, between).unbind(1)
+            normal = slope(towards - away, leaf)
+            short = (away - towards).detach()
+            fell = (normal * (x - origin)).flatten(1).sum(1)
+            both = torch.cat([x, origin]), torch.cat([normal, normal]), torch.cat([short, short + fell])
+            step, whole = onto_hyperplane(*both, self.norm, task.low, task.high).chunk(2)
+            size = norm.size(step)
+            lean = column((size / divisor(size + norm.size(whole))).clamp_max_(BIAS), x)
+            x = (1 - lean) * (x + OVERSHOOT * step) + lean * (origin + OVERSHOOT * whole)
+            x = x.clamp_(task.low, task.high)
+            with torch.no_grad():
+                fooled = beyond(task, task.logits(x, rows), rows) > 0
+            queries[rows] += 2
+            ends.improve(rows, x, fooled, norm.size(x - origin))
+            x = torch.where(column(fooled, x), origin + BACKWARD * (x - origin), x)
+            if self.radius is not None:
+                left = (ends.distance[rows] > self.radius).nonzero().squeeze(1)  # the one wait for the device
+                rows, classes, origin, x = (t[left] for t in (rows, classes, origin, x))
+                if len(rows) == 0:
+                    return
+
+    def _shorten(self, task: Task, norm: Norm, rows: Tensor, under: Tensor, ends: "_Ends", queries: Tensor) -> None:
+        """Move each end towards its sample, to where the margin, interpolated between a point and another, is 0.
+
+        Args:
+            task: The task.
+            norm: The norm of distances.
+            rows: The samples ``(N,)``.
+            under: By how much each sample itself reaches the goal ``(N,)``, below 0.
+            ends: The nearest points that fool the model.
+            queries: Forward passes so far.
+        """
+        if len(rows) == 0:
+            return
+        origin = near = task.x[rows]
+        far = ends.x[rows]
+        with torch.no_grad():
+            over = beyond(task, task.logits(far, rows), rows)
+            for _ in range(FINAL_STEPS):
+                share = (1 - BEYOND) * over / divisor(over - under)
+                x = (far + column(share, far) * (near - far)).clamp_(task.low, task.high)
+                value = beyond(task, task.logits(x, rows), rows)
+                ends.improve(rows, x, value > 0, norm.size(x - origin))
+                over, under = torch.where(value > 0, value, over), torch.where(value > 0, under, value)
+                fooled = column(value > 0, x)
+                far, near = torch.where(fooled, x, far), torch.where(fooled, near, x)
+        queries[rows] += 1 + FINAL_STEPS
+
+
+@dataclass
+class _Ends:
+    """The nearest point that fools the model for each of B samples, and its distance, at first infinite."""
+
+    x: Tensor
+    distance: Tensor
+
+    @classmethod
+    def none(cls, x: Tensor) -> "_Ends":
+        return cls(x.clone(), x.new_full((len(x),), torch.inf))
+
+    def improve(self, rows: Tensor, x: Tensor, fooled: Tensor, distance: Tensor) -> None:
+        """Take the points ``x`` ``(N, ...)`` of ``rows`` ``(N,)`` that fool the model and are nearer."""
+        nearer = fooled & (distance < self.distance[rows])
+        self.x[rows] = torch.where(column(nearer, x), x, self.x[rows])
+        self.distance[rows] = torch.where(nearer, distance, self.distance[rows])

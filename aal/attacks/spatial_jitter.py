@@ -1,0 +1,123 @@
+"""Spatial jitter: small rotations, scalings and changes of colour, an attack of no cost."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aal.attacks.base import Adversarial, Attack, attacking, column
+from aal.attacks.draws import uniform
+from aal.attacks.norms import NORMS
+from aal.checks import at_least
+from aal.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialJitter(Attack):
+    """Rotate and scale every image about its centre, change its colours, then clip to the bounds.
+
+    How far is drawn uniformly for every image, from minus to plus each of the values below. What comes into the image
+    from outside repeats its border.
+
+    Source: paper *robust*, section III.D, which names rotation, scaling and changes of colour, but no sizes.
+
+    Args:
+        degrees: Largest rotation to either side, 0 to 180.
+        scale: Largest change of size, as a share of it, 0 to 0.9.
+        saturation: Largest change of each pixel's distance from gray (the mean of its channels), as a share of it, 0
+            to 1; images of one channel have none.
+        contrast: Largest change of each element's distance from its channel's mean, as a share of it, 0 to 1.
+        brightness: Largest change of all elements alike, in the units of the samples, at least 0.
+
+    Raises:
+        UserError: A value outside its range.
+    """
+
+    degrees: float = 15.0
+    scale: float = 0.1
+    saturation: float = 0.2
+    contrast: float = 0.2
+    brightness: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(0, {"brightness": self.brightness})
+        for key, most in {"degrees": 180, "scale": 0.9, "saturation": 1, "contrast": 1}.items():
+            if not 0 <= getattr(self, key) <= most:
+                raise UserError(f"{key}: must be from 0 to {most}, got {getattr(self, key)}")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+    ) -> Adversarial:
+        """Change images, and see whether the classifier is fooled.
+
+        Args:
+            model: A module from images ``(B, C, H, W)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
+            x: Images ``(B, C, H, W)`` within ``bounds``.
+            y: Labels ``(B,)``.
+            target: Classes to reach ``(B,)``; ``None``: any but the label. The changes do not depend on them.
+            bounds: The data's range (low, high).
+            seeds: int64 ``(B,)``, what each image's changes depend on; ``None`` for its row.
+
+        Returns:
+            Images, ``success``, ``distance`` in L2, and in ``info``, each ``(B,)``: ``degrees`` turned
+            counterclockwise, ``scale``, ``saturation`` and ``contrast`` (the change, so 0 for none), ``brightness``.
+
+        Raises:
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
+            RunStopped: The model's output is not finite; names the samples by their row.
+        """
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            if x.ndim != 4:
+                raise UserError(f"x: jitter needs images (B, C, H, W), not {tuple(x.shape)}")
+            sizes = x.new_tensor([getattr(self, name) for name in CHANGES])
+            drawn = (uniform(task.seeds, 0, (len(CHANGES),), x.dtype) * 2 - 1) * sizes
+            change = dict(zip(CHANGES, drawn.unbind(1), strict=True))
+            # resampling is exact up to rounding only; where there is nothing to do an image is to stay as it is
+            jittered = moved(task.x, change["degrees"], 1 + change["scale"]) if self.degrees or self.scale else task.x
+            jittered = recoloured(jittered, change["saturation"], change["contrast"], change["brightness"])
+            jittered = jittered.clamp_(task.low, task.high)
+            logits = task.predict(jittered)
+            task.check_classes(logits.shape[1])
+            success, distance = task.reached(logits, task.labels), NORMS["l2"].size(jittered - task.x)
+            return Adversarial(jittered, success, distance, torch.ones_like(task.rows), change)
+
+
+CHANGES = ("degrees", "scale", "saturation", "contrast", "brightness")
+
+
+def moved(x: Tensor, degrees: Tensor, factor: Tensor) -> Tensor:
+    """Rotate and scale images about their centre, by bilinear interpolation; the border is repeated outside.
+
+    Args:
+        x: Images ``(B, C, H, W)``.
+        degrees: Rotations counterclockwise ``(B,)``.
+        factor: Scalings ``(B,)``, above 1 to enlarge.
+
+    Returns:
+        Images of the same shape.
+    """
+    height, width = x.shape[2:]
+    sine, cosine = (turn(degrees * math.pi / 180) / factor for turn in (torch.sin, torch.cos))
+    zero = torch.zeros_like(sine)
+    # where each pixel comes from; the grid is 2 long in either direction, however many pixels the image has
+    rows = [cosine, -sine * height / width, zero], [sine * width / height, cosine, zero]
+    origin = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    grid = F.affine_grid(origin, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def recoloured(x: Tensor, saturation: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
+    """Change colours of images ``(B, C, H, W)``; each change ``(B,)`` is as in :class:`SpatialJitter`, 0 for none."""
+    x = x + column(saturation, x) * (x - x.mean(1, keepdim=True))
+    x = x + column(contrast, x) * (x - x.mean((2, 3), keepdim=True))
+    return x + column(brightness, x)
