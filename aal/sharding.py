@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
+
+from aal.errors import RunStopped, UserError
+
+STOPS = (UserError, RunStopped)
+LINE = 1000  # bytes of a message that the ranks tell each other
 
 
 def _alone(tensor: Tensor) -> Tensor:
@@ -30,7 +36,7 @@ class Shard:
         """Return the part of this process of a Trainer."""
 
         def add_up(tensor: Tensor) -> Tensor:
-            total = trainer.strategy.reduce(tensor, reduce_op="sum")
+            total = trainer.strategy.reduce(tensor.to(trainer.strategy.root_device), reduce_op="sum")
             assert isinstance(total, Tensor)
             return total
 
@@ -56,7 +62,30 @@ class Shard:
 
         Returns:
             The results ``(N, ...)`` in the order of ``indices``.
+
+        Raises:
+            UserError: ``function`` did, on any rank: every rank says what the first of them has to say.
+            RunStopped: Likewise.
         """
+        if self.world == 1:
+            return self._own(function, indices, batch_size, advance)
+        results, stop = None, None
+        try:
+            results = self._own(function, indices, batch_size, advance)
+        except STOPS as error:
+            stop = error
+        self._stop_together(stop)
+        assert results is not None
+        return self.sum(results)
+
+    def _own(
+        self,
+        function: Callable[[Tensor], Tensor],
+        indices: Tensor,
+        batch_size: int,
+        advance: Callable[[int], None] | None,
+    ) -> Tensor:
+        """Return the results of this rank's batches, and zeros for the others."""
         batches = indices.split(batch_size)
         results: Tensor | None = None
         for number, batch in enumerate(batches):
@@ -70,4 +99,19 @@ class Shard:
         if results is None:  # more ranks than batches: only the shape is wanted
             part = function(batches[0])
             results = part.new_zeros(len(indices), *part.shape[1:])
-        return self.sum(results) if self.world > 1 else results
+        return results
+
+    def _stop_together(self, stop: UserError | RunStopped | None) -> None:
+        """Raise on every rank what the first that has to stop says; else the others would wait for it in vain."""
+        kinds = torch.zeros(self.world, dtype=torch.int64)
+        kinds[self.rank] = 0 if stop is None else 1 + STOPS.index(type(stop))
+        kinds = self.sum(kinds)
+        if not kinds.any():
+            return
+        first = int(kinds.nonzero()[0])
+        line = torch.zeros(LINE, dtype=torch.int64)
+        if self.rank == first:
+            said = str(stop).encode()[:LINE]
+            line[: len(said)] = torch.tensor(list(said))
+        told = bytes(self.sum(line).tolist()).rstrip(b"\0").decode(errors="ignore")
+        raise stop if stop is not None and self.rank == first else STOPS[int(kinds[first]) - 1](told)

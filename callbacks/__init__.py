@@ -2,6 +2,7 @@
 
 from callbacks.poison_injection import PoisonInjection
 from callbacks.query_rounds import QueryRounds
+from callbacks.robust_evaluation import RobustEvaluation
 from callbacks.round_callback import RoundCallback
 from callbacks.round_checkpoint import RoundCheckpoint, WholeCheckpointIO, last_checkpoint
 from callbacks.round_progress import RoundProgress
@@ -11,6 +12,7 @@ from callbacks.run_records import RunRecords
 __all__ = [
     "PoisonInjection",
     "QueryRounds",
+    "RobustEvaluation",
     "RoundCallback",
     "RoundCheckpoint",
     "RoundProgress",

@@ -82,12 +82,14 @@ class QueryRounds(Rounds):
         """Return how many samples are labelled when the run ends."""
         return len(data_of(trainer).pool) if self.budget is None else self.initial + self.budget
 
+    def is_last(self, trainer: pl.Trainer) -> bool:
+        """Whether the budget is spent, or the pool empty."""
+        return self._next_size(trainer) == 0
+
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Query the next labels; return how many there were, 0 at the end of the budget or the pool."""
         data = data_of(trainer)
-        candidates, spent = data.pool.unlabelled, len(data.pool.ledger) - self.initial
-        budget_left = len(candidates) if self.budget is None else self.budget - spent
-        n = min(self.query_size, budget_left, len(candidates))
+        candidates, n = data.pool.unlabelled, self._next_size(trainer)
         if n == 0:
             return 0
         view = View(
@@ -98,7 +100,7 @@ class QueryRounds(Rounds):
             images=lambda indices: data.samples["pool"][indices].to(module.device),
             map=data.map,
             record=record,
-            budget_left=budget_left,
+            budget_left=self._budget_left(trainer),
         )
         name = type(self.strategy).__name__
         try:
@@ -128,3 +130,10 @@ class QueryRounds(Rounds):
             "budget": len(pool.ledger) - self.initial,
             "pool": len(pool.of_origin("natural")) - self.initial,
         }
+
+    def _next_size(self, trainer: pl.Trainer) -> int:
+        return min(self.query_size, self._budget_left(trainer), len(data_of(trainer).pool.unlabelled))
+
+    def _budget_left(self, trainer: pl.Trainer) -> int:
+        pool = data_of(trainer).pool
+        return len(pool.unlabelled) if self.budget is None else self.budget - (len(pool.ledger) - self.initial)

@@ -60,6 +60,10 @@ class Rounds(RoundCallback):
         """Return how many samples are labelled when the run ends."""
         raise NotImplementedError
 
+    def is_last(self, trainer: pl.Trainer) -> bool:
+        """Whether no round comes after the one that has just been trained."""
+        raise NotImplementedError
+
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Do what comes before the next round; return the number of labels given, 0 to end the run."""
         raise NotImplementedError

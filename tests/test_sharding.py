@@ -1,12 +1,37 @@
 """Work dealt out to ranks gives what one rank gives."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from threading import Barrier
 
 import pytest
 import torch
 from torch import Tensor
 
+from aal.errors import RunStopped, UserError
 from aal.sharding import Shard
+
+
+def on_every_rank(world: int, work: Callable[[Shard], Tensor]) -> list[Tensor | Exception]:
+    """Do the work on ranks that are threads and sum as processes do; return what each rank gives or raises."""
+    barrier, parts = Barrier(world, timeout=20), [torch.zeros(())] * world
+
+    def rank(number: int) -> Tensor | Exception:
+        def add_up(tensor: Tensor) -> Tensor:
+            parts[number] = tensor
+            barrier.wait()
+            total = reduce(torch.add, parts)
+            barrier.wait()
+            return total
+
+        try:
+            return work(Shard(number, world, add_up))
+        except (UserError, RunStopped) as error:
+            return error
+
+    with ThreadPoolExecutor(world) as threads:
+        return list(threads.map(rank, range(world)))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
@@ -19,13 +44,23 @@ def test_any_number_of_ranks_composes_the_same_batches(world: int, n: int) -> No
         return torch.stack([batch.float(), batch.float() ** 2], dim=1)
 
     indices = torch.arange(100, 100 + n)
-    parts = []
-    for rank in range(world):  # each rank alone, its sum over ranks taken afterwards
-        shard = Shard(rank, world, lambda part: parts.append(part) or part)  # type: ignore[func-returns-value]
-        result = shard.map(function, indices, batch_size=5)
-    total = reduce(torch.add, parts) if world > 1 else result
-    torch.testing.assert_close(total, torch.stack([indices.float(), indices.float() ** 2], dim=1))
+    for total in on_every_rank(world, lambda shard: shard.map(function, indices, batch_size=5)):
+        assert isinstance(total, Tensor)
+        torch.testing.assert_close(total, torch.stack([indices.float(), indices.float() ** 2], dim=1))
     whole = [batch.tolist() for batch in indices.split(5)]
     assert all(batch in whole for batch in asked)
     if world <= len(whole):
         assert sorted(asked) == sorted(whole), "work done twice"
+
+
+@pytest.mark.parametrize("kind", [UserError, RunStopped])
+@pytest.mark.parametrize("world", [1, 3])
+def test_every_rank_says_what_one_had_to_stop_for(world: int, kind: type[Exception]) -> None:
+    def function(batch: Tensor) -> Tensor:
+        if 7 in batch:
+            raise kind("sample 7 is ä")
+        return batch
+
+    for error in on_every_rank(world, lambda shard: shard.map(function, torch.arange(20), batch_size=5)):
+        assert type(error) is kind
+        assert str(error) == "sample 7 is ä"

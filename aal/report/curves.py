@@ -54,7 +54,16 @@ class Panel:
 
 def accuracy_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
     """Average test accuracy over labels given (initial ones included); None where no round has it."""
-    return _average(name, colour, [_series(run, _accuracy) for run in runs], dashed)
+    return record_curve(name, colour, runs, "accuracy", dashed=dashed)
+
+
+def record_curve(name: str, colour: str, runs: Iterable[Run], column: str, *, dashed: bool = False) -> Curve | None:
+    """Average a column of the rounds' records over labels given; None where no round has it."""
+
+    def point(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
+        return number(record, "labels"), number(record, column)
+
+    return _average(name, colour, [_series(run, point) for run in runs], dashed)
 
 
 def poison_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
@@ -81,8 +90,9 @@ def poison_figure(groups: Sequence[Panel]) -> Figure:
     return _draw(groups, "labels queried", "poison among queries so far", share=True)
 
 
-def _accuracy(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
-    return number(record, "labels"), number(record, "accuracy")
+def radius_figure(groups: Sequence[Panel], y_label: str) -> Figure:
+    """Draw what is left at each radius of an attack; the radii need not be whole numbers."""
+    return _draw(groups, "radius, in the units of the samples", y_label, share=True, whole=False)
 
 
 def _poison_share(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
@@ -112,7 +122,7 @@ def _average(name: str, colour: str, series: list[dict[float, float]], dashed: b
     return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed)
 
 
-def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool) -> Figure:
+def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool, whole: bool = True) -> Figure:
     with style():
         figure, grid = panels(len(groups), 5.2, 3.4)
         low, high = _limits(groups, share)
@@ -124,7 +134,7 @@ def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool) -
             axes.set_title(group.title)
             axes.set_xlabel(x_label)
             axes.set_ylabel(y_label)
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             if group.level is not None:
                 axes.axhline(group.level, color=MUTED, linewidth=1.2, linestyle=":")

@@ -47,8 +47,16 @@ class Triple:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A small table of texts, the first column names, the others numbers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of the page: pictures or pairs, or the sentence that says why there are none.
+    """A part of the page: tables, pictures or pairs, or the sentence that says why there are none.
 
     Attributes:
         title: Headline.
@@ -56,6 +64,7 @@ class Section:
         pictures: Pictures.
         triples: Base/poison pairs.
         missing: Why there is nothing to show; empty where there is.
+        grids: Tables, above the pictures.
     """
 
     title: str
@@ -63,6 +72,7 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     triples: tuple[Triple, ...] = ()
     missing: str = ""
+    grids: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from aal.errors import UserError
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
 from aal.report.page import Listing, Page, Picture, Section, Tile, flattened, pair_triples, picture, render_page
 from aal.report.pairs import pairs_figure, read_pairs
+from aal.report.robustness import robust_parts
 from aal.report.style import CLEAN, POISON, render
 from aal.studies.runs import Run, number, read_run
 from aal.studies.table import show
@@ -40,12 +41,13 @@ def write_run_report(folder: Path) -> None:
         OSError: A file could not be written.
     """
     run = read_run(folder)
-    sections = (_curves(run), features_section({"": run}), _pairs(run))
+    robust_tiles, robust_sections = robust_parts(run)
+    sections = (_curves(run), *robust_sections, features_section({"": run}), _pairs(run))
     page = Page(
         title=_title(run),
         subtitle=f"Run {folder.resolve().name}",
         note="" if run.summary else "This run has not finished.",
-        tiles=_tiles(run),
+        tiles=(*_tiles(run), *robust_tiles),
         table=None,
         sections=sections,
         listings=(*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run])),

@@ -1,0 +1,107 @@
+"""How a run's classifier stood up to attacks: tiles, tables, accuracy over labels and radius, examples."""
+
+import torch
+from matplotlib.figure import Figure
+
+from aal import files
+from aal.errors import UserError
+from aal.report.curves import Curve, Panel, accuracy_figure, radius_figure, record_curve
+from aal.report.page import Grid, Picture, Section, Tile, picture
+from aal.report.style import CLEAN, PALETTE, POISON, render
+from aal.robustness.results import Evaluation
+from aal.studies.runs import Run, number
+from aal.studies.table import show
+
+TITLE = "Robustness"
+TEXT = (
+    "Adversarial accuracy: the share of {n:,} test samples that are classified as their label both without an attack "
+    "and with it; what is misclassified without one counts as misclassified. Distance: mean size of the perturbations "
+    "that fooled the classifier, in the attack's norm. Passes: forward passes of the model for each sample attacked."
+)
+TARGETED = " The attacks aim at a class; “not target” is the share that is not taken for it."
+ROUNDS = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
+RADII = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
+EXAMPLES = "Samples that the attack fooled, drawn at random: as they are, attacked, and the difference made visible."
+
+
+def robust_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
+    """Show the last evaluation of a run, none where there was none; its figures also become files of the run."""
+    evaluated = [record for record in run.rounds if number(record, "robust_natural") is not None]
+    if not evaluated:
+        return (), ()
+    try:
+        found = Evaluation.load(run.folder / "robust" / f"round={evaluated[-1]['round']}.json")
+    except UserError as error:  # the rest of the report is still worth having
+        return (), (Section(TITLE, missing=f"The evaluation cannot be shown: {error}"),)
+    text = TEXT.format(n=len(found.index)) + ("" if found.target is None else TARGETED)
+    pictures = (*_over_rounds(run, found), *_over_radii(run, found))
+    sections = [Section(TITLE, text, grids=(_attacks(found), _classes(found)), pictures=pictures)]
+    for name in found.attacks:
+        path = run.folder / "figures" / f"robust_examples_{name}.png"
+        if path.is_file():
+            sections.append(Section(f"Examples: {name}", EXAMPLES, pictures=(picture(path.read_bytes(), EXAMPLES),)))
+    return _tiles(found), tuple(sections)
+
+
+def _tiles(found: Evaluation) -> tuple[Tile, ...]:
+    figures, tiles = found.figures(), []
+    for name, outcome in found.attacks.items():
+        remark = f"natural: {show(figures['natural'], 3)}"
+        if outcome.radius is not None:
+            remark = f"radius {outcome.radius:.3g}, {remark}"
+        if found.target is not None:
+            remark += f", not target: {show(figures[f'{name}_not_target'], 3)}"
+        tiles.append(Tile(f"adversarial accuracy, {name}", show(figures[name], 3), remark))
+    return tuple(tiles)
+
+
+def _attacks(found: Evaluation) -> Grid:
+    """Compare the attacks."""
+    figures, aimed = found.figures(), found.target is not None
+    rows = []
+    for name, outcome in found.attacks.items():
+        attacked = outcome.queries > 0
+        passes = float(outcome.queries[attacked].double().mean()) if attacked.any() else None
+        target = (show(figures[f"{name}_not_target"], 3),) if aimed else ()
+        shown = (show(figures[name], 3), *target, show(figures.get(f"{name}_distance"), 3), show(passes, 1))
+        rows.append((f"{name}: {outcome.attack}", *shown))
+    header = ("attack", "adversarial accuracy", *(("not target",) if aimed else ()), "distance", "passes")
+    return Grid(header, tuple(rows))
+
+
+def _classes(found: Evaluation) -> Grid:
+    """Compare the classes, all of them together in the last row."""
+    table = {str(label): figures for label, figures in found.per_class().items()}
+    table["all"] = {"samples": len(found.index), **found.figures()}
+    names = [name for name in next(iter(table.values())) if name != "samples"]
+    rows = [
+        (label, f"{figures['samples']:,.0f}", *(show(figures[name], 3) for name in names))
+        for label, figures in table.items()
+    ]
+    return Grid(("class", "samples", *(name.replace("_not_target", ": not target") for name in names)), tuple(rows))
+
+
+def _over_rounds(run: Run, found: Evaluation) -> tuple[Picture, ...]:
+    """Draw accuracies over labels where more than one round was evaluated."""
+    colours = {"natural": CLEAN} | {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(found.attacks)}
+    curves = [record_curve(name, colour, [run], f"robust_{name}") for name, colour in colours.items()]
+    drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) > 1)
+    return (_picture(run, accuracy_figure([Panel("", drawn)]), "robust_rounds", ROUNDS),) if drawn else ()
+
+
+def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
+    """Draw what is left over the radius, a panel an attack: norms may differ."""
+    panels = []
+    for name in found.curves:
+        radii, shares = torch.tensor(found.curve(name), dtype=torch.float64).unbind(1)
+        panels.append(Panel(name, (Curve("", POISON, radii, shares, None),)))
+    if not panels:
+        return ()
+    left = "accuracy" if found.target is None else "not taken for the target"
+    return (_picture(run, radius_figure(panels, left), "robust_radii", RADII),)
+
+
+def _picture(run: Run, figure: Figure, name: str, caption: str) -> Picture:
+    data = render(figure)
+    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
+    return picture(data, caption, caption)

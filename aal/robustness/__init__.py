@@ -1,0 +1,8 @@
+"""Robustness: a classifier's accuracy under attacks, as a library."""
+
+from aal.robustness.arguments import check, chosen, next_class
+from aal.robustness.evaluation import evaluate
+from aal.robustness.examples import Examples, fooled_examples
+from aal.robustness.results import Evaluation, Outcome
+
+__all__ = ["Evaluation", "Examples", "Outcome", "check", "chosen", "evaluate", "fooled_examples", "next_class"]

@@ -1,0 +1,204 @@
+"""What a robust evaluation found out about each sample: as JSON, and the figures that follow from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aal.attacks import Attack
+from aal.errors import UserError
+from aal.files import read_json, write_text
+
+COLUMNS = ("after", "distance", "queries", "tried")
+
+
+@dataclass
+class Outcome:
+    """What an attack, or for a curve the same attack with one radius after another, did to each of ``N`` samples.
+
+    Attributes:
+        attack: The attack in words.
+        radius: The most that the attack may perturb a sample; ``None`` for one that looks for how much it takes.
+        radii: The radii of a curve, ascending; empty for an attack as it is.
+        after: Class predicted for the attacked sample, int64 ``(N,)``; for one that was not attacked, the natural one.
+        distance: Size of the perturbation in the attack's norm, float64 ``(N,)``; 0 for one that was not attacked.
+        queries: Forward passes of the model that the attack took, int64 ``(N,)``.
+        tried: How many of the attack's stages, or of the curve's radii, the sample went through, int64 ``(N,)``.
+    """
+
+    attack: str
+    radius: float | None
+    radii: list[float]
+    after: Tensor
+    distance: Tensor
+    queries: Tensor
+    tried: Tensor
+
+    @classmethod
+    def none(cls, attack: Attack, radii: Sequence[float], natural: Tensor) -> "Outcome":
+        """Return the outcome before anything was attacked."""
+        nothing, radius = torch.zeros_like(natural), getattr(attack, "radius", None)
+        return cls(
+            repr(attack), radius, list(radii), natural.clone(), nothing.double(), nothing.clone(), nothing.clone()
+        )
+
+    def put(self, rows: Tensor, columns: Tensor) -> None:
+        """Take in one more stage of the samples ``rows`` ``(B,)``, in columns ``(B, 4)`` named by ``COLUMNS``."""
+        after, distance, queries, tried = columns.cpu().double().unbind(1)
+        self.after[rows], self.distance[rows] = after.long(), distance
+        self.queries[rows] += queries.long()
+        self.tried[rows] += tried.long()
+
+
+@dataclass
+class Evaluation:
+    """Natural and attacked predictions of ``N`` samples.
+
+    Attributes:
+        fingerprint: SHA-256 of all that the predictions depend on.
+        index: Which samples, ascending, int64 ``(N,)``.
+        label: Their classes ``(N,)``.
+        target: The classes ``(N,)`` that the attacks aim at; ``None`` where any but the label will do.
+        natural: The classes ``(N,)`` predicted without an attack.
+        attacks: What each attack did, by name.
+        curves: What each attack did with one radius after another, by name.
+        seconds: Time it took, in all processes that worked on it.
+    """
+
+    fingerprint: str
+    index: Tensor
+    label: Tensor
+    target: Tensor | None
+    natural: Tensor
+    attacks: dict[str, Outcome] = field(default_factory=dict)
+    curves: dict[str, Outcome] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def reached(self, predicted: Tensor) -> Tensor:
+        """Tell which samples, predicted as ``(N,)``, are where an attack wants them: at the target, off the label."""
+        return predicted != self.label if self.target is None else predicted == self.target
+
+    def fooled(self, name: str) -> Tensor:
+        """Tell which samples ``(N,)`` the attack itself brought where it wants them."""
+        return self.reached(self.attacks[name].after) & ~self.reached(self.natural)
+
+    def still_correct(self, name: str) -> Tensor:
+        """Tell which samples ``(N,)`` are classified as their label without the attack and with it."""
+        return (self.natural == self.label) & (self.attacks[name].after == self.label)
+
+    def shares(self, of: Tensor) -> dict[str, float]:
+        """Return shares in [0, 1] of the samples where ``of`` ``(N,)``, at least one, by name.
+
+        ``natural`` is the accuracy without an attack, ``<attack>`` the adversarial accuracy: the share of samples that
+        are classified as their label both without the attack and with it. With targets, ``<attack>_not_target`` is the
+        share not classified as the target.
+        """
+        figures = {"natural": _share(self.natural == self.label, of)}
+        for name, outcome in self.attacks.items():
+            figures[name] = _share(self.still_correct(name), of)
+            if self.target is not None:
+                figures[f"{name}_not_target"] = _share(~self.reached(outcome.after), of)
+        return figures
+
+    def figures(self) -> dict[str, float]:
+        """Return :meth:`shares` of all samples, and distances.
+
+        ``<attack>_distance``, for attacks without a radius, is the mean size of the perturbation over the samples that
+        the attack fooled, in its norm: the mean minimal distance as it found it. There is none where it fooled nobody.
+        """
+        figures = self.shares(torch.ones_like(self.label, dtype=torch.bool))
+        for name, outcome in self.attacks.items():
+            if outcome.radius is None and self.fooled(name).any():
+                figures[f"{name}_distance"] = float(outcome.distance[self.fooled(name)].mean())
+        return figures
+
+    def per_class(self) -> dict[int, dict[str, float]]:
+        """Return the number of samples, under ``samples``, and :meth:`shares` of each class that has any."""
+        classes = {label: self.label == label for label in self.label.unique().tolist()}
+        return {label: {"samples": int(own.sum()), **self.shares(own)} for label, own in classes.items()}
+
+    def curve(self, name: str) -> list[tuple[float, float]]:
+        """Return ``(radius, share of samples that the attack has not brought where it wants them)`` from radius 0 on.
+
+        Without targets that is the accuracy. A sample that a radius suffices for counts at all larger ones too.
+        """
+        outcome = self.curves[name]
+        there = self.reached(outcome.after)
+        shares = [float((~(there & (outcome.tried <= k))).double().mean()) for k in range(len(outcome.radii) + 1)]
+        return list(zip([0.0, *outcome.radii], shares, strict=True))
+
+    def save(self, path: Path, *, complete: bool) -> None:
+        """Write everything as JSON; the figures too once the evaluation is complete."""
+        value: dict[str, Any] = {"fingerprint": self.fingerprint, "complete": complete, "seconds": self.seconds}
+        if complete:
+            curves = {name: self.curve(name) for name in self.curves}
+            value |= {"figures": self.figures(), "per_class": self.per_class(), "radius_and_share": curves}
+        for name in ("index", "label", "target", "natural"):
+            values = getattr(self, name)
+            value[name] = None if values is None else values.tolist()
+        for kind in ("attacks", "curves"):
+            value[kind] = {
+                name: {
+                    "attack": outcome.attack,
+                    "radius": outcome.radius,
+                    "radii": outcome.radii,
+                    **{column: getattr(outcome, column).tolist() for column in COLUMNS},
+                }
+                for name, outcome in getattr(self, kind).items()
+            }
+        write_text(path, json.dumps(value, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Evaluation":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: The file is missing, damaged or something else.
+        """
+        value = read_json(path)
+        try:
+            target = None if value["target"] is None else _whole(value["target"])
+            evaluation = cls(
+                fingerprint=value["fingerprint"],
+                index=_whole(value["index"]),
+                label=_whole(value["label"]),
+                target=target,
+                natural=_whole(value["natural"]),
+                attacks={name: _outcome(entry) for name, entry in value["attacks"].items()},
+                curves={name: _outcome(entry) for name, entry in value["curves"].items()},
+                seconds=float(value["seconds"]),
+            )
+            tensors = [evaluation.index, evaluation.label, evaluation.natural, *([] if target is None else [target])]
+            for outcome in [*evaluation.attacks.values(), *evaluation.curves.values()]:
+                tensors += [getattr(outcome, column) for column in COLUMNS]
+            if len({tensor.shape for tensor in tensors}) > 1 or not len(evaluation.index):
+                raise ValueError("columns of different lengths")
+            if not all(name.isidentifier() for name in (*evaluation.attacks, *evaluation.curves)):
+                raise ValueError("names that no attack can have")  # they become those of files
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{path}: not a robust evaluation ({error}); remove it, or name another file") from None
+        return evaluation
+
+
+def _share(wanted: Tensor, of: Tensor) -> float:
+    return float(wanted[of].double().mean())
+
+
+def _whole(values: list[int]) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def _outcome(entry: dict[str, Any]) -> Outcome:
+    return Outcome(
+        str(entry["attack"]),
+        None if entry["radius"] is None else float(entry["radius"]),
+        [float(radius) for radius in entry["radii"]],
+        _whole(entry["after"]),
+        torch.tensor(entry["distance"], dtype=torch.float64),
+        _whole(entry["queries"]),
+        _whole(entry["tried"]),
+    )

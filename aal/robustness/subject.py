@@ -1,0 +1,135 @@
+"""What a robust evaluation attacks: a model on samples, a batch at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from itertools import chain
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from aal.attacks import Adversarial, Attack
+from aal.attacks.base import attacking
+from aal.errors import RunStopped, UserError
+from aal.robustness.results import COLUMNS
+from aal.seeds import sample_seeds
+
+
+class Indexed(Protocol):
+    """Samples by index: a tensor ``(N, ...)``, or :class:`aal.samples.Samples`, which need not be in memory."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor:
+        """Return the samples ``(B, ...)`` of indices ``(B,)``."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is attacked: a model on ``N`` samples, of which ``rows`` are positions, 0 to N - 1."""
+
+    model: nn.Module
+    x: Indexed
+    index: Tensor
+    label: Tensor
+    target: Tensor | None
+    bounds: tuple[float, float]
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        tensors = chain(self.model.parameters(), self.model.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    def natural(self, rows: Tensor) -> Tensor:
+        """Predict the classes of ``rows`` ``(B,)`` without an attack, ``(B,)``."""
+        batch = self.batch(rows)
+        with named("without an attack", self.index[rows]):
+            return self.predicted(batch.x, batch.y)
+
+    def attacked(self, name: str, series: Sequence[Attack], rows: Tensor) -> Tensor:
+        """Attack ``rows`` ``(B,)`` with one attack after another, each time those that are left.
+
+        Args:
+            name: What to call it where it fails.
+            series: The attacks. From the second on each begins, if it can be told to, with what the last one made.
+            rows: Which samples.
+
+        Returns:
+            The columns of an outcome, float64 ``(B, 4)``.
+        """
+        batch, left, start = self.batch(rows), torch.arange(len(rows), device=self.device), None
+        columns = torch.zeros(len(rows), len(COLUMNS), dtype=torch.float64, device=self.device)
+        for attack in series:
+            now = batch.take(left)
+            with named(name, self.index[rows][left.cpu()]):
+                result = self.attack(attack, now, start)
+                after = self.predicted(result.x, now.y)
+            counts = columns[left, 2:] + torch.stack([result.queries, torch.ones_like(after)], dim=1)
+            columns[left] = torch.cat([torch.stack([after, result.distance.double()], dim=1), counts], dim=1)
+            survived = after == now.y if now.target is None else after != now.target
+            left, start = left[survived], result.x[survived]
+            if len(left) == 0:
+                break
+        return columns
+
+    def batch(self, rows: Tensor) -> "Batch":
+        """Return what an attack on ``rows`` ``(B,)`` takes, on the model's device."""
+        index = self.index[rows]
+        target = None if self.target is None else self.target[rows].to(self.device)
+        seeds = sample_seeds(self.seed, "robust", index).to(self.device)
+        return Batch(self.x[index].to(self.device), self.label[rows].to(self.device), target, seeds)
+
+    def attack(self, attack: Attack, batch: "Batch", start: Tensor | None = None) -> Adversarial:
+        """Attack a batch, from ``start`` ``(B, ...)`` where it is given and the attack can be told to.
+
+        Raises:
+            RunStopped: What came back are no samples like those given, or no distances.
+        """
+        call: Callable[..., Adversarial] = attack  # type: ignore[assignment]  # Attack is a marker; see its contract
+        how: dict[str, object] = {"target": batch.target, "bounds": self.bounds, "seeds": batch.seeds}
+        if start is not None and "start" in signature(call).parameters:
+            how["start"] = start
+        result = call(self.model, batch.x, batch.y, **how)
+        low, high = self.bounds
+        if result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all():
+            raise RunStopped(f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given")
+        if not result.distance.isfinite().all():
+            raise RunStopped("returned a distance that is not finite")
+        return result
+
+    def predicted(self, x: Tensor, y: Tensor) -> Tensor:
+        """Predict the classes of samples ``(B, ...)`` with labels ``y`` ``(B,)``, ``(B,)``."""
+        with attacking(self.model, x, y, target=None, bounds=self.bounds, seeds=None) as task:
+            logits = task.predict(x)
+            task.check_classes(logits.shape[1])
+            return logits.argmax(1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an attack takes of ``B`` samples: themselves, their labels, targets or ``None``, seeds."""
+
+    x: Tensor
+    y: Tensor
+    target: Tensor | None
+    seeds: Tensor
+
+    def take(self, rows: Tensor) -> "Batch":
+        """Return the batch of the samples at ``rows`` ``(K,)`` alone."""
+        target = None if self.target is None else self.target[rows]
+        return Batch(self.x[rows], self.y[rows], target, self.seeds[rows])
+
+
+@contextmanager
+def named(what: str, index: Tensor) -> Iterator[None]:
+    """Say what was done where an error came up, and which samples of ``index`` ``(B,)`` its rows are."""
+    try:
+        yield
+    except (UserError, RunStopped) as error:
+        where = f" (counted over all samples: {index[list(error.rows)].tolist()})" if error.rows else ""
+        raise type(error)(f"{what}: {error}{where}") from error

@@ -1,0 +1,129 @@
+"""Robust evaluation: the test split's accuracy under attacks, every few rounds or at the end."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from aal.attacks import Attack
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.files import write_bytes
+from aal.models import Classifier
+from aal.report.examples import examples_figure
+from aal.report.style import render
+from aal.robustness import Evaluation, check, chosen, evaluate, fooled_examples, next_class
+from aal.sharding import Shard
+from callbacks.round_callback import Record, RoundCallback, data_of
+from callbacks.rounds import clock_of
+
+KEY = "robust.init_args."
+
+
+class RobustEvaluation(RoundCallback):
+    """Attacks the test split and adds what is left of its accuracy to the round's record.
+
+    ``robust_natural`` is the accuracy without an attack on the samples evaluated, ``robust_<name>`` the adversarial
+    accuracy (a sample that is misclassified without an attack counts as misclassified), and for attacks without a
+    radius ``robust_<name>_distance`` the mean size of the perturbations that fooled the classifier. With ``targets``,
+    ``robust_<name>_not_target`` is the share not taken for the target (paper *noise*, section 4.3.3). More is in
+    ``robust/round=<r>.json``, where an evaluation that was killed goes on.
+
+    Args:
+        attacks: Attacks on classifiers by name; the name is the column's.
+        targets: ``null``: any class but the label will do. ``next``: each class is to be taken for the next, the last
+            for the first. A map such as ``{9: 0}``: from one class to another; only samples of its classes are
+            evaluated.
+        every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
+            case. ``null``: only the last.
+        samples: Samples of the test split to evaluate, drawn at random, the same in each round; ``null`` for all.
+        batch_size: Samples attacked at once; it bounds the memory.
+        curves: Radii, ascending, by the name of the attack that is tried with one after another in the last round.
+        examples: Samples of each attack to draw in the last round.
+
+    Raises:
+        UserError: A size below 1; names, targets or curves that make no sense; an attack that is not on classifiers;
+            in ``setup``, more ``samples`` than there are, classes that there are not.
+    """
+
+    def __init__(
+        self,
+        attacks: dict[str, Attack],
+        targets: Literal["next"] | dict[int, int] | None = None,
+        every: int | None = None,
+        samples: int | None = None,
+        batch_size: int = 256,
+        curves: dict[str, list[float]] | None = None,
+        examples: int = 8,
+    ) -> None:
+        at_least(1, {f"{KEY}batch_size": batch_size, f"{KEY}every": 1 if every is None else every})
+        at_least(0, {f"{KEY}examples": examples})
+        self.attacks, self.targets, self.curves = attacks, targets, curves or {}
+        self.every, self.samples, self.batch_size, self.examples = every, samples, batch_size, examples
+        self.figures: dict[str, float] = {}  # of the last round that was evaluated
+        try:
+            check(attacks, self.curves, targets if isinstance(targets, dict) else None)
+        except UserError as error:
+            raise UserError(f"{KEY}{error}") from None
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Refuse what the test split cannot give."""
+        data = data_of(trainer)
+        self.class_map = next_class(data.num_classes) if self.targets == "next" else self.targets
+        for label in [label for pair in (self.class_map or {}).items() for label in pair]:
+            if label >= data.num_classes:
+                raise UserError(f"{KEY}targets: there is no class {label} among {data.num_classes}")
+        try:
+            chosen(data.labels["test"], self.class_map, self.samples, data.seed)
+        except UserError as error:
+            raise UserError(f"{KEY}{error}") from None
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """Evaluate if it is time to."""
+        last = clock_of(trainer).is_last(trainer)
+        if not last and (self.every is None or record["round"] % self.every):
+            return
+        data = data_of(trainer)
+        found = evaluate(
+            module,
+            data.samples["test"],
+            data.labels["test"],
+            self.attacks,
+            targets=self.class_map,
+            curves=self.curves if last else None,
+            samples=self.samples,
+            bounds=data.samples["test"].bounds,
+            seed=data.seed,
+            batch_size=self.batch_size,
+            state=Path(trainer.default_root_dir) / "robust" / f"round={record['round']}.json",
+            shard=Shard.of(trainer),
+            progress=data.progress,
+        )
+        self.figures = {f"robust_{name}": value for name, value in found.figures().items()}
+        record.update(self.figures, seconds_robust=found.seconds)
+        if last and trainer.is_global_zero:
+            self._draw(trainer, module, found)
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return the figures of the last round."""
+        return dict(self.figures)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the figures so far, for the summary."""
+        return {"figures": self.figures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds."""
+        self.figures = state_dict["figures"]
+
+    def _draw(self, trainer: pl.Trainer, module: Classifier, found: Evaluation) -> None:
+        """Draw samples that each attack fooled."""
+        data = data_of(trainer)
+        samples, folder = data.samples["test"], Path(trainer.default_root_dir) / "figures"
+        for name, attack in self.attacks.items():
+            shown = fooled_examples(
+                module, samples, found, name, attack, count=self.examples, bounds=samples.bounds, seed=data.seed
+            )
+            figure = None if shown is None else examples_figure(shown)
+            if figure is not None:
+                write_bytes(folder / f"robust_examples_{name}.png", render(figure))

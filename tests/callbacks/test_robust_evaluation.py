@@ -1,0 +1,211 @@
+"""Robust evaluation inside a run: what it adds to the run's files, what it refuses, and that nothing can disturb it."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aal.attacks import PGD
+from aal.models import TransferClassifier
+from aal.networks import DenseHead, DigitBackbone
+from aal.robustness import Evaluation, evaluate
+from aal.studies.command import main as study
+from datamodules import Digits
+from tests.runs import EXPERIMENT, ROOT, fit, results, untimed
+from tests.test_cli import refusal
+from tests.test_resume import KILL
+
+KEY = "--robust.init_args"
+ATTACKS = {
+    "pgd": {"class_path": "aal.attacks.PGD", "init_args": {"radius": 0.1, "steps": 4}},
+    "fgsm": {"class_path": "aal.attacks.FGSM", "init_args": {"radius": 0.1}},
+}
+ROBUST = (
+    "--poison=null",
+    "--robust=callbacks.RobustEvaluation",
+    f"{KEY}.attacks={json.dumps(ATTACKS)}",
+    f"{KEY}.samples=60",
+    f"{KEY}.batch_size=16",
+    f'{KEY}.curves={{"pgd": [0.05, 0.1]}}',
+)
+EVERY = (*ROBUST, f"{KEY}.every=4", "--query.init_args.budget=5")  # six rounds
+
+
+def evaluations(out: Path) -> dict[str, Any]:
+    """Return all evaluations of a run by file, time apart."""
+    found = {path.name: json.loads(path.read_text()) for path in (out / "robust").iterdir()}
+    return {name: untimed(value) for name, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    done = fit(out, *EVERY, "--seed_everything=3")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_every_fourth_round_and_the_last_have_columns(run: Path) -> None:
+    rounds = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    columns = {"robust_natural", "robust_pgd", "robust_fgsm", "seconds_robust"}
+    assert len(rounds) == 6
+    for record in rounds:
+        own = {name for name in record if "robust" in name}
+        assert own == (columns if record["round"] in (0, 4, 5) else set()), record["round"]
+    with (run / "metrics.csv").open() as file:
+        logged = list(csv.DictReader(file))
+    for record, line in zip(rounds, logged, strict=True):
+        assert line["robust_pgd"] == ("" if "robust_pgd" not in record else str(record["robust_pgd"]))
+    summary = json.loads((run / "summary.json").read_text())
+    assert {name: summary[name] for name in columns - {"seconds_robust"}} == {
+        name: rounds[-1][name] for name in columns - {"seconds_robust"}
+    }
+    assert summary["robust_pgd"] < summary["robust_natural"]
+
+
+def test_the_figures_are_those_of_the_library_on_the_same_model(run: Path) -> None:
+    data = Digits(seed=3)
+    data.setup("fit")
+    model = TransferClassifier(DigitBackbone(), DenseHead(), num_classes=10)
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    model.load_state_dict({f"backbone.{k}": v for k, v in model.backbone.state_dict().items()} | saved)
+    x, y = data.samples["test"], data.labels["test"]
+    found = evaluate(model, x, y, {"pgd": PGD(radius=0.1, steps=4)}, samples=60, seed=3)
+    in_run = Evaluation.load(run / "robust" / "round=5.json")
+    assert torch.equal(found.index, in_run.index)
+    assert torch.equal(found.natural, in_run.natural)
+    assert found.figures()["pgd"] == pytest.approx(in_run.figures()["pgd"], abs=1 / 60)  # in other batches
+
+
+def test_the_same_samples_every_time_and_curves_in_the_end_alone(run: Path) -> None:
+    found = evaluations(run)
+    assert set(found) == {"round=0.json", "round=4.json", "round=5.json"}
+    assert len({json.dumps(value["index"]) for value in found.values()}) == 1
+    assert {name: list(value["curves"]) for name, value in found.items()} == {
+        "round=0.json": [],
+        "round=4.json": [],
+        "round=5.json": ["pgd"],
+    }
+    assert all(value["complete"] for value in found.values())
+
+
+def test_the_report_shows_it(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    for part in ("adversarial accuracy, pgd", "adversarial accuracy, fgsm", "Robustness", "Examples: pgd"):
+        assert part in page, part
+    figures = {path.name for path in (run / "figures").iterdir()}
+    own = {"robust_radii.png", "robust_rounds.png", "robust_examples_pgd.png", "robust_examples_fgsm.png"}
+    assert own <= figures
+
+
+@pytest.mark.parametrize("targets", ["next", '{"9": 0, "1": 7}'])
+def test_targeted_columns(targets: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = (*ROBUST[:3], "--query.init_args.budget=1", f"{KEY}.targets={targets}", f"{KEY}.examples=0")
+    done = fit(out, *options)
+    assert done.returncode == 0, done.stderr
+    last = json.loads((out / "rounds.jsonl").read_text().splitlines()[-1])
+    assert last["robust_pgd"] <= last["robust_natural"]
+    assert last["robust_pgd_not_target"] >= last["robust_pgd"]
+    found = Evaluation.load(out / "robust" / "round=1.json")
+    assert found.target is not None
+    pairs = set(zip(found.label.tolist(), found.target.tolist(), strict=True))
+    assert pairs == ({(c, (c + 1) % 10) for c in range(10)} if targets == "next" else {(9, 0), (1, 7)})
+    assert "not target" in (out / "report.html").read_text()
+    assert not list((out / "figures").glob("robust_examples*")), "none were asked for"
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        (f"{KEY}.every=0", "robust.init_args.every: must be at least 1, got 0"),
+        (f"{KEY}.samples=181", "robust.init_args.samples: 181, but there are 180 to evaluate"),
+        (f"{KEY}.samples=0", "robust.init_args.samples: must be at least 1"),
+        (f"{KEY}.batch_size=0", "robust.init_args.batch_size: must be at least 1"),
+        (f"{KEY}.examples=-1", "robust.init_args.examples: must be at least 0"),
+        (f'{KEY}.curves={{"bim": [0.1]}}', "robust.init_args.curves: 'bim' is none of the attacks pgd, fgsm"),
+        (f'{KEY}.curves={{"pgd": [0.2, 0.1]}}', "robust.init_args.curves.pgd: must be radii above 0, ascending"),
+        (f'{KEY}.targets={{"3": 3}}', "robust.init_args.targets: must lead from a class to another"),
+        (f'{KEY}.targets={{"3": 10}}', "robust.init_args.targets: there is no class 10 among 10"),
+        (f'{KEY}.targets={{"10": 3}}', "robust.init_args.targets: there is no class 10 among 10"),
+        (f"{KEY}.targets=other", "targets"),
+        (f"{KEY}.attacks={{}}", "robust.init_args.attacks: there must be at least one"),
+        (f'{KEY}.attacks={{"a-b": {{"class_path": "aal.attacks.FGSM"}}}}', "robust.init_args.attacks: 'a-b'"),
+        (f'{KEY}.attacks={{"c": {{"class_path": "aal.attacks.CollisionAttack"}}}}', "robust.init_args.attacks.c: coll"),
+        (f"{KEY}.attacks.pgd.init_args.radius=-1", "radius: must be at least 0"),
+        (f"{KEY}.nope=1", "nope"),
+    ],
+)
+def test_bad_values_are_named(
+    argument: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    curves = () if "attacks=" in argument else ROBUST[-1:]
+    said = refusal(monkeypatch, capsys, *ROBUST[:-1], *curves, argument, out=out)
+    assert named in said
+    assert not out.exists()
+
+
+# Saves the state of an evaluation after every group of batches.
+OFTEN = "import aal.robustness.evaluation\naal.robustness.evaluation.SAVE_SECONDS = 0.0\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("at", "event", "count"),
+    [
+        ("aal/robustness/evaluation.py:save", "return", 3),  # within round 0
+        ("aal/robustness/evaluation.py:save", "return", 19),  # within the curve of the last round
+        ("aal/report/examples.py:examples_figure", "call", 1),
+        ("aal/records.py:write_summary", "call", 1),
+    ],
+)
+def test_a_run_killed_while_it_is_evaluated_ends_as_if_it_had_not_been(
+    at: str, event: str, count: int, run: Path, tmp_path: Path
+) -> None:
+    out, marker, options = tmp_path / "run", tmp_path / "killed", (*EVERY, "--seed_everything=3", "--ckpt_path=last")
+    before = (at, event, str(count), str(marker))
+    killed = fit(out, *options, code=KILL.replace("import aal.cli", f"{OFTEN}import aal.cli"), before=before)
+    assert killed.returncode == -9, killed.stderr
+    assert marker.read_text() == at, "killed elsewhere"
+    half = {path.name: json.loads(path.read_text()) for path in (out / "robust").glob("*.json")}
+    resumed = fit(out, *options)
+    assert resumed.returncode == 0, resumed.stderr
+    assert results(out) == results(run)
+    assert evaluations(out) == evaluations(run)
+    for name, value in half.items():
+        assert value["fingerprint"] == json.loads((out / "robust" / name).read_text())["fingerprint"], "begun anew"
+
+
+@pytest.mark.slow
+def test_two_processes_find_out_what_one_does(run: Path, tmp_path: Path) -> None:
+    out, ranks = tmp_path / "run", ("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu")
+    done = fit(out, *EVERY, "--seed_everything=3", *ranks)
+    assert done.returncode == 0, done.stderr
+    assert results(out)["rounds"] == results(run)["rounds"]
+    assert evaluations(out) == evaluations(run)
+
+
+@pytest.mark.slow
+def test_a_study_of_evaluated_arms_runs(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    small = {"query": {"init_args": {"budget": 2, "max_epochs": 4}}}
+    file.write_text(
+        json.dumps(
+            {
+                "name": "robust",
+                "configs": [str(EXPERIMENT), str(ROOT / "configs" / "robust" / "pgd.yaml"), small],
+                "seeds": 1,
+                "table": "collision",
+                "arms": {"clean": [{"poison": None}], "poisoned": [{"poison": {"init_args": {"n": 8}}}]},
+                "rows": [{"arm": "poisoned", "clean": "clean"}],
+            }
+        )
+    )
+    assert study(["run", str(file), "--out", str(tmp_path / "out")]) == 0
+    for arm in ("clean", "poisoned"):
+        summary = json.loads((tmp_path / "out" / arm / "seed=0" / "summary.json").read_text())
+        assert 0 <= summary["robust_pgd"] <= summary["robust_natural"]
