@@ -1,4 +1,8 @@
-"""The command ``aal``: ``fit`` and ``study``, and what they end with."""
+"""The command ``aal``: ``fit``, ``selftest`` and ``study``, and what they end with."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads must not spin against other processes
 
 import logging
 import sys
@@ -14,6 +18,8 @@ USAGE = """aal: attack and defend active learners
 
   aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
       one run: its records, figures and report in DIR; --ckpt_path last goes on with a run that was interrupted
+  aal selftest --config FILE [--config FILE ...] [--ckpt_path FILE] [--norm NORM] [--radius R] [--samples N]
+      whether attacks work on the model, before a robustness figure is trusted; exits with 1 where a check failed
   aal study run FILE --out DIR [--seeds N] [--jobs J]
       many runs: arms times seeds; finished ones are skipped
   aal study report DIR
@@ -23,7 +29,10 @@ aal fit --help lists every key of a configuration."""
 
 
 def main() -> NoReturn:
-    """Run the command in ``sys.argv`` and exit: 0 done, 2 the user's input is wrong, 3 the run had to stop."""
+    """Run the command in ``sys.argv`` and exit: 0 done, 2 the user's input is wrong, 3 the run had to stop.
+
+    ``aal selftest`` exits with 1 where a check failed.
+    """
     sys.path.append(str(Path.cwd()))  # a configuration may name classes of the user's own
     end_with(command)
 
@@ -40,6 +49,11 @@ def command() -> int:
 
             keep_lightning_quiet()
             fit()
+        case ["selftest", *_]:
+            from aal.selftest.command import main as selftest
+
+            keep_lightning_quiet()
+            return selftest()
         case ["study", *arguments]:
             from aal.studies.command import main as study
 
@@ -49,7 +63,7 @@ def command() -> int:
         case [] | ["-h" | "--help", *_]:
             print(USAGE)
         case [other, *_]:
-            raise UserError(f"{other}: no such command; aal knows fit and study")
+            raise UserError(f"{other}: no such command; aal knows fit, selftest and study")
     return 0
 
 

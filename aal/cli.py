@@ -20,6 +20,7 @@ from aal.tracking import loggers_in
 from callbacks import (
     PoisonInjection,
     QueryRounds,
+    RobustEvaluation,
     RoundCheckpoint,
     RoundProgress,
     Rounds,
@@ -31,7 +32,7 @@ from callbacks.rounds import clock_of
 from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
-CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds}
+CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds, "robust": RobustEvaluation}
 GO_ON = "the same command with --ckpt_path last goes on"
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run
@@ -41,6 +42,17 @@ TRAINER_DEFAULTS = {
     "enable_model_summary": False,
     "log_every_n_steps": 1,
     "deterministic": True,
+}
+CLI_ARGUMENTS: dict[str, Any] = {
+    "model_class": Classifier,
+    "datamodule_class": ActiveDataModule,
+    "subclass_mode_model": True,
+    "subclass_mode_data": True,
+    "save_config_callback": None,
+    "seed_everything_default": 0,
+    "trainer_defaults": TRAINER_DEFAULTS,
+    "auto_configure_optimizers": False,
+    "parser_kwargs": {"exit_on_error": False, "fit": {"exit_on_error": False}},
 }
 
 
@@ -56,7 +68,7 @@ class AALCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``--out`` and the callbacks' keys; link what one key tells another."""
-        parser.add_argument("--out", type=str, required=True, help="Folder of the run; it must be new or empty.")
+        parser.add_argument("--out", type=str | None, help="Folder of the run; it must be new or empty.")
         for key, callback in CALLBACKS.items():
             parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
@@ -78,6 +90,8 @@ class AALCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Take the run's folder before anything is built."""
         config = self.config["fit"]
+        if config["out"] is None:
+            raise UserError("out: a run needs a folder; name one with --out")
         out = Path(config["out"])
         check_trainer(config["trainer"])
         if config["ckpt_path"] not in (None, "last"):
@@ -126,20 +140,9 @@ class AALCLI(LightningCLI):
             raise UserError("query: an experiment needs a clock; set it to callbacks.QueryRounds")
         folder, dump = self.folder, self.dump
         keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
-        own = [RoundProgress(), *chosen, RunRecords(keep_config)]
-        return super()._instantiate_trainer(config, own)
+        return super()._instantiate_trainer(config, [RoundProgress(), *chosen, RunRecords(keep_config)])
 
 
 def fit() -> None:
     """Run ``aal fit`` with the arguments in ``sys.argv``."""
-    AALCLI(
-        Classifier,
-        ActiveDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        seed_everything_default=0,
-        trainer_defaults=TRAINER_DEFAULTS,
-        auto_configure_optimizers=False,
-        parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
-    )
+    AALCLI(**CLI_ARGUMENTS)

@@ -17,7 +17,10 @@ PARSER_NOISE = re.compile(
 
 
 def end_with(command: Callable[[], int]) -> NoReturn:
-    """Run a command and exit with its code; 2 if the user's input is wrong, 3 if the run had to stop."""
+    """Run a command and exit with its code: 0 done, 1 a check of ``aal selftest`` failed.
+
+    2 if the user's input is wrong, 3 if the run had to stop, 130 after Ctrl-C.
+    """
     try:
         sys.exit(command())
     except UserError as error:

@@ -1,6 +1,9 @@
 """The command line: one line and exit code 2 for bad input, before anything is trained or written."""
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,7 +143,7 @@ def test_bad_files_are_named(
     )
     bad.write_bytes(b"\xff\xfe\x00")
     assert f"{bad}: not text in UTF-8" in refusal(monkeypatch, capsys, f"--config={bad}", out=tmp_path / "run")
-    assert '"out"' in refusal(monkeypatch, capsys, out=None)
+    assert "out: a run needs a folder" in refusal(monkeypatch, capsys, out=None)
     used = tmp_path / "used"
     used.mkdir()
     (used / "thesis.tex").touch()
@@ -182,7 +185,28 @@ def test_help_and_unknown_commands() -> None:
     assert helped.returncode == 0
     assert "aal study run FILE --out DIR" in helped.stdout
     unknown = aal("fitt")
-    assert (unknown.returncode, unknown.stderr) == (2, "error: fitt: no such command; aal knows fit and study\n")
+    assert (unknown.returncode, unknown.stderr) == (
+        2,
+        "error: fitt: no such command; aal knows fit, selftest and study\n",
+    )
     keys = aal("fit", "--help")
     assert keys.returncode == 0
     assert "--poison" in keys.stdout
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_are_told_to_sleep_before_torch_is_loaded(given: str | None, expected: str) -> None:
+    watch = (
+        "import os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            sys.exit(os.environ.get('OMP_WAIT_POLICY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "import aal.__main__\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    end = subprocess.run([sys.executable, "-c", watch], env=environment, capture_output=True, text=True, check=False)
+    assert end.stderr.strip() == expected

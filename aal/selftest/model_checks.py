@@ -1,0 +1,182 @@
+"""Checks of the model and its data: what an attack takes for granted before it moves a sample."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aal.attacks.ascent import log_odds
+from aal.attacks.draws import uniform
+from aal.selftest.subject import Subject, Verdict, percent, share
+
+LEAST_USED = 0.1  # of the bounds: less, and data and bounds have other units
+MOST_UNUSED = 0.25  # of the bounds, at one end
+ROUNDING = 1e-2  # by which sums of probabilities may miss 1
+SAME_AGAIN = 1e-3  # largest difference between two evaluations, in standard deviations of the logits
+SAME_ELSEWHERE = 1e-2  # the same between batches: kernels round otherwise for other sizes
+FEW = 0.05  # share of samples with zero gradients that a sound network may have
+STEPS = (1e-2, 1e-3, 1e-4)  # of finite differences, as shares of the range
+DIRECTIONS = 8
+AGREE = 0.5  # largest relative difference between gradient and finite differences where they agree
+MOST_AGREE, SOME_AGREE = 0.95, 0.8  # shares of samples whose gradients must agree: for sound, for usable
+
+
+def bounds(subject: Subject) -> Verdict:
+    """Judge whether the declared bounds are the data's range."""
+    low, high = subject.bounds
+    least, most = float(subject.x.min()), float(subject.x.max())
+    flat = subject.x.flatten(1)
+    outside = share(((flat < low) | (flat > high)).any(1))
+    figures = {"least": least, "most": most, "outside": outside}
+    data, declared = f"the data reach from {least:.4g} to {most:.4g}", f"the bounds are [{low:g}, {high:g}]"
+    if outside:
+        text = f"{percent(outside)} of the samples leave the bounds, which attacks refuse: {data}, {declared}."
+        return Verdict("bounds", "failed", text, figures)
+    if math.isinf(high - low):
+        return Verdict("bounds", "passed", f"All data are within the bounds, which are open: {data}.", figures)
+    figures["used"] = used = (most - least) / (high - low)
+    if used < LEAST_USED:
+        text = f"Data and bounds have other units, so no radius fits both: {data}, {declared}."
+        return Verdict("bounds", "failed", text, figures)
+    if max(least - low, high - most) / (high - low) > MOST_UNUSED:
+        text = f"Attacks may go where no data lie: {data}, {declared}."
+        return Verdict("bounds", "warned", text, figures)
+    return Verdict("bounds", "passed", f"Data and bounds agree: {data}, {declared}.", figures)
+
+
+def logits(subject: Subject) -> Verdict:
+    """Judge whether the model returns logits, or log-probabilities, rather than probabilities."""
+    outputs = subject.logits
+    least, most = float(outputs.min()), float(outputs.max())
+    figures = {"classes": outputs.shape[1], "least": least, "most": most}
+    seen = f"they reach from {least:.3g} to {most:.3g}"
+    if least < 0 or most > 1 or least == most:
+        return Verdict("logits", "passed", f"The outputs are no probabilities: {seen}.", figures)
+    single = outputs.shape[1] == 2 and not outputs[:, 0].any()  # how attacks see one logit
+    if single or ((outputs.sum(1) - 1).abs() < ROUNDING).all():
+        text = "The outputs are probabilities, whose gradients vanish and whose odds are not the model's: return logits"
+        advice = f"{text}, or end in nn.Sigmoid." if single else f"{text}."
+        return Verdict("logits", "failed", advice, figures)
+    text = f"All outputs lie in [0, 1] ({seen}): if they are probabilities, return the logits they come from."
+    return Verdict("logits", "warned", text, figures)
+
+
+def repeatable(subject: Subject) -> Verdict:
+    """Judge whether a sample has the same output again, and in another batch."""
+    first = subject.logits
+    again = subject.outputs(subject.x)
+    elsewhere = torch.empty_like(first)
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        if len(first[half]):
+            elsewhere[half] = subject.outputs(subject.x[half])
+    scale = max(float(first.std()), torch.finfo(first.dtype).tiny) if first.numel() > 1 else 1.0
+    by_chance = float((again - first).abs().max()) / scale
+    by_batch = float((elsewhere - first).abs().max()) / scale
+    figures = {"difference_again": by_chance, "difference_in_another_batch": by_batch}
+    if by_chance > SAME_AGAIN:
+        text = (
+            f"The same samples have other outputs each time, by up to {by_chance:.2g} standard deviations: something "
+            "random is left on in eval mode, and successes are chance."
+        )
+        return Verdict("repeatable", "failed", text, figures)
+    if by_batch > SAME_ELSEWHERE:
+        text = (
+            f"A sample's output depends on the others in its batch, by up to {by_batch:.2g} standard deviations: batch "
+            "statistics are used in eval mode, and an attacked sample is another one alone."
+        )
+        return Verdict("repeatable", "failed", text, figures)
+    text = "A sample has the same output each time, whatever batch it is in."
+    return Verdict("repeatable", "passed", text, figures)
+
+
+def accuracy(subject: Subject) -> Verdict:
+    """Judge whether the model has learnt anything that an attack could take away."""
+    right = share(subject.labels == subject.y)
+    counts = subject.y.unique(return_counts=True)[1]
+    chance = float(counts.max()) / len(subject.y)
+    margin = 2 * math.sqrt(chance * (1 - chance) / len(subject.y))  # two standard errors
+    figures = {"accuracy": right, "chance": chance}
+    found = f"{percent(right)} of the natural samples are classified rightly, {percent(chance)} are of one class"
+    if right <= chance + margin:
+        text = f"{found}: guessing could do as well, and robustness of a model that knows nothing means nothing."
+        return Verdict("accuracy", "warned", text, figures)
+    return Verdict("accuracy", "passed", f"{found}.", figures)
+
+
+def gradient(subject: Subject) -> Verdict:
+    """Judge whether the loss has a gradient by the input."""
+    by_log_odds = subject.gradient(subject.x, log_odds)
+    by_entropy = subject.gradient(subject.x, _cross_entropy)
+    if by_log_odds is None or by_entropy is None:
+        text = "Autograd finds no way from the input to the output: something is detached, or made without gradients."
+        return Verdict("gradient", "failed", text, {"zero": 1.0})
+    flat = by_log_odds.flatten(1)
+    broken = share(~flat.isfinite().all(1))
+    zero = share((flat == 0).all(1))
+    entropy_zero = share((by_entropy.flatten(1) == 0).all(1))
+    figures = {"not_finite": broken, "zero": zero, "cross_entropy_zero": entropy_zero}
+    if broken:
+        text = f"The gradient is not finite for {percent(broken)} of the samples: attacks cannot move them."
+        return Verdict("gradient", "failed", text, figures)
+    if zero > FEW:
+        text = f"The gradient is zero for {percent(zero)} of the samples: attacks that follow it do not move them."
+        return Verdict("gradient", "failed", text, figures)
+    if entropy_zero > FEW:
+        text = (
+            f"The cross entropy's gradient is zero for {percent(entropy_zero)} of the samples, where its probability "
+            "rounds to 1: attacks here follow the log-odds, which do not saturate, but other tools see robustness."
+        )
+        return Verdict("gradient", "warned", text, figures)
+    if zero:
+        text = f"The gradient is zero for {percent(zero)} of the samples, which count as robust against gradients."
+        return Verdict("gradient", "warned", text, figures)
+    return Verdict("gradient", "passed", "Every sample has a finite gradient that is not zero.", figures)
+
+
+def slope(subject: Subject) -> Verdict:
+    """Judge whether the gradient says how the loss changes, by finite differences in random directions."""
+    low, high = subject.range
+    steps = [step * (high - low) for step in STEPS]
+    shape, room = tuple(subject.x.shape[1:]), max(steps)
+    # the jitter breaks ties, as of max pooling on an even background, where a gradient has one of many values
+    jitter = uniform(subject.seeds, 0, shape, subject.x.dtype).mul_(2 * room).sub_(room)
+    x = subject.x.clamp(low + 2 * room, high - 2 * room) + jitter
+    by_autograd = subject.gradient(x, log_odds)
+    if by_autograd is None:
+        text = "Autograd finds no way from the input to the output: there is no gradient to compare."
+        return Verdict("slope", "failed", text, {"agree": 0.0})
+    draws = [uniform(subject.seeds, 1 + k, shape, x.dtype) for k in range(DIRECTIONS)]
+    directions = [(draw < 0.5).to(x.dtype) * 2 - 1 for draw in draws]
+    told = torch.stack([(by_autograd * direction).flatten(1).sum(1) for direction in directions], dim=1)
+    errors = [_error(subject, x, directions, told, step) for step in steps]
+    error = torch.stack(errors).amin(0)
+    judged = error.isfinite()
+    agree = share(error[judged] <= AGREE)
+    figures = {"agree": agree, "judged": share(judged)}
+    if not judged.any():
+        text = "The output changes too little with the input to tell whether the gradient is right."
+        return Verdict("slope", "warned", text, figures)
+    text = f"Gradient and finite differences agree for {percent(agree)} of the samples"
+    if agree < SOME_AGREE:
+        return Verdict("slope", "failed", f"{text}: the gradient that attacks follow is not the model's.", figures)
+    if agree < MOST_AGREE:
+        return Verdict("slope", "warned", f"{text}: for the others attacks may be led astray.", figures)
+    return Verdict("slope", "passed", f"{text}.", figures)
+
+
+def _error(subject: Subject, x: Tensor, directions: list[Tensor], told: Tensor, step: float) -> Tensor:
+    """Return the relative difference ``(N,)`` between what autograd told and finite differences; inf for noise."""
+    seen = torch.empty_like(told)
+    for k, direction in enumerate(directions):
+        ends = [subject.outputs(x + sign * step * direction) for sign in (1, -1)]
+        ahead, behind = (log_odds(end, subject.labels) for end in ends)
+        seen[:, k] = (ahead - behind) / (2 * step)
+    rounding = 10 * torch.finfo(x.dtype).eps * (subject.logits.abs().amax(1) + subject.loss.abs()) / step
+    size = torch.linalg.vector_norm(told, dim=1).maximum(torch.linalg.vector_norm(seen, dim=1))
+    error = torch.linalg.vector_norm(seen - told, dim=1) / size
+    return torch.where(size > rounding * math.sqrt(DIRECTIONS), error, torch.inf)
+
+
+def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, labels, reduction="none")
