@@ -1,7 +1,13 @@
 #!/usr/bin/env python3
 """Benchmarks: each prints a ratio of two things measured in the same run, interleaved.
 
-python scripts/bench.py [rounds] [crafting] [streaming]     all by default; one thread, so that ratios are comparable
+python scripts/bench.py [rounds] [crafting] [streaming]     active learning; one thread
+python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
+
+All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
+MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and
+adversarial-robustness-toolbox; those that are not installed are named and left out. How to install the ones that are
+not in the extra stands in pyproject.toml.
 """
 
 import os
@@ -25,6 +31,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from aal.__main__ import keep_lightning_quiet
 from aal.attacks import CollisionAttack
 from aal.cli import TRAINER_DEFAULTS
+from aal.exits import end_with
 from aal.models import TransferClassifier
 from aal.networks import DenseHead
 from aal.networks.backbone import Backbone
@@ -188,23 +195,49 @@ def bench_streaming(batch: int) -> None:
     )
 
 
-def main() -> None:
-    """Run the benchmarks that the arguments name."""
+def attacks(names: list[str], chosen: argparse.Namespace) -> None:
+    """Run the benchmarks of attacks that ``names`` has."""
+    import bench_attacks  # it needs packages that the others do not
+
+    setting = bench_attacks.Setting(chosen.cache, torch.device(chosen.device), chosen.repeats, chosen.slow)
+    print(f"{chosen.device}, {chosen.threads} threads, shortest of {chosen.repeats}")
+    for name in names:
+        getattr(bench_attacks, f"bench_{name}")(setting)
+
+
+def main() -> int:
+    """Run the benchmarks that the arguments name; return 0."""
+    learning = ["rounds", "crafting", "streaming"]
+    on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], "rounds", "crafting", "streaming"])
+    parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions"])
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of the attacks")
+    parser.add_argument("--device", default="cpu", help="where the attacks run, such as cuda")
+    parser.add_argument("--repeats", type=int, default=3, help="how often an attack is timed; the shortest time counts")
+    parser.add_argument("--slow", action="store_true", help="wait for the peers that take minutes, too")
+    cache = Path(tempfile.gettempdir()) / "aal-bench"
+    parser.add_argument("--cache", type=Path, default=cache, help="folder for the LeNet-5 that is trained")
     chosen = parser.parse_args()
+    names = chosen.names or [*learning, *on_classifiers, "collisions"]
+    if set(names) & set(on_classifiers):
+        from bench_subjects import check_data
+
+        check_data()
     keep_lightning_quiet()
     torch.set_num_threads(1)
-    names = chosen.names or ["rounds", "crafting", "streaming"]
     if "rounds" in names:
         bench_rounds(chosen.rounds, chosen.epochs)
     if "crafting" in names:
         bench_crafting(n=32, steps=50)
     if "streaming" in names:
         bench_streaming(batch=64)
+    torch.set_num_threads(chosen.threads)
+    if set(names) - set(learning):
+        attacks([name for name in names if name not in learning], chosen)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    end_with(main)
