@@ -33,8 +33,7 @@ from aal.attacks import CollisionAttack
 from aal.cli import TRAINER_DEFAULTS
 from aal.exits import end_with
 from aal.models import TransferClassifier
-from aal.networks import DenseHead
-from aal.networks.backbone import Backbone
+from aal.networks import Backbone, DenseHead
 from aal.samples import Samples, TensorSamples
 from aal.sharding import Shard
 from aal.strategies import Entropy

@@ -1,6 +1,6 @@
 """Backbones that turn samples into features, the dense heads on top of them, and whole classifiers."""
 
-from aal.networks.backbone import Backbone
+from aal.networks.base import Backbone
 from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.heads import DenseHead
 from aal.networks.lenet5 import LeNet5

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aal.networks.backbone import Backbone
+from aal.networks.base import Backbone
 from aal.networks.weights import load_weights
 
 SHIPPED = Path(__file__).parent / "weights" / "digit_backbone.safetensors"

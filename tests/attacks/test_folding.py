@@ -13,8 +13,7 @@ from torch.overrides import TorchFunctionMode
 from aal.attacks import PGD
 from aal.attacks.folding import folded
 from aal.models import TransferClassifier
-from aal.networks import DenseHead, ResNet20
-from aal.networks.backbone import Backbone
+from aal.networks import Backbone, DenseHead, ResNet20
 
 
 class Norms(TorchFunctionMode):

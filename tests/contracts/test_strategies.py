@@ -10,8 +10,7 @@ from torch import Tensor
 from aal import strategies
 from aal.errors import RunStopped
 from aal.models import TransferClassifier
-from aal.networks import DenseHead
-from aal.networks.backbone import Backbone
+from aal.networks import Backbone, DenseHead
 from aal.seeds import generator
 from aal.sharding import Shard
 from aal.strategies import Random, Strategy, View

@@ -4,8 +4,7 @@ import pytorch_lightning as pl
 import torch
 
 from aal.models import TransferClassifier
-from aal.networks import DenseHead
-from aal.networks.backbone import Backbone
+from aal.networks import Backbone, DenseHead
 from datamodules import Digits
 from datamodules.base import EpochBatches
 
