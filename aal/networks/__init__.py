@@ -5,5 +5,6 @@ from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.heads import DenseHead
 from aal.networks.lenet5 import LeNet5
 from aal.networks.resnet20 import ResNet20
+from aal.networks.yamnet import YAMNet
 
-__all__ = ["Backbone", "DenseHead", "DigitBackbone", "LeNet5", "ResNet20"]
+__all__ = ["Backbone", "DenseHead", "DigitBackbone", "LeNet5", "ResNet20", "YAMNet"]

@@ -1,0 +1,146 @@
+"""YAMNet: a waveform in, an embedding of 1,024 numbers out, differentiable, so that waveforms can be attacked."""
+
+import itertools
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aal.errors import UserError
+from aal.networks.base import Backbone
+from aal.networks.log_mel import HOP, WINDOW, LogMel
+from aal.networks.weights import load_weights
+
+CLASSES = 521
+PATCH, PATCH_HOP = 96, 48  # frames: 0.96 s, and every 0.48 s
+SHORTEST = WINDOW + (PATCH - 1) * HOP
+"""Samples that one patch takes; shorter clips are padded to this."""
+
+LAYERS = (
+    *((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1)),
+    *((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
+)
+"""Channels that come out of each layer, and its stride."""
+
+KEY = "model.init_args.backbone.init_args"
+
+
+class YAMNet(Backbone):
+    """A MobileNet on log-mel patches of 0.96 s, trained on AudioSet; batch norm is folded into the convolutions.
+
+    Weights are named as in the weight file: ``layer1/conv``, ``layer2/depthwise``, ``layer2/pointwise`` to
+    ``layer14/pointwise`` and ``logits``, each with ``/kernel`` and ``/bias``.
+
+    Source: ``yamnet.py`` (Plakal and Ellis) in tensorflow/models, research/audioset/yamnet, after Howard et al.,
+    "MobileNets", Table 1.
+
+    Args:
+        weights: Path of a weight file, such as ``scripts/convert_yamnet.py`` makes from the published ``yamnet.h5``, or
+            ``"none"`` for random weights. Half precision becomes float32.
+        activation: What follows every convolution; it belongs to the weights. ``None`` takes what the metadata of a
+            safetensors file say under ``activation`` (the converter writes it), else ``"relu6"``, which the published
+            quantised model has; the published Keras weights need ``"relu"``.
+
+    Raises:
+        UserError: The weight file is missing, damaged, of another network or not converted, or its metadata name
+            another activation than ``activation``.
+    """
+
+    feature_size = LAYERS[-1][0]
+
+    def __init__(self, weights: str, activation: Literal["relu6", "relu"] | None = None) -> None:
+        super().__init__()
+        self.log_mel = LogMel()
+        for name, shape in shapes().items():
+            self.register_parameter(f"{name}/kernel", nn.Parameter(torch.empty(shape)))
+            self.register_parameter(f"{name}/bias", nn.Parameter(torch.empty(shape[0])))
+        if weights == "none":
+            self.reset_parameters()
+            self.activation: str = activation or "relu6"
+            return
+        if weights == "published" or weights.endswith(".h5"):
+            raise UserError(
+                f"{KEY}.weights: YAMNet's weights are published for Keras alone; download "
+                "https://storage.googleapis.com/audioset/yamnet.h5 (of tensorflow/models), run "
+                "python scripts/convert_yamnet.py yamnet.h5 yamnet.safetensors, and name that file here"
+            )
+        load_weights(self, weights)
+        self.activation = _activation_of(Path(weights), activation)
+
+    def reset_parameters(self) -> None:
+        """Draw random kernels that keep the size of what passes through them; biases are 0."""
+        for name in shapes():
+            nn.init.kaiming_normal_(self.get_parameter(f"{name}/kernel"), nonlinearity="relu")
+            nn.init.zeros_(self.get_parameter(f"{name}/bias"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map waveforms ``(B, T)`` in [-1, 1] at 16 kHz to embeddings ``(B, 1024)``, the mean of their patches'.
+
+        Zeros are appended until the clip ends with a patch: up to 15,600 samples, or 7,680 more for each further one.
+
+        Raises:
+            UserError: Samples are no waveforms.
+        """
+        return self._embed(x).mean(1)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Map waveforms ``(B, T)`` to the scores ``(B, 521)`` of AudioSet's classes in [0, 1], the mean over patches.
+
+        Raises:
+            UserError: Samples are no waveforms.
+        """
+        logits = F.linear(self._embed(x), self.get_parameter("logits/kernel"), self.get_parameter("logits/bias"))
+        return logits.sigmoid().mean(1)
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """Map waveforms ``(B, T)`` to the embeddings ``(B, P, 1024)`` of their P patches."""
+        if x.ndim != 2 or not x.is_floating_point():
+            raise UserError(f"YAMNet takes waveforms (B, T) of floats, not {x.dtype} of shape {tuple(x.shape)}")
+        further = max(0, -((SHORTEST - x.shape[1]) // (PATCH_HOP * HOP)))
+        log_mel = self.log_mel(F.pad(x, (0, SHORTEST + further * PATCH_HOP * HOP - x.shape[1])))
+        patches = log_mel.unfold(1, PATCH, PATCH_HOP).transpose(2, 3)  # (B, P, 96, 64)
+        features = patches.flatten(0, 1)[:, None]
+        for layer, (_, stride) in enumerate(LAYERS, start=1):
+            if layer == 1:
+                features = self._convolve("layer1/conv", features, stride)
+            else:
+                features = self._convolve(f"layer{layer}/depthwise", features, stride)
+                features = self._convolve(f"layer{layer}/pointwise", features)
+        embeddings: Tensor = features.mean((2, 3)).view(len(x), further + 1, self.feature_size)
+        return embeddings
+
+    def _convolve(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
+        """Convolve ``(N, C, H, W)`` and rectify."""
+        kernel = self.get_parameter(f"{name}/kernel")
+        if stride == 2:  # TensorFlow's "same" of an even size: nothing before, one after
+            x = F.pad(x, (0, 1, 0, 1))
+        padding = kernel.shape[-1] // 2 if stride == 1 else 0
+        groups = x.shape[1] // kernel.shape[1]
+        x = F.conv2d(x, kernel, self.get_parameter(f"{name}/bias"), stride, padding, groups=groups)
+        return F.relu6(x) if self.activation == "relu6" else F.relu(x)
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Return every kernel's shape by the name of its layer: (out, in, time, mel), the last (classes, features)."""
+    found: dict[str, tuple[int, ...]] = {"layer1/conv": (LAYERS[0][0], 1, 3, 3)}
+    for layer, ((inputs, _), (outputs, _)) in enumerate(itertools.pairwise(LAYERS), start=2):
+        found[f"layer{layer}/depthwise"] = (inputs, 1, 3, 3)
+        found[f"layer{layer}/pointwise"] = (outputs, inputs, 1, 1)
+    found["logits"] = (CLASSES, LAYERS[-1][0])
+    return found
+
+
+def _activation_of(path: Path, wanted: Literal["relu6", "relu"] | None) -> str:
+    """Return the activation of the weights in a file that was loaded."""
+    if path.suffix != ".safetensors":
+        return wanted or "relu6"
+    with safetensors.safe_open(path, "pt") as file:
+        found = (file.metadata() or {}).get("activation")
+    if found not in (None, "relu6", "relu"):
+        raise UserError(f"{path}: its metadata name the activation {found!r}, which is neither relu6 nor relu")
+    if wanted and found and wanted != found:
+        raise UserError(f"{KEY}.activation: {wanted}, but the metadata of {path} say {found}: leave it out")
+    return wanted or found or "relu6"
