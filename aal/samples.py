@@ -4,6 +4,7 @@ import io
 import wave
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -32,6 +33,15 @@ class Samples(ABC):
     @abstractmethod
     def __getitem__(self, indices: Tensor) -> Tensor:
         """Return the samples ``(B, ...)`` of indices ``(B,)`` as float32 within ``bounds``."""
+
+    @property
+    @abstractmethod
+    def stored(self) -> Tensor:
+        """The samples as they are kept, ``(N, ...)``."""
+
+    @abstractmethod
+    def take(self, indices: Tensor) -> Self:
+        """Return the samples of indices ``(B,)`` as samples of their own."""
 
     @abstractmethod
     def append(self, x: Tensor) -> None:
@@ -64,6 +74,15 @@ class ImageSamples(Samples):
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self.pixels[indices].float() / 255
+
+    @property
+    def stored(self) -> Tensor:
+        """The pixels, uint8 ``(N, C, H, W)``."""
+        return self.pixels
+
+    def take(self, indices: Tensor) -> Self:
+        """Return the images of indices ``(B,)`` as samples of their own."""
+        return type(self)(self.pixels[indices])
 
     def append(self, x: Tensor) -> None:
         """Add images ``(B, C, H, W)`` in [0, 1]."""
@@ -112,6 +131,15 @@ class TensorSamples(Samples):
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self.values[indices]
 
+    @property
+    def stored(self) -> Tensor:
+        """The values, float32 ``(N, ...)``."""
+        return self.values
+
+    def take(self, indices: Tensor) -> Self:
+        """Return the samples of indices ``(B,)`` as samples of their own."""
+        return type(self)(self.values[indices], self.bounds)
+
     def append(self, x: Tensor) -> None:
         """Add samples ``(B, ...)``."""
         self.values = torch.cat([self.values, x.to(self.values)])
@@ -144,6 +172,15 @@ class AudioSamples(Samples):
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self.pcm[indices].float() / 2**15
+
+    @property
+    def stored(self) -> Tensor:
+        """The samples of the clips, int16 ``(N, T)``."""
+        return self.pcm
+
+    def take(self, indices: Tensor) -> Self:
+        """Return the clips of indices ``(B,)`` as samples of their own."""
+        return type(self)(self.pcm[indices], self.sample_rate)
 
     def append(self, x: Tensor) -> None:
         """Add clips ``(B, T)`` in [-1, 1]."""

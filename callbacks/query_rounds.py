@@ -25,8 +25,8 @@ class QueryRounds(Rounds):
         query_size: Labels a query.
         budget: Labels to query in all; ``null`` for the whole pool.
         max_epochs: Most epochs a round.
-        patience: Epochs without a lower training loss after which a round has converged.
-        min_delta: Least decrease of the training loss, in nats, that counts as one.
+        patience: Epochs without a lower loss after which a round has converged.
+        min_delta: Least decrease of the loss, in nats, that counts as one.
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
 
     Raises:

@@ -19,14 +19,14 @@ from callbacks.round_callback import Record, RoundCallback, callbacks_of, data_o
 class Rounds(RoundCallback):
     """Trains in rounds. A kind of rounds says in :meth:`next_round` what comes between two of them.
 
-    A round ends when the training loss has not fallen by ``min_delta`` for ``patience`` epochs, or after
-    ``max_epochs``. The weights are renewed at the start of the next round, not at the end of the last, so that a
-    checkpoint holds the trained model of its round.
+    A round ends when the loss has not fallen by ``min_delta`` for ``patience`` epochs, or after ``max_epochs``. It is
+    the loss on the datamodule's split ``val`` where there is one, else the training loss. The weights are renewed at
+    the start of the next round, not at the end of the last, so that a checkpoint holds the trained model of its round.
 
     Args:
         max_epochs: Most epochs a round.
-        patience: Epochs without a lower training loss after which a round has converged.
-        min_delta: Least decrease of the training loss, in nats, that counts as one.
+        patience: Epochs without a lower loss after which a round has converged.
+        min_delta: Least decrease of the loss, in nats, that counts as one.
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
 
     Raises:
@@ -95,8 +95,9 @@ class Rounds(RoundCallback):
         if not math.isfinite(loss):
             raise RunStopped(f"round {self.round}, epoch {self.epoch}: the training loss is {loss}")
         self.epoch += 1
-        if loss < self.best_loss - self.min_delta:
-            self.best_loss, self.epochs_waited = loss, 0
+        watched = self._watched(trainer, module, loss)
+        if watched < self.best_loss - self.min_delta:
+            self.best_loss, self.epochs_waited = watched, 0
         else:
             self.epochs_waited += 1
         if self.epochs_waited < self.patience and self.epoch < self.max_epochs:
@@ -134,21 +135,35 @@ class Rounds(RoundCallback):
             setattr(self, name, state_dict[name])
         self._started = time.perf_counter() - state_dict["seconds"]
 
+    def _watched(self, trainer: pl.Trainer, module: Classifier, train_loss: float) -> float:
+        """Return the loss that patience watches."""
+        if "val" not in data_of(trainer).samples:
+            return train_loss
+        return self._tested(trainer, module, "val")[0]
+
+    def _tested(self, trainer: pl.Trainer, module: Classifier, split: str) -> tuple[float, float]:
+        """Return mean cross entropy and accuracy on a split."""
+        data = data_of(trainer)
+        labels = data.labels[split].to(module.device)
+        logits = data.map(lambda batch: module.classify(data.inputs(split, batch)), torch.arange(len(labels)))
+        loss = float(F.cross_entropy(logits, labels))
+        if not math.isfinite(loss):
+            raise RunStopped(f"round {self.round}, epoch {self.epoch}: the {split} loss is {loss}")
+        return loss, float(multiclass_accuracy(logits, labels, module.num_classes, average="micro"))
+
     def _evaluate(self, trainer: pl.Trainer, module: Classifier, train_loss: float) -> Record:
         data = data_of(trainer)
         seconds_train = time.perf_counter() - self._started
-        labels = data.labels["test"].to(module.device)
-        logits = data.map(lambda batch: module.classify(data.inputs("test", batch)), torch.arange(len(labels)))
-        loss = float(F.cross_entropy(logits, labels))
-        if not math.isfinite(loss):
-            raise RunStopped(f"round {self.round}, epoch {self.epoch}: the test loss is {loss}")
+        loss, accuracy = self._tested(trainer, module, "test")
+        val = {"val_loss": self._tested(trainer, module, "val")[0]} if "val" in data.samples else {}
         return {
             "round": self.round,
             "labels": len(data.pool.labelled),
             "queried": self.queried,
-            "accuracy": float(multiclass_accuracy(logits, labels, module.num_classes, average="micro")),
+            "accuracy": accuracy,
             "loss": loss,
             "train_loss": train_loss,
+            **val,
             "epochs": self.epoch,
             "seconds_train": seconds_train,
             "seconds_query": self.seconds_query,

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_utilities.core.rank_zero import rank_zero_warn
 
-from aal.files import truncate
+from aal.files import truncate, write_csv
 from aal.models import Classifier, TransferClassifier
 from aal.records import append_round, read_rounds, write_ledger, write_summary
 from aal.report import write_run_report
@@ -16,7 +17,7 @@ from callbacks.rounds import clock_of
 
 
 class RunRecords(RoundCallback):
-    """Writes ``rounds.jsonl``, ``ledger.csv``, ``summary.json`` and the report into ``trainer.default_root_dir``.
+    """Writes the files of a run, among them ``rounds.jsonl`` and ``ledger.csv``, into ``trainer.default_root_dir``.
 
     It comes last among the round callbacks, so that it sees what the others add to a record. When a run resumes,
     rounds after its checkpoint are cut off again: they are about to be repeated.
@@ -32,9 +33,14 @@ class RunRecords(RoundCallback):
         self._started = time.perf_counter()
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Write ``config.yaml``: all other callbacks have accepted it by now."""
+        """Write ``config.yaml``, since all other callbacks have accepted it by now, and which files were left out."""
         if self._keep_config is not None:
             self._keep_config()
+        skipped = data_of(trainer).skipped
+        if skipped and trainer.is_global_zero:
+            path = Path(trainer.default_root_dir) / "skipped.csv"
+            write_csv(path, ("file", "reason"), skipped.items())
+            rank_zero_warn(f"{len(skipped)} files of the data were left out; {path} has their names and the reasons")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Go back to the checkpoint's rounds, and give them to the loggers anew."""
@@ -67,6 +73,8 @@ class RunRecords(RoundCallback):
         last = read_rounds(folder)[-1]
         summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}
         summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": type(data).__name__}
+        summary |= {split: len(data.samples[split]) for split in data.held_out if split in data.samples}
+        summary |= {"data_skipped": len(data.skipped)} if data.skipped else {}
         summary |= {"head": module.head_name} if isinstance(module, TransferClassifier) else {}
         for callback in round_callbacks(trainer):
             summary |= callback.summarise(trainer, module)

@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 import pytorch_lightning as pl
 import torch
@@ -12,13 +12,25 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from aal.attacks.base import frozen
 from aal.checks import at_least
-from aal.errors import RunStopped
+from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
 from aal.pool import Pool
 from aal.progress import Progress, quiet
 from aal.samples import Samples
 from aal.seeds import generator
 from aal.sharding import Shard
+from aal.splits import stratified
+
+
+class Options(TypedDict, total=False):
+    """The arguments of :class:`ActiveDataModule`, which every datamodule takes besides its own."""
+
+    seed: int
+    batch_size: int
+    scoring_batch_size: int
+    num_workers: int
+    val: int
+    secured: int
 
 
 class ActiveDataModule(pl.LightningDataModule):
@@ -29,9 +41,16 @@ class ActiveDataModule(pl.LightningDataModule):
         batch_size: Labelled samples a training step.
         scoring_batch_size: Samples a batch in encoding, scoring and testing; it bounds their memory.
         num_workers: Processes that prepare training batches, 0 for none.
+        val: Samples of the pool, stratified, to hold out with their labels as the split ``val``, whose loss then
+            tells when a round has converged; 0 for none: the training loss tells.
+        secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
+            attacker reaches; 0 for none.
 
     Attributes:
         num_classes: Number of classes C.
+        classes: Names of the classes, where they have any.
+        sample_shape: Shape of a sample, known before the samples are loaded.
+        skipped: Files that were asked for and left out, each with the reason.
         samples: The samples of each split by name.
         labels: The true labels ``(N,)`` of each split by name.
         pool: Which samples of the split ``pool`` are labelled.
@@ -40,22 +59,33 @@ class ActiveDataModule(pl.LightningDataModule):
         progress: Where long work shows how far it is.
 
     Raises:
-        UserError: A batch size below 1, or a negative number of workers.
+        UserError: A batch size below 1, a negative number of workers or of samples; in ``setup``, more samples to
+            hold out than the pool can give.
     """
 
     num_classes: int
+    classes: tuple[str, ...] | None = None
+    sample_shape: tuple[int, ...]
 
     def __init__(
-        self, seed: int = 0, batch_size: int = 32, scoring_batch_size: int = 256, num_workers: int = 0
+        self,
+        seed: int = 0,
+        batch_size: int = 32,
+        scoring_batch_size: int = 256,
+        num_workers: int = 0,
+        val: int = 0,
+        secured: int = 0,
     ) -> None:
         super().__init__()
         key = "data.init_args"
         at_least(1, {f"{key}.batch_size": batch_size, f"{key}.scoring_batch_size": scoring_batch_size})
-        at_least(0, {f"{key}.num_workers": num_workers})
+        at_least(0, {f"{key}.num_workers": num_workers, f"{key}.val": val, f"{key}.secured": secured})
         self.seed = seed
         self.batch_size = batch_size
         self.scoring_batch_size = scoring_batch_size
         self.num_workers = num_workers
+        self.held_out = {"val": val, "secured": secured}
+        self.skipped: dict[str, str] = {}
         self.samples: dict[str, Samples] = {}
         self.labels: dict[str, Tensor] = {}
         self.progress: Progress = quiet()
@@ -63,7 +93,11 @@ class ActiveDataModule(pl.LightningDataModule):
 
     @abstractmethod
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
-        """Return samples and true labels ``(N,)`` of ``pool``, ``craft`` and ``test``."""
+        """Return samples and true labels ``(N,)`` of ``pool``, ``craft`` and ``test``, and of ``val`` if there is one.
+
+        Raises:
+            UserError: Files are missing or damaged; the message names them.
+        """
 
     def setup(self, stage: str) -> None:
         """Make the splits and the pool; a second call changes nothing."""
@@ -71,8 +105,8 @@ class ActiveDataModule(pl.LightningDataModule):
             return
         for split, (samples, labels) in self.load().items():
             self.samples[split], self.labels[split] = samples, labels
+        self._hold_out()
         self.pool = Pool(len(self.samples["pool"]))
-
         self.bases = torch.full((len(self.pool),), -1)
         self.fingerprint = self._fingerprint()
 
@@ -171,12 +205,31 @@ class ActiveDataModule(pl.LightningDataModule):
         """Take the pool's state from a checkpoint."""
         self.pool.load_state_dict(state_dict)
 
+    def _hold_out(self) -> None:
+        """Move the samples that ``val`` and ``secured`` ask for out of the pool."""
+        for split, size in self.held_out.items():
+            if not size:
+                continue
+            labels, key = self.labels["pool"], f"data.init_args.{split}"
+            if split in self.samples:
+                raise UserError(f"{key}: {type(self).__name__} has such a split of its own; leave it 0")
+            if not self.num_classes <= size <= len(labels) - self.num_classes:
+                raise UserError(
+                    f"{key}: must be from {self.num_classes} (a sample a class) to {len(labels) - self.num_classes}, "
+                    f"got {size}"
+                )
+            shares = (1 - size / len(labels), size / len(labels))
+            kept, out = stratified(labels, shares, generator(self.seed, split))
+            pool = self.samples["pool"]
+            self.samples[split], self.labels[split] = pool.take(out), labels[out]
+            self.samples["pool"], self.labels["pool"] = pool.take(kept), labels[kept]
+
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         for split, samples in self.samples.items():
-            digest.update(split.encode() + self.labels[split].numpy().tobytes())
-            for batch in torch.arange(len(samples)).split(self.scoring_batch_size):
-                digest.update(samples[batch].numpy().tobytes())
+            digest.update(f"{split} {samples.bounds} {tuple(samples.stored.shape)}".encode())
+            digest.update(self.labels[split].contiguous().numpy().data)
+            digest.update(samples.stored.contiguous().numpy().data)
         return digest.hexdigest()
 
     @property

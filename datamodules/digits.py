@@ -18,6 +18,7 @@ class Digits(ActiveDataModule):
     """
 
     num_classes = 10
+    sample_shape = (1, 8, 8)
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the three splits, stratified and seeded."""
