@@ -1,14 +1,20 @@
 """Poisons on disk: each beside its base, and a manifest that lists those that are whole."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from aal.distortion import RATIOS, figures_of
 from aal.errors import UserError
 from aal.files import read_json, write_json
 from aal.samples import Samples
+from aal.studies.runs import number
+
+FIGURES = ("index", "base", "label", "norm_initial", "norm_crafted", "norm_saved", "iterations", "seconds")
+"""What is known of every poison, besides its distortion."""
 
 
 class PoisonFolder:
@@ -23,7 +29,7 @@ class PoisonFolder:
         rows: What is known of each poison that is whole, in order.
 
     Raises:
-        UserError: The folder holds poisons of another recipe.
+        UserError: The folder holds poisons of another recipe, or its manifest is none, or lacks a figure.
     """
 
     def __init__(self, path: Path, samples: Samples, recipe: dict[str, Any]) -> None:
@@ -31,12 +37,7 @@ class PoisonFolder:
         self.rows: list[dict[str, Any]] = []
         manifest = path / "manifest.json"
         if manifest.exists():
-            found = read_json(manifest)
-            if found["recipe"]["hash"] != recipe["hash"]:
-                raise UserError(
-                    f"{path}: holds poisons of another configuration, data or weights; choose another --out"
-                )
-            self.rows = found["poisons"]
+            self.rows = self._rows(manifest)
 
     def write(self, first: int, bases: Tensor, poisons: Tensor) -> None:
         """Save bases and poisons ``(B, ...)``, which are the poisons ``first``, ``first + 1``, ..."""
@@ -44,9 +45,9 @@ class PoisonFolder:
             self.samples.write(self.path / self._name(first + k, "base"), base)
             self.samples.write(self.path / self._name(first + k, "poison"), poison)
 
-    def read(self, first: int, end: int) -> Tensor:
-        """Load the poisons ``first`` to ``end - 1`` as a learner gets them, ``(end - first, ...)``."""
-        return torch.stack([self.samples.read(self.path / self._name(k, "poison")) for k in range(first, end)])
+    def read(self, first: int, end: int, kind: str = "poison") -> Tensor:
+        """Load the poisons ``first`` to ``end - 1`` as a learner gets them, or their bases, ``(end - first, ...)``."""
+        return torch.stack([self.samples.read(self.path / self._name(k, kind)) for k in range(first, end)])
 
     def record(self, rows: list[dict[str, Any]], *, write: bool) -> None:
         """Add what is known of the next poisons to the manifest; only then are they whole.
@@ -62,8 +63,34 @@ class PoisonFolder:
             write_json(self.path / "manifest.json", {"recipe": self.recipe, "poisons": self.rows})
 
     def column(self, name: str) -> Tensor:
-        """Return one figure of all poisons, float64 ``(N,)``."""
-        return torch.tensor([row[name] for row in self.rows], dtype=torch.float64)
+        """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have."""
+        figures = [math.nan if row[name] is None else row[name] for row in self.rows]
+        return torch.tensor(figures, dtype=torch.float64)
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of one figure over the poisons that have it; none if no poison has."""
+        figures = self.column(name)
+        known = figures[~figures.isnan()]
+        return float(known.mean()) if len(known) else None
+
+    def _rows(self, manifest: Path) -> list[dict[str, Any]]:
+        """Read the rows of a manifest that another process left."""
+        found = read_json(manifest)
+        recipe, rows = (found.get(key) if isinstance(found, dict) else None for key in ("recipe", "poisons"))
+        if not isinstance(recipe, dict) or not isinstance(rows, list):
+            raise UserError(f"{manifest}: not a manifest of poisons; choose another --out")
+        if recipe.get("hash") != self.recipe["hash"]:
+            raise UserError(
+                f"{self.path}: holds poisons of another configuration, data or weights; choose another --out"
+            )
+        for k, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise UserError(f"{manifest}: poisons[{k}] is not an entry of a poison; choose another --out")
+            for key in (*FIGURES, *figures_of(self.samples)):
+                none = key in RATIOS and row.get(key, "") is None
+                if not none and number(row, key) is None:
+                    raise UserError(f"{manifest}: poisons[{k}] has no number {key}; choose another --out")
+        return rows
 
     def _name(self, k: int, kind: str) -> str:
         return f"{k:05d}_{kind}{self.samples.suffix}"

@@ -1,6 +1,7 @@
 """Poison injection: an attacker crafts collisions and slips them into the pool (paper *collision*, section III.B)."""
 
 import hashlib
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.checks import at_least
+from aal.distortion import RATIOS, distortion, figures_of
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons import PoisonFolder
@@ -101,7 +103,7 @@ class PoisonInjection(RoundCallback):
             "random_success_expected": budget / (unlabelled + self.n),
             **{f"norm_{name}": float(norm.mean()) for name, norm in norms.items()},
             **{f"squared_{name}": float((norm**2).mean()) for name, norm in norms.items()},
-            "perturbation": float(self.folder.column("perturbation").mean()),
+            **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
             "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
 
@@ -131,21 +133,17 @@ class PoisonInjection(RoundCallback):
                 if trainer.is_global_zero:
                     self.folder.write(first, x, crafted[:, :-2].reshape(x.shape).cpu())
                 trainer.strategy.barrier("poisons written")
-                saved = self.folder.read(first, first + len(group))
                 columns = {
                     "index": self.indices[first : first + len(group)],
                     "base": group,
                     "label": data.labels["craft"][group],
                     "norm_initial": distances[group],
                     "norm_crafted": crafted[:, -2],
-                    "norm_saved": self._distances(module, saved, mu),
-                    "perturbation": (saved - x).flatten(1).norm(dim=1),
+                    **self._judged(module, first, first + len(group), mu),
                     "iterations": crafted[:, -1].long(),
                     "seconds": torch.full((len(group),), seconds),
                 }
-                lists = [column.tolist() for column in columns.values()]
-                rows = [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
-                self.folder.record(rows, write=trainer.is_global_zero)
+                self.folder.record(_rows(columns, data.classes), write=trainer.is_global_zero)
                 task.advance(len(group))
 
     def _attack(self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor) -> Tensor:
@@ -165,6 +163,15 @@ class PoisonInjection(RoundCallback):
             raise RunStopped(f"{name}: must return samples {tuple(x.shape)} in [{low}, {high}], as it was given")
         figures = torch.stack([self._distances(module, result.x, mu), result.queries.to(x)], dim=1)
         return torch.cat([result.x.flatten(1), figures], dim=1)
+
+    def _judged(self, module: TransferClassifier, first: int, end: int, mu: Tensor) -> dict[str, Tensor]:
+        """Return figures of the poisons ``first`` to ``end - 1`` as saved: distance to ``mu``, and from their bases."""
+        poisons, bases = (self.folder.read(first, end, kind) for kind in ("poison", "base"))
+        distances = self._distances(module, poisons, mu)
+        if not distances.isfinite().all():
+            bad = (first + (~distances.isfinite()).nonzero().flatten()).tolist()
+            raise RunStopped(f"the features of the poisons {bad} are not finite once they are saved")
+        return {"norm_saved": distances, **distortion(self.folder.samples, poisons, bases)}
 
     def _distances(self, module: TransferClassifier, x: Tensor, mu: Tensor) -> Tensor:
         """Return the distance to ``mu`` of the features of samples ``(N, ...)``, ``(N,)``."""
@@ -194,3 +201,17 @@ class PoisonInjection(RoundCallback):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         digest.update(b"" if self.given is None else self.given.numpy().tobytes())
         return {**words, "hash": digest.hexdigest()}
+
+
+def _rows(columns: dict[str, Tensor], classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    """Turn columns ``(B,)`` into a row for each poison, with the name of its class where classes have names.
+
+    A ratio that is not a number becomes none: JSON has no such number.
+    """
+    lists = {name: column.tolist() for name, column in columns.items()}
+    for name in RATIOS:
+        if name in lists:
+            lists[name] = [None if math.isnan(value) else value for value in lists[name]]
+    if classes is not None:
+        lists["class"] = [classes[label] for label in columns["label"].tolist()]
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]

@@ -21,6 +21,9 @@ PAPER: dict[tuple[str, str], tuple[float, ...]] = {  # by datamodule and head; t
 PAPER_DATA = {"SpeechCommands": "AudioSet"}  # the ten commands of the paper's "Audio Set 10"
 PAPER_BUDGET = 500  # labels queried, and poisons in the pool
 
+NORMS = ("norm_initial", "norm_crafted", "norm_saved")
+DISTORTION = ("perturbation_l2", "perturbation_linf", "psnr", "snr")  # of images psnr, of sound snr
+
 COLUMNS = (
     Column("data", "data"),
     Column("head", "head"),
@@ -39,16 +42,13 @@ COLUMNS = (
     Column("n_poisoned", printed=False),
     Column("n_clean", printed=False),
     Column("labels", printed=False),
-    *(
-        Column(key, digits=3, estimated=True, printed=False)
-        for key in ("norm_initial", "norm_crafted", "norm_saved", "squared_crafted", "perturbation")
-    ),
+    *(Column(key, digits=3, estimated=True, printed=False) for key in (*NORMS, "squared_crafted", *DISTORTION)),
     *(Column(f"difference_{key}", printed=False) for key in ("n", "mean", "sd", "t", "p", "remark")),
 )
 
 LOSSES = (
     "Losses are mean squared distances ‖f(x) - μ‖², before crafting and after saving: the losses of the paper's Table "
-    "I only fit a square. table.csv has the norms too."
+    "I only fit a square. table.csv has the norms too, and how far the saved poison is from its base."
 )
 RANDOM = (
     "Success random is N over the natural unlabelled pool, as in the paper; expected is what random queries would "
@@ -124,8 +124,7 @@ def _row(row: Row, poisoned: list[Run], clean: list[Run]) -> dict[str, Value]:
         "n_poisoned": len(poisoned),
         "n_clean": len(clean),
         "labels": _common(both, "labels"),
-        **{key: of(poisoned, key) for key in ("norm_initial", "norm_crafted", "norm_saved")},
-        **{key: of(poisoned, key) for key in ("squared_crafted", "perturbation")},
+        **{key: of(poisoned, key) for key in (*NORMS, "squared_crafted", *DISTORTION)},
     }
 
 

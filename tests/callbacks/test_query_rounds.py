@@ -85,7 +85,7 @@ def test_figures_are_of_the_poisons_as_saved(run: Path, data: Digits) -> None:
     for name, column in (
         ("norm_initial", before),
         ("norm_saved", after),
-        ("perturbation", (poison - base).flatten(1).norm(dim=1)),
+        ("perturbation_l2", (poison - base).flatten(1).norm(dim=1)),
     ):
         torch.testing.assert_close(torch.tensor([row[name] for row in rows]), column, rtol=1e-4, atol=1e-5)
     assert (after < 0.09 * before).all(), "the collision did not survive 8 bits"

@@ -79,7 +79,7 @@ def make_run(
         numbers |= {"random_success": POISONS / POOL, "random_success_expected": budget / (POOL + POISONS)}
         numbers |= {"norm_initial": 9.0 + 0.1 * seed, "norm_crafted": 0.7, "norm_saved": 0.8}
         numbers |= {"squared_initial": 82.0 + seed, "squared_crafted": 0.5, "squared_saved": 0.66}
-        numbers |= {"perturbation": 1.2, "seconds_per_poison": 0.05}
+        numbers |= {"perturbation_l2": 1.2, "perturbation_linf": 0.1, "psnr": 16.5, "seconds_per_poison": 0.05}
         if pairs:
             make_poisons(folder / "poisons", seed)
     numbers |= summary
@@ -100,9 +100,11 @@ def make_poisons(folder: Path, seed: int = 0, count: int = 12) -> None:
         names = f"{index:05}_base.png", f"{index:05}_poison.png"
         for name, image in zip(names, (base, poison), strict=True):
             files.write_bytes(folder / name, png_bytes(image))
-        norm = float(np.linalg.norm((poison.astype(float) - base) / 255))
-        entry = {"index": POOL + INITIAL + index, "base": index, "label": index % 10, "iterations": 300}
-        entry |= {"norm_initial": 9.0 + 0.1 * index, "norm_crafted": 0.7, "norm_saved": 0.8, "perturbation": norm}
+        change = (poison.astype(float) - base) / 255
+        entry = {"index": POOL + INITIAL + index, "base": index, "label": index % 10}
+        entry |= {"norm_initial": 9.0 + 0.1 * index, "norm_crafted": 0.7, "norm_saved": 0.8, "iterations": 300}
+        entry |= {"perturbation_l2": float(np.linalg.norm(change)), "perturbation_linf": float(np.abs(change).max())}
+        entry |= {"psnr": float(-10 * np.log10(np.square(change).mean()))}
         entries.append(entry | {"base_file": names[0], "poison_file": names[1]})
     files.write_json(folder / "manifest.json", {"attack": "FeatureCollision", "poisons": entries})
 

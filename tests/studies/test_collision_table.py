@@ -145,6 +145,8 @@ def test_the_csv_file_has_every_number_in_full_precision(tmp_path: Path) -> None
     assert (row["accuracy_clean_paper"], row["clean_arm"], row["n_poisoned"]) == ("", "clean", "5")
     assert float(row["difference_p"]) == table.tests[0].p
     assert row["labels"] == "120"
+    assert [float(row[f"{key}_mean"]) for key in ("perturbation_l2", "perturbation_linf", "psnr")] == [1.2, 0.1, 16.5]
+    assert row["snr_mean"] == "", "images have no SNR"
 
 
 def printed(table: Table) -> str:
