@@ -1,0 +1,151 @@
+"""Files of published data sets: fetched from their publishers, checked, and named where they are missing or altered."""
+
+import hashlib
+import http.client
+import io
+import math
+import os
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from urllib.request import urlopen
+
+from aal.errors import UserError
+from aal.files import PARTIAL
+from aal.progress import Progress
+
+CHUNK = 2**20  # bytes
+TIMEOUT = 30.0  # seconds without a byte
+REPAIR = "delete it and set data.init_args.download: true, or take it as it is with data.init_args.checksums: false"
+
+
+def require(root: str, files: Sequence[str], source: str, *, download: bool = True) -> None:
+    """Refuse to go on without all of a data set's files.
+
+    Args:
+        root: Folder that holds the data set.
+        files: Files or folders that it needs below ``root``.
+        source: Who gives them: an address, or words.
+        download: Whether the message offers to fetch them.
+
+    Raises:
+        UserError: Names every one that is missing.
+    """
+    missing = [file for file in files if not (Path(root) / file).exists()]
+    if missing:
+        offer = ", or set data.init_args.download: true" if download else ""
+        raise UserError(f"data.init_args.root: {root} has no {', '.join(missing)}; put them there ({source}){offer}")
+
+
+def fetch(url: str, path: Path, checksum: str | None = None) -> None:
+    """Fetch a file unless it is there already, whole or not at all, with a progress bar.
+
+    Args:
+        url: Where its publisher gives it.
+        path: Where to put it; its folder is made if there is none.
+        checksum: As it was published, such as ``md5:d41d8...`` or ``sha256:e3b0c...``; ``None`` where none was.
+
+    Raises:
+        UserError: It cannot be reached, ends early or is not what was published: nothing is left of it. Or a file
+            that was there already is not what was published.
+    """
+    if path.exists():
+        if checksum is not None:
+            with path.open("rb") as file:
+                check(file, checksum, path, "delete it and run again")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with partial.open("w+b") as file:
+            for chunk in _received(url, path):
+                file.write(chunk)
+            if checksum is not None:
+                file.seek(0)
+                check(file, checksum, url, "nothing of it was kept")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def unpack(archive: Path, root: Path, only: Collection[str] | None = None) -> None:
+    """Unpack a tar archive below ``root``, each file whole or not at all; files that are there already stay.
+
+    Args:
+        archive: The archive, compressed or not.
+        root: Where to unpack it.
+        only: Names of the members that are wanted; ``None`` for all.
+
+    Raises:
+        UserError: The archive is truncated or none, or a member would land outside ``root``.
+    """
+    with tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=root) as folder:
+        try:
+            with tarfile.open(archive) as tar:
+                wanted = [member for member in tar if only is None or member.name in only]
+                tar.extractall(folder, members=wanted, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise UserError(f"{archive}: truncated or altered ({error}); delete it and run again") from None
+        for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            place = root / file.relative_to(folder)
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+
+
+def read_whole(path: Path, checksum: str | None) -> bytes:
+    """Read a file that must be the published one.
+
+    Args:
+        path: The file.
+        checksum: As it was published; ``None`` where none was, or the user takes any content.
+
+    Raises:
+        UserError: It cannot be read, or is not what was published.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if checksum is not None:
+        check(io.BytesIO(content), checksum, path, REPAIR)
+    return content
+
+
+def check(file: io.BufferedIOBase, checksum: str, name: object, advice: str) -> None:
+    """Refuse content that is not what was published.
+
+    Args:
+        file: The content.
+        checksum: As it was published, such as ``md5:d41d8...``.
+        name: What to call it in the message.
+        advice: What to do, for the message.
+
+    Raises:
+        UserError: The checksums differ.
+    """
+    algorithm, _, published = checksum.partition(":")
+    found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    if found != published:
+        raise UserError(f"{name}: truncated or altered ({algorithm} {found}, published {published}); {advice}")
+
+
+def _received(url: str, path: Path) -> Iterator[bytes]:
+    """Give what ``url`` has in pieces; ``path`` is where a user would put it."""
+    progress, done = Progress(), 0
+    try:
+        with urlopen(url, timeout=TIMEOUT) as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+            with progress.task(f"fetching {path.name} (MiB)", math.ceil(size / CHUNK)) as task:
+                while chunk := answer.read(CHUNK):
+                    task.advance((done + len(chunk)) // CHUNK - done // CHUNK)
+                    done += len(chunk)
+                    yield chunk
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"{url}: cannot be fetched ({error}); fetch it elsewhere and put it at {path}") from None
+    if done < size:
+        raise UserError(f"{url}: ended after {done} of {size} bytes; run again, or fetch it elsewhere as {path}")
