@@ -27,7 +27,8 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(WINDOW, periodic=True), persistent=False)
+        hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
+        self.register_buffer("window", hann.float(), persistent=False)
         self.register_buffer("bands", mel_bands().float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
