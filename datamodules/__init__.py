@@ -1,6 +1,10 @@
 """Datamodules, one file a family of data sets."""
 
 from datamodules.base import ActiveDataModule
+from datamodules.cifar10 import CIFAR10
 from datamodules.digits import Digits
+from datamodules.mnist import MNIST
+from datamodules.quickdraw import QuickDraw
+from datamodules.stl10 import STL10
 
-__all__ = ["ActiveDataModule", "Digits"]
+__all__ = ["CIFAR10", "MNIST", "STL10", "ActiveDataModule", "Digits", "QuickDraw"]

@@ -1,54 +1,75 @@
-"""What published data sets have in common: a folder of files, fetched where asked, and how they are split."""
+"""What data sets in files have in common: which samples of which classes are used, how they are split, and fetching."""
 
 from abc import abstractmethod
-from typing import Unpack
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar, Unpack
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
+from aal.checks import at_least
 from aal.errors import UserError
 from aal.samples import Samples
 from aal.seeds import generator
 from aal.splits import stratified
 from datamodules.base import ActiveDataModule, Options
+from datamodules.downloads import require
 
-TESTS = ("held_out", "published")
+SPLITS = {
+    "held_out": {"pool": 0.8, "craft": 0.1, "test": 0.1},
+    "published": {"pool": 0.9, "craft": 0.1},
+}
+LOCK = ".aal.lock"
+
+Class = TypeVar("Class", str, int)
 
 
-class Published(ActiveDataModule):
-    """A data set in files.
+class StoredOptions(Options, total=False):
+    """The arguments of :class:`Stored`, which every data set in files takes besides its own."""
+
+    root: str
+    test: str
+    limit: int | None
+
+
+class PublishedOptions(StoredOptions, total=False):
+    """The arguments of :class:`Published`, which every published data set takes besides its own."""
+
+    download: bool
+
+
+class Stored(ActiveDataModule):
+    """A data set in files: a training part, and a test part where it has one.
 
     Args:
-        root: Folder that holds the data set, in the form in which its publisher gives it.
-        download: Whether to fetch what is missing below ``root``.
-        test: ``held_out``: the published training part is split 80/10/10 into pool, craft and test, stratified (paper
+        root: Folder that holds the data set.
+        test: ``held_out``: the training part is split 80/10/10 into pool, craft and test, stratified (paper
             *collision*, section IV.A); ``published``: it is split 90/10 into pool and craft, and the test split is the
-            published one.
+            test part.
+        limit: Most samples of a class to use of each part, drawn at random; ``null`` for all.
         options: Arguments of :class:`ActiveDataModule`.
 
     Raises:
-        UserError: ``test`` is neither; in ``setup``, files are missing or damaged.
+        UserError: ``test`` is neither; ``limit`` is below the number of splits that need one; in ``setup``, files are
+            missing or damaged.
     """
 
     def __init__(
-        self, root: str = "data", download: bool = False, test: str = "held_out", **options: Unpack[Options]
+        self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Unpack[Options]
     ) -> None:
         super().__init__(**options)
-        if test not in TESTS:
-            raise UserError(f"data.init_args.test: must be {' or '.join(TESTS)}, got {test!r}")
-        self.root, self.download, self.test = root, download, test
-
-    @abstractmethod
-    def fetch(self) -> None:
-        """Fetch what is missing below ``root`` and check it.
-
-        Raises:
-            UserError: It cannot be reached, or is not what was published.
-        """
+        if test not in SPLITS:
+            raise UserError(f"data.init_args.test: must be {' or '.join(SPLITS)}, got {test!r}")
+        if limit is not None:
+            at_least(len(SPLITS[test]), {"data.init_args.limit": limit})
+        self.root, self.test, self.limit = root, test, limit
+        self.parts = ("train", "test") if test == "published" else ("train",)
 
     @abstractmethod
     def read(self, part: str) -> tuple[Samples, Tensor]:
-        """Read a published part.
+        """Read those samples of a part that :meth:`drawn` chooses.
 
         Args:
             part: ``train`` or ``test``.
@@ -57,20 +78,29 @@ class Published(ActiveDataModule):
             Samples and labels ``(N,)``.
 
         Raises:
-            UserError: A file is missing, truncated or altered; the message names it.
+            UserError: A file is truncated or altered; the message names it.
         """
-
-    def prepare_data(self) -> None:
-        """Fetch what is missing, in one process a machine."""
-        if self.download:
-            self.fetch()
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits."""
-        samples, labels = self.read("train")
-        if self.test == "held_out":
-            return self.divide(samples, labels, {"pool": 0.8, "craft": 0.1, "test": 0.1})
-        return self.divide(samples, labels, {"pool": 0.9, "craft": 0.1}) | {"test": self.read("test")}
+        splits = self.divide(*self.read("train"), SPLITS[self.test])
+        return splits if self.test == "held_out" else splits | {"test": self.read("test")}
+
+    def drawn(self, labels: Tensor, part: str) -> Tensor:
+        """Return which samples of a part are used: all, or ``limit`` of each class at random.
+
+        Args:
+            labels: The labels ``(N,)`` of the part.
+            part: ``train`` or ``test``.
+
+        Returns:
+            Indices ``(M,)``, ascending.
+        """
+        if self.limit is None:
+            return torch.arange(len(labels))
+        order = torch.randperm(len(labels), generator=generator(self.seed, "limit", part))
+        chosen = [order[labels[order] == label][: self.limit] for label in labels.unique()]
+        return torch.cat(chosen).sort().values
 
     def divide(self, samples: Samples, labels: Tensor, shares: dict[str, float]) -> dict[str, tuple[Samples, Tensor]]:
         """Split samples at random, stratified and seeded.
@@ -93,3 +123,101 @@ class Published(ActiveDataModule):
             )
         parts = stratified(labels, tuple(shares.values()), generator(self.seed, "split"))
         return {split: (samples.take(part), labels[part]) for split, part in zip(shares, parts, strict=True)}
+
+
+class Published(Stored):
+    """A data set that its publisher gives to download.
+
+    Args:
+        download: Whether to fetch what is missing below ``root``, where everything lies as its publisher gives it.
+        options: Arguments of :class:`Stored`.
+
+    Attributes:
+        source: Where the publisher gives it.
+
+    Raises:
+        UserError: As of :class:`Stored`.
+    """
+
+    source: str
+
+    def __init__(self, download: bool = False, **options: Unpack[StoredOptions]) -> None:
+        super().__init__(**options)
+        self.download = download
+
+    @abstractmethod
+    def files(self, part: str) -> Sequence[str]:
+        """Return the files or folders below ``root`` that a part, ``train`` or ``test``, is read from."""
+
+    @abstractmethod
+    def fetch(self) -> None:
+        """Fetch what is missing below ``root`` and check it.
+
+        Raises:
+            UserError: It cannot be reached, or is not what was published.
+        """
+
+    def prepare_data(self) -> None:
+        """Fetch what is missing, in one process a machine; a second run that wants the same waits for it."""
+        if self.download:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            with FileLock(Path(self.root) / LOCK):
+                self.fetch()
+
+    def load(self) -> dict[str, tuple[Samples, Tensor]]:
+        """Return the splits, if all files are there."""
+        files = [file for part in self.parts for file in self.files(part)]
+        require(self.root, list(dict.fromkeys(files)), self.source)
+        return super().load()
+
+
+def choose(asked: Sequence[Class] | None, known: Sequence[Class], key: str) -> tuple[Class, ...]:
+    """Return the classes that a user asked for, in that order; all where none are named.
+
+    Args:
+        asked: The user's choice.
+        known: What there is.
+        key: The argument's name.
+
+    Raises:
+        UserError: An unknown class, one named twice, or fewer than two.
+    """
+    if asked is None:
+        return tuple(known)
+    for name in asked:
+        if name not in known:
+            raise UserError(f"data.init_args.{key}: there is no {name}, only {', '.join(map(str, known))}")
+    distinct(asked, key)
+    return tuple(asked)
+
+
+def distinct(names: Sequence[Class], key: str) -> None:
+    """Refuse a choice of classes that names one twice, or fewer than two.
+
+    Args:
+        names: The classes.
+        key: The argument's name.
+
+    Raises:
+        UserError: Says which.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"data.init_args.{key}: names {name} twice")
+    if len(names) < 2:
+        raise UserError(f"data.init_args.{key}: a classifier needs at least 2 classes, got {len(names)}")
+
+
+def members(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Keep the samples of some classes.
+
+    Args:
+        labels: Class of each sample ``(N,)``, as published.
+        classes: The classes to keep, as published.
+
+    Returns:
+        The samples' indices ``(M,)``, ascending, and their labels ``(M,)``: positions in ``classes``.
+    """
+    wanted = torch.tensor(classes)
+    kept = torch.isin(labels, wanted).nonzero()[:, 0]
+    return kept, (labels[kept, None] == wanted).int().argmax(1)
