@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,3 +31,33 @@ def stratified(labels: Tensor, shares: Sequence[float], generator: torch.Generat
     ends = (torch.tensor(shares, dtype=torch.float64).cumsum(0) * len(labels)).round().long().tolist()
     ends[-1] = len(labels)
     return [order[start:end].sort().values for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def grouped(labels: Tensor, groups: Tensor, shares: Sequence[float], generator: torch.Generator) -> list[Tensor]:
+    """Split samples at random so that no group lies in two parts, and every part has near its share of each class.
+
+    The groups come in random order; each goes to the part that has been given the least of what it should have, of
+    the classes in the group and of samples at all. Groups of one sample give parts right to within about one sample a
+    class; larger ones are coarser.
+
+    Args:
+        labels: Class of each sample ``(N,)``.
+        groups: Group of each sample ``(N,)``, such as who speaks.
+        shares: Share of each part, above 0; they sum to 1.
+        generator: The only source of randomness.
+
+    Returns:
+        Indices of each part, ascending; together they are all of ``range(N)``.
+    """
+    _, group = groups.unique(return_inverse=True)
+    _, label = labels.unique(return_inverse=True)
+    members = torch.zeros(len(group.unique()), len(label.unique()) + 1, dtype=torch.float64)
+    members.index_put_((group, label), torch.ones(len(group), dtype=torch.float64), accumulate=True)
+    members[:, -1] = members.sum(1)  # of any class
+    wanted = torch.tensor(shares, dtype=torch.float64)[:, None].numpy() * members.sum(0).numpy()
+    given, part = np.zeros_like(wanted), np.zeros(len(members), dtype=np.int64)
+    for g in torch.randperm(len(members), generator=generator).tolist():
+        own = members[g].numpy()
+        part[g] = (given / wanted @ own).argmin()
+        given[part[g]] += own
+    return [(torch.from_numpy(part)[group] == p).nonzero()[:, 0] for p in range(len(shares))]

@@ -1,0 +1,142 @@
+"""Sound from files: clips decoded, mixed to mono, resampled and cut to one length, or the reason why a file is none."""
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+FORMATS = ("WAV", "WAVEX", "FLAC", "OGG")
+CHANNELS = 2
+CONTEXT = 1000  # samples at the lower of both rates: the resampling filter sees no further to any 16-bit effect
+LOUDEST = 16.0  # times full scale: decoders overshoot it a little; far beyond lie integers in a file of floats
+OGG_PAGE = 65307  # bytes, at most
+
+
+class Unreadable(ValueError):
+    """A file is no sound to be used; the message is the reason, without the file's name."""
+
+
+def read_clip(path: Path, sample_rate: int, length: int) -> npt.NDArray[np.int16]:
+    """Read the beginning of a WAV, FLAC or OGG file; of a long one no more than that is decoded.
+
+    Two channels are mixed to their mean. A 16-bit mono file of the right rate comes through unchanged.
+
+    Args:
+        path: The file.
+        sample_rate: Samples a second to resample to, in Hz.
+        length: Number of samples T to cut to, or to append zeros up to.
+
+    Returns:
+        The clip ``(T,)``; what exceeds full scale is clipped.
+
+    Raises:
+        Unreadable: The file cannot be read, is another format, is empty, truncated or damaged, or has more than two
+            channels, values that are not finite or values far beyond full scale.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_whole(file)
+        with soundfile.SoundFile(path) as sound:
+            return _decode(sound, sample_rate, length)
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+    except soundfile.LibsndfileError as error:
+        raise Unreadable(f"no WAV, FLAC or OGG, or truncated or damaged ({error.error_string.rstrip('.')})") from None
+
+
+def read_clips(
+    paths: Sequence[Path], sample_rate: int, length: int, advance: Callable[[int], None]
+) -> tuple[Tensor, dict[int, str]]:
+    """Read the beginnings of many files, several at once.
+
+    Args:
+        paths: The files.
+        sample_rate: Samples a second to resample to, in Hz.
+        length: Samples a clip T.
+        advance: Told the number of files done.
+
+    Returns:
+        The clips that could be read ``(N, T)``, int16, in order, and of the others the place in ``paths`` and why not.
+    """
+    pcm = torch.zeros(len(paths), length, dtype=torch.int16)
+    reasons: dict[int, str] = {}
+
+    def read(place: int) -> None:
+        try:
+            pcm[place] = torch.from_numpy(read_clip(paths[place], sample_rate, length))
+        except Unreadable as reason:
+            reasons[place] = str(reason)
+
+    with ThreadPoolExecutor() as threads:  # libsndfile decodes without Python's lock
+        for _ in threads.map(read, range(len(paths))):
+            advance(1)
+    if reasons:
+        pcm = pcm[[place not in reasons for place in range(len(paths))]]
+    return pcm, dict(sorted(reasons.items()))
+
+
+def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> npt.NDArray[np.int16]:
+    """Decode, mix, resample and cut."""
+    if sound.format not in FORMATS:
+        raise Unreadable(f"a {sound.format} file, no WAV, FLAC or OGG")
+    if sound.channels > CHANNELS:
+        raise Unreadable(f"{sound.channels} channels, more than {CHANNELS}")
+    if not sound.frames:
+        raise Unreadable("zero samples long")
+    ratio = sound.samplerate / sample_rate
+    needed = length if ratio == 1 else math.ceil(length * ratio + CONTEXT * max(1.0, ratio))
+    wanted = min(needed, sound.frames)
+    x = sound.read(wanted, dtype="float32", always_2d=True)  # holds 16 and 24 bits without loss
+    whole = len(x) == wanted
+    if whole and wanted < sound.frames:  # is the end of what was not decoded there at all?
+        sound.seek(sound.frames - 1)
+        whole = len(sound.read(1)) == 1
+    if not whole:
+        raise Unreadable(f"truncated: it ends before the {sound.frames} samples that its header says")
+    if not np.isfinite(x).all():
+        raise Unreadable("values that are not finite")
+    if np.abs(x).max() > LOUDEST:
+        raise Unreadable(f"values up to {np.abs(x).max():.6g}, where full scale is 1")
+    mono = x.mean(1)
+    if ratio != 1:
+        mono = soxr.resample(mono, sound.samplerate, sample_rate)
+    clip = np.zeros(length, np.int16)
+    mono = mono[:length]
+    clip[: len(mono)] = np.clip(np.rint(mono * 2**15), -(2**15), 2**15 - 1)
+    return clip
+
+
+def _check_whole(file: BinaryIO) -> None:
+    """Refuse what the decoder would take for a shorter file: an empty one, a WAV or an OGG that was cut."""
+    size = file.seek(0, 2)
+    if not size:
+        raise Unreadable("empty")
+    file.seek(0)
+    magic = file.read(12)
+    if magic[:4] in (b"RIFF", b"RIFX"):
+        order = "<" if magic[:4] == b"RIFF" else ">"
+        while len(header := file.read(8)) == 8:
+            name, chunk = header[:4], struct.unpack(f"{order}I", header[4:])[0]
+            left = size - file.tell()
+            if name == b"data":
+                if chunk > left:
+                    raise Unreadable(f"truncated: {left} bytes of samples, where its header says {chunk}")
+                return
+            file.seek(chunk + chunk % 2, 1)
+    elif magic[:4] == b"OggS":
+        file.seek(max(0, size - OGG_PAGE))
+        tail = file.read()
+        page = tail[tail.rfind(b"OggS") :]
+        segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+        if not segments or len(page) < 27 + page[26] + sum(segments) or not page[5] & 4:
+            raise Unreadable("truncated: it does not end with an OGG stream's last page")
