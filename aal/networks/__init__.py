@@ -1,10 +1,12 @@
 """Backbones that turn samples into features, the dense heads on top of them, and whole classifiers."""
 
 from aal.networks.base import Backbone
+from aal.networks.by_name import backbone
 from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.heads import DenseHead
+from aal.networks.image_backbone import ImageBackbone
 from aal.networks.lenet5 import LeNet5
 from aal.networks.resnet20 import ResNet20
 from aal.networks.yamnet import YAMNet
 
-__all__ = ["Backbone", "DenseHead", "DigitBackbone", "LeNet5", "ResNet20", "YAMNet"]
+__all__ = ["Backbone", "DenseHead", "DigitBackbone", "ImageBackbone", "LeNet5", "ResNet20", "YAMNet", "backbone"]

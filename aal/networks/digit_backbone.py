@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from aal.networks.base import Backbone
+from aal.networks.resize import area
 from aal.networks.weights import load_weights
 
 SHIPPED = Path(__file__).parent / "weights" / "digit_backbone.safetensors"
@@ -42,20 +42,8 @@ class DigitBackbone(Backbone):
         Images of another size are area-averaged to 8x8, as the digits themselves were made.
         """
         if x.shape[-2:] != (SIZE, SIZE):
-            x = area(x.shape[-2], x) @ x @ area(x.shape[-1], x).T
+            x = area(x.shape[-2], SIZE, x) @ x @ area(x.shape[-1], SIZE, x).T
         x = (x - MEAN) / DEVIATION
         x = self.conv2(self.conv1(x).relu()).relu()
         features: Tensor = self.dense(x.flatten(1)).relu()
         return features
-
-
-def area(size: int, like: Tensor) -> Tensor:
-    """Return the matrix ``(8, size)`` that averages ``size`` pixels into 8 bins, of the dtype and device of ``like``.
-
-    As a product it has a deterministic gradient on a GPU, which torch's adaptive pooling has not.
-    """
-    pixel = torch.arange(size)
-    bins = torch.arange(SIZE)[:, None]
-    first, end = bins * size // SIZE, -((bins + 1) * -size // SIZE)
-    inside = ((pixel >= first) & (pixel < end)).to(like)
-    return inside / inside.sum(1, keepdim=True)

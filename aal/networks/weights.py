@@ -1,7 +1,9 @@
 """Loading weights safely: safetensors or tensors-only ``torch.load``, checked against the module before use."""
 
 import pickle
+import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,15 +12,19 @@ from torch import Tensor, nn
 from aal.errors import UserError
 from aal.files import read_tensors
 
+OLD_NAME = re.compile(r"(?<=\.)(denselayer\d+\.(?:norm|conv))\.([12])\.")  # in the published weights of DenseNets
 
-def load_weights(module: nn.Module, path: str | Path) -> None:
+
+def load_weights(module: nn.Module, path: str | Path, without: Sequence[str] = ()) -> None:
     """Load a weight file into ``module``; nothing is changed unless every tensor fits.
 
     Args:
         module: The module whose parameters and buffers are set.
         path: A ``.safetensors`` file, or a ``state_dict`` saved by ``torch.save``, alone or as the entry
             ``"state_dict"`` of a checkpoint. Names may all begin with ``module.``, as ``nn.DataParallel`` makes them;
-            ``num_batches_tracked`` may be absent, which batch norms had not yet before torch 0.4.1.
+            ``num_batches_tracked`` may be absent, which batch norms had not yet before torch 0.4.1. Half precision
+            becomes the module's own.
+        without: Parts that ``module`` lacks and the file may hold, by name: a classifier's output layer.
 
     Raises:
         UserError: The file is missing, truncated, holds more than tensors, has missing or unexpected names, other
@@ -29,12 +35,16 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     wanted = module.state_dict()
     if tensors.keys().isdisjoint(wanted):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = {OLD_NAME.sub(r"\1\2.", name): tensor for name, tensor in tensors.items()}
+    parts = tuple(f"{part}." for part in without)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(parts)}
     counts = {name: count for name, count in wanted.items() if name.endswith("num_batches_tracked")}
     tensors = {**counts, **tensors}
     missing, unexpected = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or unexpected:
         raise UserError(
-            f"{path}: not the weights of {type(module).__name__}: missing {missing}, unexpected {unexpected}"
+            f"{path}: not the weights of {type(module).__name__}: "
+            f"missing {_few(missing)}, unexpected {_few(unexpected)}"
         )
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
@@ -44,7 +54,12 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
             raise UserError(f"{path}: {name} holds {tensor.dtype}, {type(module).__name__} needs {wanted[name].dtype}")
         if not torch.isfinite(tensor).all():
             raise UserError(f"{path}: {name} holds values that are not finite")
-    module.load_state_dict(tensors)
+    wanted.update(tensors)  # it also says which version of its layers it is of, as some networks ask
+    module.load_state_dict(wanted)
+
+
+def _few(names: list[str]) -> str:
+    return f"{names[:4]} and {len(names) - 4} more" if len(names) > 5 else str(names)
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:

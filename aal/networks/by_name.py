@@ -1,0 +1,66 @@
+"""A backbone by its name: one of torchvision's or timm's networks, YAMNet, or the one that ships with the package."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.networks import timm_backbones, torchvision_backbones
+from aal.networks.base import Backbone
+from aal.networks.digit_backbone import DigitBackbone
+from aal.networks.image_backbone import KEY
+from aal.networks.yamnet import YAMNet
+
+TIMM = "timm/"
+OWN: dict[str, Callable[[str], Backbone]] = {
+    "yamnet": YAMNet,
+    "digits": lambda weights: DigitBackbone("shipped" if weights == "published" else weights),
+}
+
+
+def backbone(
+    name: str, weights: str = "published", size: int | None = None, pool: Literal["avg", "none"] = "avg"
+) -> Backbone:
+    """Build a pre-trained backbone.
+
+    Images ``(B, C, H, W)`` are in [0, 1], gray or colour; they are resized and normalised inside, as the network's
+    library does for its own weights. Features are the input of the network's last layer.
+
+    Args:
+        name: A classifier of torchvision, such as ``resnet50``; ``timm/NAME`` for a model of timm, where that is
+            installed; ``yamnet`` for sound; ``digits`` for the backbone that ships with the package.
+        weights: ``published`` for those that the library publishes, downloaded once (of torchvision's the newest,
+            ``DEFAULT``); ``none`` for random ones; else a ``.pt``, ``.pth``, ``.th`` or ``.safetensors`` file of the
+            whole network, with or without its last layer.
+        size: Height and width that images are resized to, in pixels; ``null`` for the data's own.
+        pool: ``avg`` for the features after global pooling; ``none`` for the flattened map before it, which needs
+            ``size``.
+
+    Returns:
+        The backbone, with random weights drawn from torch's default generator where they are not loaded.
+
+    Raises:
+        UserError: There is no such network, it cannot take images of ``size``, or its weights are missing, damaged or
+            another network's.
+    """
+    if size is not None:
+        at_least(1, {f"{KEY}.size": size})
+    if name in OWN:
+        if size is not None or pool != "avg":
+            raise UserError(f"{KEY}: {name} has a size and features of its own; leave out size and pool")
+        return OWN[name](weights)
+    if pool == "none" and size is None:
+        raise UserError(f"{KEY}.size: pool: none flattens a map, so size must say how large images are")
+    if name.startswith(TIMM):
+        _check_known(name.partition(".")[0], [TIMM + known for known in timm_backbones.names()])
+        return timm_backbones.timm_backbone(name.removeprefix(TIMM), weights, size, pool)
+    _check_known(name, [*torchvision_backbones.names(), *OWN])
+    return torchvision_backbones.torchvision_backbone(name, weights, size, pool)
+
+
+def _check_known(name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        like = get_close_matches(name, names)
+        meant = f"did you mean {' or '.join(like)}?" if like else "name a classifier of torchvision, or timm/NAME"
+        raise UserError(f"{KEY}.name: there is no backbone {name!r}; {meant}")

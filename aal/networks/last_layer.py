@@ -1,0 +1,21 @@
+"""Taking the layer that makes the logits out of a network, so that the network returns that layer's input."""
+
+from torch import nn
+
+
+def take_last(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[str, nn.Module] | None:
+    """Put an identity in the place of a network's last layer.
+
+    Args:
+        network: A classifier whose last layer in order of definition is the one that makes the logits.
+        kinds: What counts as such a layer.
+
+    Returns:
+        Its name and the layer; ``None`` where the network has no layer of these kinds.
+    """
+    layers = [(name, layer) for name, layer in network.named_modules() if name and isinstance(layer, kinds)]
+    if not layers:
+        return None
+    name, layer = layers[-1]
+    network.set_submodule(name, nn.Identity())
+    return name, layer

@@ -1,0 +1,94 @@
+"""Backbones of torchvision: any of its image classifiers, cut before its last layer or before its global pooling."""
+
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import WeightsEnum
+
+from aal.errors import UserError
+from aal.networks.image_backbone import KEY, ImageBackbone
+from aal.networks.last_layer import take_last
+from aal.networks.resize import AreaPool
+from aal.networks.weights import load_weights
+
+AUXILIARY = ("aux1", "aux2", "AuxLogits")
+"""Classifiers in the middle of GoogLeNet and Inception, which help training alone."""
+
+INCEPTIONS = ("googlenet", "inception_v3")
+HALVES = (0.5,) * 3, (0.5,) * 3
+"""The normalisation that these two turn ImageNet's into, inside, when they are given published weights."""
+
+MAP_AFTER = {
+    "ResNet": "layer4",
+    "RegNet": "trunk_output",
+    "ShuffleNetV2": "conv5",
+    "GoogLeNet": "inception5b",
+    "Inception3": "Mixed_7c",
+    "MNASNet": "layers",
+    "SwinTransformer": "permute",
+    "MaxVit": "blocks",
+}
+"""The last part of a network before its global pooling, where it is not called ``features``."""
+
+
+def names() -> list[str]:
+    """Return the names of torchvision's image classifiers."""
+    classifiers: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return classifiers
+
+
+def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -> ImageBackbone:
+    """Build one of torchvision's classifiers as a backbone; arguments as of :func:`aal.networks.backbone`."""
+    options = {"aux_logits": False, "init_weights": True} if name in INCEPTIONS else {}
+    published = torchvision.models.get_model_weights(name).DEFAULT
+    network = torchvision.models.get_model(name, weights=None, **options)
+    taken = take_last(network, (nn.Linear, nn.Conv2d))
+    assert taken is not None
+    if weights != "none":
+        path = _download(name, published) if weights == "published" else Path(weights)
+        load_weights(network, path, without=(taken[0], *AUXILIARY))
+    _pool_deterministically(network)
+    if pool == "none":
+        network = _until_map(network, name)
+    usual = published.transforms()
+    normalisation = HALVES if name in INCEPTIONS else (usual.mean, usual.std)
+    return ImageBackbone(network, name, size, usual.crop_size[0], normalisation)
+
+
+def _download(name: str, weights: WeightsEnum) -> Path:
+    """Return the file of published weights in torch's own cache, where it is kept once it was downloaded."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksum = torch.hub.HASH_REGEX.search(path.name)
+        try:
+            torch.hub.download_url_to_file(weights.url, str(path), checksum[1] if checksum else None)
+        except (OSError, HTTPException, RuntimeError) as error:
+            raise UserError(
+                f"{KEY}.weights: the published weights of {name} could not be downloaded ({error}): "
+                f"save {weights.url} as {path}, or name a local file"
+            ) from None
+    return path
+
+
+def _pool_deterministically(network: nn.Module) -> None:
+    """Replace the pooling whose gradient torch cannot compute deterministically on a GPU; that to one pixel it can."""
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size not in (1, (1, 1)):
+            network.set_submodule(name, AreaPool(layer.output_size))  # type: ignore[arg-type]
+
+
+def _until_map(network: nn.Module, name: str) -> nn.Module:
+    """Return the part of a network that comes before its global pooling; its parts run in order of definition."""
+    last = MAP_AFTER.get(type(network).__name__, "features")
+    parts = dict(network.named_children())
+    if last not in parts:
+        raise UserError(f"{KEY}.pool: {name} pools no map that could be flattened; leave pool: avg")
+    kept = list(parts.values())[: list(parts).index(last) + 1]
+    layers = [nn.Sequential(*part) if isinstance(part, nn.ModuleList) else part for part in kept]
+    if isinstance(network, torchvision.models.DenseNet):
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers)

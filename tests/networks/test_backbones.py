@@ -1,0 +1,279 @@
+"""Backbones by name: the features are what the library's own network gives to its last layer."""
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, fx, nn
+from torchvision.transforms.functional import normalize
+
+from aal.errors import UserError
+from aal.networks import DigitBackbone, ImageBackbone, backbone, torchvision_backbones
+from tests.data import cifar10, data
+
+# One member a family, and what comes in it after the map that is pooled.
+Tail = Callable[[Any, Tensor], Tensor]
+FC: Tail = lambda net, maps: net.fc(maps.mean((2, 3)))  # noqa: E731
+CLASSIFIER: Tail = lambda net, maps: net.classifier(maps.mean((2, 3)))  # noqa: E731
+POOLED: Tail = lambda net, maps: net.classifier(net.avgpool(maps).flatten(1))  # noqa: E731
+FAMILIES: dict[str, Tail] = {
+    "densenet121": CLASSIFIER,
+    "efficientnet_b0": CLASSIFIER,
+    "googlenet": FC,
+    "inception_v3": FC,
+    "mnasnet0_5": CLASSIFIER,
+    "mobilenet_v2": CLASSIFIER,
+    "mobilenet_v3_small": POOLED,
+    "regnet_x_400mf": FC,
+    "resnet18": FC,
+    "shufflenet_v2_x0_5": FC,
+    "squeezenet1_1": lambda net, maps: net.classifier(maps).flatten(1),
+}
+LARGE: dict[str, Tail] = {
+    "alexnet": POOLED,
+    "convnext_tiny": lambda net, maps: net.classifier(net.avgpool(maps)),
+    "maxvit_t": lambda net, maps: net.classifier(maps),
+    "swin_t": lambda net, maps: net.head(maps.mean((2, 3))),
+    "vgg11": POOLED,
+}
+SIZES = {"maxvit_t": 224, "vit_b_32": 224}  # else 80, of which Inception needs 75
+ALL = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in (*LARGE, "vit_b_32"))]
+
+
+def images(size: int, channels: int = 3) -> Tensor:
+    return torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def original(name: str) -> nn.Module:
+    """Return the library's own network with weights of its own, as it is built for published ones."""
+    options = {"init_weights": True, "transform_input": True} if name in torchvision_backbones.INCEPTIONS else {}
+    torch.manual_seed(0)
+    network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    network.eval()  # without the classifiers in the middle
+    for layer in norms:
+        layer.train().momentum = None
+    if norms:  # measured statistics, else random weights make all images alike
+        network(torch.rand(4, 3, SIZES.get(name, 80), SIZES.get(name, 80)))
+    return network.eval()
+
+
+def ours_with(network: nn.Module, name: str, folder: Path, pool: Literal["avg", "none"] = "avg") -> ImageBackbone:
+    """Return our backbone with the weights of the library's network; the files of the largest are not written."""
+    size = SIZES.get(name, 80)
+    if name in FAMILIES:
+        torch.save(network.state_dict(), folder / "whole.pth")
+        ours = backbone(name, str(folder / "whole.pth"), size=size, pool=pool)
+    else:
+        ours = backbone(name, "none", size=size, pool=pool)
+        own = ours.network.state_dict()  # in the same order; what was cut off came last
+        ours.network.load_state_dict(dict(zip(own, network.state_dict().values(), strict=False)))
+    assert isinstance(ours, ImageBackbone)
+    return ours.eval()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> None:
+    network, size = original(name), SIZES.get(name, 80)
+    ours = ours_with(network, name, tmp_path)
+    usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    x = images(size)
+    with torch.no_grad():
+        features, logits = ours(x), network(normalize(x, usual.mean, usual.std))
+        last = [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+        assert features.shape == (2, ours.feature_size)
+        assert not torch.allclose(features[0], features[1], rtol=1e-4)
+        if isinstance(last, nn.Linear):
+            torch.testing.assert_close(last(features), logits, rtol=1e-4, atol=1e-4)
+        if name == "vit_b_32":
+            return
+        flat = ours_with(network, name, tmp_path, pool="none")
+        maps = flat(x)
+        assert maps.shape == (2, flat.feature_size)
+        side = round((flat.feature_size / channels_of(flat)) ** 0.5)
+        square = maps.view(2, -1, side, side)
+        torch.testing.assert_close((FAMILIES | LARGE)[name](network, square), logits, rtol=1e-4, atol=1e-4)
+
+
+def channels_of(flat: ImageBackbone) -> int:
+    """Return the number of channels of a backbone's map."""
+    return int(flat.network(images(80 if flat.size is None else flat.size)).shape[1])
+
+
+def test_every_classifier_of_torchvision_says_what_it_was_made_for() -> None:
+    for name in torchvision_backbones.names():
+        usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+        assert len(usual.mean) == len(usual.std) == 3
+        assert usual.crop_size[0] >= 224
+        assert name in torchvision_backbones.INCEPTIONS or "inception" not in name
+
+
+def test_images_are_resized_made_colour_and_normalised_inside() -> None:
+    torch.manual_seed(0)
+    ours = backbone("squeezenet1_1", "none", size=40).eval()
+    gray = images(28, channels=1)
+    colour = gray.repeat(1, 3, 1, 1)
+    torch.testing.assert_close(ours(gray), ours(colour))
+    resized = nn.functional.interpolate(colour, (40, 40), mode="bilinear", antialias=True)
+    normalised = normalize(resized, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.testing.assert_close(ours(gray), ours.network(normalised), rtol=1e-4, atol=1e-4)
+    free = backbone("squeezenet1_1", "none").eval()
+    free.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(free(resized), ours(gray), rtol=1e-4, atol=1e-4)
+
+
+def test_its_forward_pass_can_be_traced_so_that_attacks_can_fold_batch_norms() -> None:
+    nodes = fx.Tracer().trace(backbone("resnet18", "none", size=32)).nodes
+    assert sum(node.op == "call_module" and ".bn" in str(node.target) for node in nodes) > 10
+
+
+def test_weights_of_another_network_are_refused_and_half_precision_and_missing_heads_are_not(tmp_path: Path) -> None:
+    network = original("resnet18")
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in network.state_dict().items()
+    }
+    headless = {name: tensor for name, tensor in halves.items() if not name.startswith("fc.")}
+    safetensors.torch.save_file(headless, tmp_path / "headless.safetensors")
+    ours = backbone("resnet18", str(tmp_path / "headless.safetensors"))
+    assert {tensor.dtype for tensor in ours.parameters()} == {torch.float32}
+    assert torch.equal(ours.network.conv1.weight, halves["conv1.weight"].float())
+    del headless["conv1.weight"]
+    headless["more.weight"] = torch.zeros(2)
+    safetensors.torch.save_file(headless, tmp_path / "other.safetensors")
+    with pytest.raises(
+        UserError, match=r"other\.safetensors: .* missing \['conv1\.weight'\], unexpected \['more\.weight'\]"
+    ):
+        backbone("resnet18", str(tmp_path / "other.safetensors"))
+    with pytest.raises(UserError, match=r"whole\.pth: no such file"):
+        backbone("resnet18", str(tmp_path / "whole.pth"))
+
+
+def test_densenets_published_names_are_understood(tmp_path: Path) -> None:
+    network = original("densenet121")
+    old = {}
+    for name, tensor in network.state_dict().items():
+        for layer in ("norm", "conv"):
+            for number in "12":
+                name = name.replace(f".{layer}{number}.", f".{layer}.{number}.") if "denselayer" in name else name
+        old[name] = tensor
+    assert old.keys() != network.state_dict().keys()
+    torch.save(old, tmp_path / "old.pth")
+    ours, x = backbone("densenet121", str(tmp_path / "old.pth"), size=32).eval(), images(32)
+    normalised = normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.testing.assert_close(network.classifier(ours(x)), network(normalised), rtol=1e-4, atol=1e-4)
+
+
+def test_published_weights_are_taken_from_torchs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def offline(url: str, path: str, checksum: str) -> None:
+        assert path.endswith(f"-{checksum}.pth")
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    file = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    with pytest.raises(
+        UserError, match=rf"weights: .*no route to host.* save https://.* as {file}, or name a local file"
+    ):
+        backbone("squeezenet1_1")
+    network = original("squeezenet1_1")
+    torch.save(network.state_dict(), file)
+    assert torch.equal(backbone("squeezenet1_1").network.features[0].weight, network.features[0].weight)
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"squeezenet1_1-b8a52dc0\.pth: truncated"):
+        backbone("squeezenet1_1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnet5"}, r"name: there is no backbone 'resnet5'; did you mean resnet50"),
+        ({"name": "???"}, r"name: there is no backbone '\?\?\?'; name a classifier of torchvision, or timm/NAME"),
+        ({"name": "resnet18", "weights": "none", "size": 0}, r"size: must be at least 1, got 0"),
+        ({"name": "resnet18", "weights": "none", "pool": "none"}, r"size: pool: none .* must say"),
+        ({"name": "squeezenet1_1", "weights": "none", "size": 8}, r"size: squeezenet1_1 cannot take images of 8x8"),
+        ({"name": "digits", "size": 8}, r"digits has a size and features of its own"),
+        ({"name": "yamnet", "weights": "none", "pool": "none"}, r"yamnet has a size and features of its own"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
+)
+def test_what_cannot_be_built_is_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as raised:
+        backbone(**arguments)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith("model.init_args.backbone.init_args")
+
+
+@pytest.mark.slow
+def test_a_network_of_fixed_size_says_so() -> None:
+    with pytest.raises(UserError, match=r"size: vit_b_32 cannot take images of 96x96, try 224"):
+        backbone("vit_b_32", "none", size=96)
+    with pytest.raises(UserError, match=r"pool: vit_b_32 pools no map"):
+        backbone("vit_b_32", "none", size=224, pool="none")
+
+
+def test_the_shipped_backbone_has_a_name_too() -> None:
+    ours, shipped = backbone("digits"), DigitBackbone()
+    assert torch.equal(ours(images(8, channels=1)), shipped(images(8, channels=1)))
+    assert not torch.equal(backbone("digits", "none").conv1.weight, shipped.conv1.weight)  # type: ignore[union-attr]
+
+
+class TestTimm:
+    @pytest.fixture(autouse=True)
+    def _timm(self) -> None:
+        pytest.importorskip("timm")
+
+    @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050", "test_vit"])
+    def test_features_are_the_input_of_the_classifier(self, name: str, tmp_path: Path) -> None:
+        import timm
+
+        torch.manual_seed(0)
+        network = timm.create_model(name, num_classes=7).eval()
+        safetensors.torch.save_file(network.state_dict(), tmp_path / "whole.safetensors")
+        size = network.pretrained_cfg["input_size"][-1]
+        ours = backbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size).eval()
+        x = images(size)
+        normalised = normalize(x, list(network.pretrained_cfg["mean"]), list(network.pretrained_cfg["std"]))
+        with torch.no_grad():
+            torch.testing.assert_close(network.get_classifier()(ours(x)), network(normalised), rtol=1e-4, atol=1e-4)
+            flat = backbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size, pool="none").eval()
+            wanted = network.forward_features(normalised).flatten(1)
+            torch.testing.assert_close(flat(x), wanted, rtol=1e-4, atol=1e-4)
+            assert wanted.shape == (2, flat.feature_size)
+
+    def test_names_are_timms(self) -> None:
+        with pytest.raises(UserError, match=r"no backbone 'timm/resnett18'; did you mean timm/resnet18"):
+            backbone("timm/resnett18")
+        with pytest.raises(UserError, match=r"weights: timm/resnet18\.no_such_tag with weights none .*local file"):
+            backbone("timm/resnet18.no_such_tag", "none")
+
+
+def test_without_timm_its_names_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def absent(name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        if name == "timm":
+            raise ImportError
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(UserError, match=r'pip install "aal\[timm\]"'):
+        backbone("timm/resnet18")
+
+
+@pytest.mark.data
+def test_published_weights_tell_real_images_apart() -> None:
+    x, y = cifar10(40)
+    ours = backbone("mobilenet_v2", str(data("pretrained/mobilenet_v2_imagenet_fp16.pt")), size=96).eval()
+    with torch.no_grad():
+        features = torch.cat([ours(batch) for batch in x.split(50)])
+    learned = torch.arange(len(y)) % 2 == 0
+    centred = features - features[learned].mean(0)
+    means = torch.stack([centred[learned & (y == k)].mean(0) for k in range(10)])
+    guessed = (nn.functional.normalize(centred) @ nn.functional.normalize(means).T).argmax(1)
+    assert (guessed == y)[~learned].float().mean() > 0.35, "raw pixels reach 0.27, random weights 0.14"
