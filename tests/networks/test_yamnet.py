@@ -169,12 +169,12 @@ def test_it_hears_speech_in_real_clips_and_what_is_there_in_made_sounds() -> Non
     with data("pretrained/yamnet_class_map.csv").open() as file:
         names = [row["display_name"] for row in csv.DictReader(file)]
     assert len(names) == 521
-    x, _, _ = clips(5)
+    x = clips(5)[0][:, :15_600]
     seconds = torch.arange(48_000) / 16_000
     made = torch.stack([torch.zeros(48_000), 0.5 * torch.sin(2 * torch.pi * 440 * seconds), noise(48_000).float()])
     with torch.no_grad():
         speech, sounds = network.scores(x), network.scores(made)
-    assert {names[k] for k in speech.argmax(1)} == {"Speech"}
+    assert [names[k] for k in speech.argmax(1)].count("Speech") >= 48
     assert [names[k] for k in sounds[:2].argmax(1)] == ["Silence", "Sine wave"]
     assert {"White noise", "Noise", "Static"} >= {names[k] for k in sounds[2].topk(2).indices}
 
@@ -184,11 +184,11 @@ def test_its_embeddings_are_worth_on_ten_words_what_they_were_measured_to_be() -
     x, words, speakers = clips(100)
     network = YAMNet(str(data(FOLDED)))
     with torch.no_grad():
-        features = torch.cat([network(part) for part in x.split(50)]).numpy()
-    assert (features > 0).any(0).sum() == pytest.approx(1024 - 370, abs=10)
+        features = torch.cat([network(part) for part in x[:, :15_600].split(50)]).numpy()
+    assert (features > 0).any(0).sum() == pytest.approx(1024 - 370, abs=3)
     right = 0
     for train, test in GroupKFold(5).split(features, groups=speakers):
-        head = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.03))
         head.fit(features[train], np.array(words)[train])
         right += (head.predict(features[test]) == np.array(words)[test]).sum()
-    assert right / len(words) == pytest.approx(0.39, abs=0.03)
+    assert right / len(words) == pytest.approx(0.375, abs=0.03)  # chance is 0.1
