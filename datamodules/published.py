@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar, Unpack
+from typing import ClassVar, TypeVar, Unpack
 
 import torch
 from filelock import FileLock
@@ -51,19 +51,24 @@ class Stored(ActiveDataModule):
         limit: Most samples of a class to use of each part, drawn at random; ``null`` for all.
         options: Arguments of :class:`ActiveDataModule`.
 
+    Attributes:
+        divisions: What ``test`` may be, each with the shares of the splits that the training part is split into.
+
     Raises:
-        UserError: ``test`` is neither; ``limit`` is below the number of splits that need one; in ``setup``, files are
-            missing or damaged.
+        UserError: ``test`` is none of these; ``limit`` is below the number of splits that need one; in ``setup``, files
+            are missing or damaged.
     """
+
+    divisions: ClassVar[dict[str, dict[str, float]]] = SPLITS
 
     def __init__(
         self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Unpack[Options]
     ) -> None:
         super().__init__(**options)
-        if test not in SPLITS:
-            raise UserError(f"data.init_args.test: must be {' or '.join(SPLITS)}, got {test!r}")
+        if test not in self.divisions:
+            raise UserError(f"data.init_args.test: must be {' or '.join(self.divisions)}, got {test!r}")
         if limit is not None:
-            at_least(len(SPLITS[test]), {"data.init_args.limit": limit})
+            at_least(len(self.divisions[test]), {"data.init_args.limit": limit})
         self.root, self.test, self.limit = root, test, limit
         self.parts = ("train", "test") if test == "published" else ("train",)
 
@@ -83,8 +88,8 @@ class Stored(ActiveDataModule):
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits."""
-        splits = self.divide(*self.read("train"), SPLITS[self.test])
-        return splits if self.test == "held_out" else splits | {"test": self.read("test")}
+        splits = self.divide(*self.read("train"), self.divisions[self.test])
+        return splits if "test" in splits else splits | {"test": self.read("test")}
 
     def drawn(self, labels: Tensor, part: str) -> Tensor:
         """Return which samples of a part are used: all, or ``limit`` of each class at random.
