@@ -62,7 +62,8 @@ class STL10(Published):
         pixels, numbers = self._bytes(images), self._bytes(labels).astype(np.int64)
         if len(pixels) != len(numbers) * PIXELS:
             raise UserError(
-                f"{images}: {len(pixels)} bytes, not {PIXELS:,} for each of {len(numbers)} labels; truncated?"
+                f"{images}: {len(pixels)} bytes, not {PIXELS} for each of the {len(numbers)} labels in {labels}; "
+                f"one of the two is truncated"
             )
         if not np.isin(numbers, range(1, 11)).all():
             raise UserError(f"{labels}: holds something else than labels from 1 to 10")

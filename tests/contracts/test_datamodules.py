@@ -1,69 +1,210 @@
-"""What every datamodule must hold: a new one is tested by being exported and given its files here."""
+"""What every datamodule must hold: a new one is tested by being exported and given its files in ``FILES``."""
 
 import inspect
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import datamodules
+from aal.errors import UserError
 from datamodules import ActiveDataModule
+from datamodules.published import Published, Stored
+from tests.datamodules.files import FILES
 
 MODULES = [
     module
     for module in vars(datamodules).values()
     if inspect.isclass(module) and issubclass(module, ActiveDataModule) and module is not ActiveDataModule
 ]
+STORED = [module for module in MODULES if issubclass(module, Stored)]
+PUBLISHED = [module for module in MODULES if issubclass(module, Published)]
+CHECKED = [module for module in PUBLISHED if "checksums" in inspect.signature(module).parameters]
+WITHOUT_TEST_PART = {datamodules.QuickDraw}
+
+every_datamodule = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+every_stored = pytest.mark.parametrize("module", STORED, ids=lambda module: module.__name__)
+every_published = pytest.mark.parametrize("module", PUBLISHED, ids=lambda module: module.__name__)
+
+Module = type[ActiveDataModule]
 
 
-def loaded(module: type[ActiveDataModule], seed: int = 0) -> ActiveDataModule:
-    data = module(seed=seed)
+@pytest.fixture(scope="session")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[Module, dict[str, Any]]:
+    """Each datamodule's arguments, its files written once."""
+    folder = tmp_path_factory.mktemp("data")
+    return {module: write(folder / module.__name__) for module, write in FILES.items()}
+
+
+def loaded(module: Module, arguments: dict[str, Any], **more: Any) -> ActiveDataModule:  # noqa: ANN401
+    data = module(**{**arguments, **more})
     data.setup("fit")
     return data
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def held_out(module: Module, arguments: dict[str, Any]) -> dict[str, int]:
+    """Return sizes of the splits that are held out: two samples of each class."""
+    classes = module(**arguments).num_classes
+    return {"val": 2 * classes, "secured": 2 * classes}
+
+
+def refusal(module: Module, arguments: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+    """Return the one line that a datamodule refuses its files or arguments with."""
+    with pytest.raises(UserError) as caught:
+        loaded(module, arguments, **more)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def complaint(module: Module, arguments: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+    """Return what a datamodule says about its files: why it refuses them, or which it left out."""
+    try:
+        return " ".join(loaded(module, arguments, **more).skipped)
+    except UserError as error:
+        return str(error)
+
+
+def both_parts(module: Module) -> dict[str, str]:
+    """Return the arguments that make a datamodule read its test part too."""
+    return {} if module in WITHOUT_TEST_PART else {"test": "published"}
+
+
+def rows(data: ActiveDataModule, split: str) -> list[bytes]:
+    return [x.numpy().tobytes() for x in data.samples[split].stored]
+
+
+@every_datamodule
 class TestEveryDatamodule:
-    def test_splits_are_whole(self, module: type[ActiveDataModule]) -> None:
-        data = loaded(module)
-        assert {"pool", "craft", "test"} <= data.samples.keys()
-        shapes = set()
+    def test_splits_are_whole(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        data = module(**arguments[module], **held_out(module, arguments[module]))
+        shape, classes = data.sample_shape, data.num_classes  # known before any sample is read
+        data.setup("fit")
+        assert data.samples.keys() == {"pool", "craft", "test", "val", "secured"}
+        assert data.classes is None or len(data.classes) == classes
         for split, samples in data.samples.items():
             x, y = samples[torch.arange(len(samples))], data.labels[split]
             low, high = samples.bounds
             assert x.dtype == torch.float32
             assert torch.isfinite(x).all()
             assert low <= x.min() < x.max() <= high
+            assert x.shape == (len(samples), *shape)
             assert y.dtype == torch.int64
             assert y.shape == (len(samples),)
-            assert set(y.tolist()) == set(range(data.num_classes)), f"a class is missing in {split}"
-            shapes.add(x.shape[1:])
-        assert len(shapes) == 1
+            assert set(y.tolist()) == set(range(classes)), f"a class is missing in {split}"
         assert len(data.pool) == len(data.samples["pool"])
         assert len(data.pool.labelled) == 0
+        assert not data.skipped
 
-    def test_splits_are_disjoint(self, module: type[ActiveDataModule]) -> None:
-        data = loaded(module)
+    def test_splits_are_disjoint(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        data = loaded(module, arguments[module], **held_out(module, arguments[module]))
         seen: set[bytes] = set()
-        for samples in data.samples.values():
-            own = {x.numpy().tobytes() for x in samples[torch.arange(len(samples))]}
+        for split in data.samples:
+            own = set(rows(data, split))
             assert not own & seen
             seen |= own
 
-    def test_same_seed_same_split(self, module: type[ActiveDataModule]) -> None:
-        first, again, other = (loaded(module, seed).fingerprint for seed in (1, 1, 2))
-        assert first == again
-        assert first != other
+    def test_val_and_secured_come_out_of_the_pool(
+        self, module: Module, arguments: dict[Module, dict[str, Any]]
+    ) -> None:
+        sizes = held_out(module, arguments[module])
+        whole, parted = loaded(module, arguments[module]), loaded(module, arguments[module], **sizes)
+        assert sorted(rows(whole, "pool")) == sorted(
+            rows(parted, "pool") + rows(parted, "val") + rows(parted, "secured")
+        )
+        assert {split: len(parted.samples[split]) for split in sizes} == sizes
+        for split in ("craft", "test"):
+            assert torch.equal(whole.samples[split].stored, parted.samples[split].stored)
 
-    def test_a_sample_survives_its_file(self, module: type[ActiveDataModule], tmp_path: Path) -> None:
-        samples = loaded(module).samples["craft"]
+    def test_same_seed_same_split(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        first, again, other = (loaded(module, arguments[module], seed=seed) for seed in (1, 1, 2))
+        assert first.fingerprint == again.fingerprint
+        assert first.fingerprint != other.fingerprint
+        for split in first.samples:
+            assert torch.equal(first.samples[split].stored, again.samples[split].stored)
+            assert torch.equal(first.labels[split], again.labels[split])
+
+    def test_a_sample_survives_its_file(
+        self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        samples = loaded(module, arguments[module]).samples["craft"]
         x = samples[torch.tensor([3])][0]
         samples.write(tmp_path / f"x{samples.suffix}", x)
         assert torch.equal(samples.read(tmp_path / f"x{samples.suffix}"), x)
 
+    def test_more_held_out_than_the_pool_has(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        assert refusal(module, arguments[module], val=10**6).startswith("data.init_args.val: must be from")
+
+
+@every_stored
+class TestEveryDataSetInFiles:
+    def test_the_published_test_part(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        if module in WITHOUT_TEST_PART:
+            assert "test part" in refusal(module, arguments[module], test="published")
+            return
+        held_out = loaded(module, arguments[module])
+        published = loaded(module, arguments[module], test="published")
+        everything = sorted(row for split in held_out.samples for row in rows(held_out, split))
+        assert sorted(rows(published, "pool") + rows(published, "craft")) == everything
+        assert not set(rows(published, "test")) & set(everything)
+
+    def test_limit_draws_as_many_of_each_class(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        whole = loaded(module, arguments[module])
+        few, again, other = (loaded(module, arguments[module], limit=10, seed=seed) for seed in (0, 0, 1))
+        drawn = {row for split in few.samples for row in rows(few, split)}
+        assert drawn < {row for split in whole.samples for row in rows(whole, split)}
+        assert torch.cat(list(few.labels.values())).bincount().tolist() == [10] * few.num_classes
+        assert few.fingerprint == again.fingerprint
+        assert drawn != {row for split in other.samples for row in rows(other, split)}
+        assert refusal(module, arguments[module], limit=0) == "data.init_args.limit: must be at least 3, got 0"
+
+    def test_an_empty_or_absent_root(
+        self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        for root in (tmp_path, tmp_path / "absent"):
+            line = refusal(module, arguments[module], root=str(root))
+            assert line.startswith("data.init_args.root: ")
+            assert str(root) in line
+
+    def test_a_truncated_file_is_named(
+        self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        shutil.copytree(arguments[module]["root"], tmp_path / "copy")
+        for file in sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())[:10]:
+            whole = file.read_bytes()
+            for size in (0, len(whole) // 2, len(whole) - 1):
+                file.write_bytes(whole[:size])
+                said = complaint(module, arguments[module], root=str(tmp_path / "copy"), **both_parts(module))
+                assert file.name in said, f"{file} of {size} bytes"
+            file.write_bytes(whole)
+
+
+@every_published
+class TestEveryPublishedDataSet:
+    def test_missing_files_are_named_at_once(
+        self, module: type[Published], arguments: dict[Module, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        line = refusal(module, arguments[module], root=str(tmp_path), **both_parts(module))
+        data = module(**{**arguments[module], "root": str(tmp_path), **both_parts(module)})
+        for part in data.parts:
+            for file in data.files(part):
+                assert file in line
+        assert data.source in line
+
+    def test_what_is_not_the_published_file_is_named(
+        self, module: Module, arguments: dict[Module, dict[str, Any]]
+    ) -> None:
+        if module in CHECKED:
+            assert "truncated or altered (" in refusal(module, arguments[module], checksums=True)
+
+
+def test_every_datamodule_has_files() -> None:
+    assert set(FILES) == set(MODULES)
+
 
 def test_digits_are_those_of_scikit_learn() -> None:
-    data = loaded(datamodules.Digits)
+    data = loaded(datamodules.Digits, {})
     assert {split: len(samples) for split, samples in data.samples.items()} == {"pool": 1438, "craft": 179, "test": 180}
     values = torch.cat([samples[torch.arange(len(samples))] for samples in data.samples.values()])
     levels = (values * 16).unique().round()

@@ -1,0 +1,81 @@
+"""Tiny data sets of random samples, each in the files of its published format."""
+
+import gzip
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import datamodules
+from datamodules import ActiveDataModule
+
+TRAIN, TEST = 20, 5  # samples of each class in the parts that most functions write
+
+
+def samples(classes: int, each: int, shape: tuple[int, ...], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return ``each`` samples of every class in random order, and their labels from 0."""
+    draws = np.random.default_rng(seed)
+    labels = draws.permutation(np.repeat(np.arange(classes, dtype=np.uint8), each))
+    return draws.integers(0, 256, (len(labels), *shape), dtype=np.uint8), labels
+
+
+def digits(folder: Path) -> dict[str, Any]:
+    """Digits need no files."""
+    return {}
+
+
+def mnist(folder: Path) -> dict[str, Any]:
+    """Write MNIST's four idx files, compressed."""
+    for seed, (part, each) in enumerate((("train", TRAIN), ("t10k", TEST))):
+        images, labels = samples(10, each, (28, 28), seed)
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            path = folder / "MNIST" / "raw" / f"{part}-{name}-ubyte.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(size.to_bytes(4) for size in array.shape)
+            path.write_bytes(gzip.compress(header + array.tobytes()))
+    return {"root": str(folder), "checksums": False}
+
+
+def cifar10(folder: Path) -> dict[str, Any]:
+    """Write CIFAR-10's six batches."""
+    place = folder / "cifar-10-batches-py"
+    place.mkdir(parents=True)
+    images, labels = samples(10, TRAIN, (3072,), 0)
+    parts = {f"data_batch_{k + 1}": (images[k::5], labels[k::5]) for k in range(5)}
+    for name, (rows, classes) in {**parts, "test_batch": samples(10, TEST, (3072,), 1)}.items():
+        batch = {b"batch_label": name.encode(), b"labels": classes.tolist(), b"data": rows, b"filenames": []}
+        (place / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return {"root": str(folder), "checksums": False}
+
+
+def stl10(folder: Path) -> dict[str, Any]:
+    """Write STL-10's labelled parts: columns first, labels from 1."""
+    place = folder / "stl10_binary"
+    place.mkdir(parents=True)
+    for seed, (part, each) in enumerate((("train", TRAIN), ("test", TEST))):
+        images, labels = samples(10, each, (3, 96, 96), seed)
+        (place / f"{part}_X.bin").write_bytes(images.transpose(0, 1, 3, 2).tobytes())
+        (place / f"{part}_y.bin").write_bytes((labels + 1).tobytes())
+    return {"root": str(folder), "checksums": False}
+
+
+def quickdraw(folder: Path) -> dict[str, Any]:
+    """Write the bitmaps of three of Quick, Draw!'s categories, of different numbers."""
+    categories = ["cat", "The Eiffel Tower", "t-shirt"]
+    (folder / "quickdraw").mkdir(parents=True)
+    for seed, name in enumerate(categories):
+        np.save(folder / "quickdraw" / f"{name}.npy", samples(1, TRAIN + seed, (784,), seed)[0])
+    return {"root": str(folder), "categories": categories}
+
+
+# What writes each datamodule's files below a folder that is not there yet, and returns the arguments to read them with.
+FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
+    datamodules.CIFAR10: cifar10,
+    datamodules.Digits: digits,
+    datamodules.MNIST: mnist,
+    datamodules.QuickDraw: quickdraw,
+    datamodules.STL10: stl10,
+}
