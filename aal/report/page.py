@@ -1,15 +1,20 @@
 """A report's page: its parts as plain values, and the one HTML file that they become."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from aal import __version__
-from aal.report.pairs import Pair, amplified, png
+from aal.report.image_pairs import amplified, png
+from aal.report.pairs import Pair, Saved
+from aal.report.sound_pairs import scale_figure, spectrogram_figure, spectrograms
+from aal.report.style import render
 from aal.studies.table import Table, lines
+
+LONGEST_SOUND = 2**19  # bytes of a clip that is put into a page; 16 s at 16 kHz
 
 
 @dataclass(frozen=True)
@@ -30,20 +35,29 @@ class Picture:
         alt: What it shows, in words.
         width: How wide it is shown at most, in CSS pixels.
         caption: The caption; may be empty.
+        sound: The clip that it shows, as a data URI; may be empty.
     """
 
     uri: str
     alt: str
     width: int
     caption: str = ""
+    sound: str = ""
 
 
 @dataclass(frozen=True)
 class Triple:
-    """A base instance, its poison and their difference as pictures, with a line of norms below."""
+    """A base instance, its poison and their difference as pictures, with what is known of them below.
+
+    Attributes:
+        images: The three pictures.
+        title: What they are of.
+        captions: Lines below them.
+    """
 
     images: tuple[Picture, ...]
-    caption: str
+    title: str
+    captions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,20 +140,45 @@ def picture(data: bytes, alt: str, caption: str = "") -> Picture:
     return Picture(f"data:image/png;base64,{base64.b64encode(data).decode()}", alt, width, caption)
 
 
-def pair_triples(pairs: list[Pair]) -> tuple[Triple, ...]:
-    """Show pairs as base, poison and amplified difference."""
+def image_triples(pairs: list[Pair]) -> tuple[Triple, ...]:
+    """Show pairs of images as base, poison and amplified difference."""
     differences, factor = amplified(pairs)
     times = f"difference, {factor}-fold" if factor > 1 else "difference"
     triples = []
     for pair, difference in zip(pairs, differences, strict=True):
         images = (
-            picture(png(pair.base), f"base instance of label {pair.label}", "base"),
-            picture(png(pair.poison), f"poison of label {pair.label}", "poison"),
+            picture(png(pair.base.values), f"base instance, {pair.title}", "base"),
+            picture(png(pair.poison.values), f"poison, {pair.title}", "poison"),
             picture(png(difference), "difference of poison and base", times),
         )
-        norms = f"‖δ‖ = {pair.perturbation:.3g}, ‖f-μ‖ {pair.before:.3g} → {pair.after:.3g}"
-        triples.append(Triple(images, f"label {pair.label}: {norms}"))
+        triples.append(Triple(images, pair.title, (pair.change, pair.distances)))
     return tuple(triples)
+
+
+def sound_triples(pairs: list[Pair]) -> tuple[Picture, tuple[Triple, ...]]:
+    """Show pairs of clips as spectrograms of base, poison and difference, to listen to where they are short.
+
+    Returns:
+        The scale of the spectrograms' colours, and the pairs.
+    """
+    shown, scale = spectrograms(pairs)
+    triples = []
+    for pair, three in zip(pairs, shown, strict=True):
+        base, poison, difference = (render(spectrogram_figure(one, scale)) for one in three)
+        images = (
+            _heard(picture(base, f"spectrogram of the base instance, {pair.title}", "base"), pair.base),
+            _heard(picture(poison, f"spectrogram of the poison, {pair.title}", "poison"), pair.poison),
+            picture(difference, "spectrogram of the difference of poison and base", "difference"),
+        )
+        triples.append(Triple(images, pair.title, (pair.change, pair.distances)))
+    return picture(render(scale_figure(scale)), "scale of the spectrograms' colours"), tuple(triples)
+
+
+def _heard(shown: Picture, clip: Saved) -> Picture:
+    """Put a clip below its picture, or its name where it is too long to be in the page."""
+    if len(clip.data) > LONGEST_SOUND:
+        return replace(shown, caption=f"{shown.caption}: poisons/{clip.name}")
+    return replace(shown, sound=f"data:audio/wav;base64,{base64.b64encode(clip.data).decode()}")
 
 
 def flattened(value: Any, name: str = "") -> dict[str, str]:  # noqa: ANN401 - whatever the file holds

@@ -1,25 +1,44 @@
-"""Base instances beside the poison made of them, with their norms (Figure 1)."""
+"""Base instances beside the poison made of them, read back from a run's folder with what is known of them."""
 
 import io
 import struct
+import textwrap
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from aal import files
 from aal.errors import UserError
-from aal.report.style import MUTED, panels, style
 from aal.seeds import generator
 from aal.studies.runs import number
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST = 2048  # pixels a side that a report shows
-NORMS = ("perturbation", "norm_initial", "norm_saved")
+LARGEST_FILE = 2**26  # bytes of a file that a report opens
+LONGEST_NAME = 40  # characters of a class's name that a report shows
+FIGURES = ("perturbation_l2", "perturbation_linf", "norm_initial", "norm_crafted", "norm_saved")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A sample as it was saved.
+
+    Attributes:
+        name: Name of its file in ``poisons/``.
+        data: The file's content.
+        values: An image, uint8 ``(3, H, W)``, or a clip, int16 ``(T,)``.
+        sample_rate: Of a clip, in Hz; none for an image.
+    """
+
+    name: str
+    data: bytes
+    values: Tensor
+    sample_rate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -29,31 +48,69 @@ class Pair:
     Attributes:
         index: The poison's index in the pool.
         label: The label of both.
-        base: The base instance, uint8 ``(3, H, W)``.
-        poison: The poison as the learner sees it, likewise.
-        perturbation: L2 norm of the difference, in the range [0, 1] of the data.
+        called: Name of the label's class; empty where it has none.
+        base: The base instance.
+        poison: The poison, as the learner sees it.
+        l2: L2 norm of the difference, in the data's units.
+        linf: Its largest absolute value, in the data's units.
+        ratio: PSNR of an image, SNR of a clip, in decibels; none where nothing was changed or the base is silent.
         before: ``||f(x) - mu||`` of the base instance.
+        crafted: ``||f(x) - mu||`` of the poison, before it was saved.
         after: ``||f(x) - mu||`` of the poison, saved and read back.
     """
 
     index: int
     label: int
-    base: Tensor
-    poison: Tensor
-    perturbation: float
+    called: str
+    base: Saved
+    poison: Saved
+    l2: float
+    linf: float
+    ratio: float | None
     before: float
+    crafted: float
     after: float
+
+    @property
+    def title(self) -> str:
+        """Name of the class, or the label where it has none."""
+        return self.called or f"label {self.label}"
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is two clips, not two images."""
+        return self.base.sample_rate is not None
+
+    @property
+    def change(self) -> str:
+        """How far the poison is from its base, in words."""
+        steps = f"{self.linf * 2**15:,.0f}/32,768" if self.is_sound else f"{self.linf * 255:.0f}/255"
+        kind = "SNR" if self.is_sound else "PSNR"
+        if self.ratio is not None:
+            ratio = f"{kind} {self.ratio:.1f} dB"
+        else:
+            ratio = f"{kind}: unchanged" if self.l2 == 0 else f"no {kind}: the base is silent"
+        return f"{ratio}, ‖δ‖∞ = {steps}, ‖δ‖₂ = {self.l2:.3g}"
+
+    @property
+    def distances(self) -> str:
+        """How near the collision is, in words."""
+        return f"‖f-μ‖ {self.before:.3g} → {self.after:.3g} ({self.crafted:.3g} before saving)"
 
 
 def read_pairs(run: Path, count: int) -> list[Pair]:
     """Read ``count`` base/poison pairs of a run, drawn at random but always the same.
 
     Args:
-        run: The run's folder, with ``poisons/manifest.json`` and the images that it names.
+        run: The run's folder, with ``poisons/manifest.json`` and the images or clips that it names.
         count: How many; fewer where there are fewer.
 
+    Returns:
+        Pairs of images, or pairs of clips.
+
     Raises:
-        UserError: There are none, or the manifest or an image is broken, missing, or outside ``poisons/``.
+        UserError: There are none, or the manifest or a file is broken, missing, too large, or outside ``poisons/``, or
+            neither an image nor a clip.
     """
     folder = run / "poisons"
     path = folder / "manifest.json"
@@ -62,76 +119,81 @@ def read_pairs(run: Path, count: int) -> list[Pair]:
     if not isinstance(poisons, list) or not poisons:
         raise UserError(f"{path}: it lists no poisons")
     chosen = torch.randperm(len(poisons), generator=generator(0, "pairs shown"))[:count].sort().values
-    return [_pair(path, index, poisons[index]) for index in chosen.tolist()]
-
-
-def amplified(pairs: list[Pair]) -> tuple[list[Tensor], int]:
-    """Return each pair's difference on mid-grey, uint8 ``(3, H, W)``, and the factor that all are amplified by."""
-    differences = [pair.poison.int() - pair.base.int() for pair in pairs]
-    largest = max(int(difference.abs().max()) for difference in differences)
-    factor = max(1, 127 // max(1, largest))
-    return [(128 + factor * difference).clamp(0, 255).to(torch.uint8) for difference in differences], factor
-
-
-def png(image: Tensor) -> bytes:
-    """Encode an image, uint8 ``(3, H, W)``, as PNG."""
-    data = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(data, "PNG")
-    return data.getvalue()
-
-
-def pairs_figure(pairs: list[Pair]) -> Figure:
-    """Draw pairs: base, poison and amplified difference of each, with its label and norms."""
-    differences, factor = amplified(pairs)
-    with style():
-        figure, grid = panels(len(pairs), 4.2, 1.9, columns=3)
-        for axes, pair, difference in zip(grid, pairs, differences, strict=True):
-            axes.set_axis_off()
-            axes.set_title(f"label {pair.label}, ‖δ‖ = {pair.perturbation:.3g}", fontsize=9)
-            images = (
-                (pair.base, f"base\n‖f-μ‖ = {pair.before:.3g}"),
-                (pair.poison, f"poison\n‖f-μ‖ = {pair.after:.3g}"),
-                (difference, f"difference,\n{factor}-fold" if factor > 1 else "difference"),
-            )
-            for index, (image, caption) in enumerate(images):
-                inset = axes.inset_axes((index / 3, 0.14, 0.31, 0.86))
-                inset.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-                inset.set_axis_off()
-                inset.annotate(
-                    caption, (0.5, -0.04), xycoords="axes fraction", ha="center", va="top", fontsize=7.5, color=MUTED
-                )
-    return figure
+    pairs = [_pair(path, index, poisons[index]) for index in chosen.tolist()]
+    if len({pair.is_sound for pair in pairs}) > 1:
+        raise UserError(f"{path}: some of the poisons are images and some are sound")
+    return pairs
 
 
 def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - whatever the file holds
     called = f"{path}: poisons[{position}]"
     if not isinstance(entry, dict):
         raise UserError(f"{called} is not an entry of a poison")
-    for key in (*NORMS, "index", "label"):
+    for key in (*FIGURES, "index", "label"):
         if number(entry, key) is None:
             raise UserError(f"{called}: {key} must be a number, not {entry.get(key)!r}")
-    base, poison = (_image(path.parent, entry.get(key), f"{called}: {key}") for key in ("base_file", "poison_file"))
-    if base.shape != poison.shape:
-        raise UserError(f"{called}: base and poison differ in size")
-    perturbation, before, after = (float(entry[key]) for key in NORMS)
-    return Pair(int(entry["index"]), int(entry["label"]), base, poison, perturbation, before, after)
+    name = entry.get("class", "")
+    if not isinstance(name, str):
+        raise UserError(f"{called}: class must be a name, not {name!r}")
+    base, poison = (_saved(path.parent, entry.get(key), f"{called}: {key}") for key in ("base_file", "poison_file"))
+    if base.values.shape != poison.values.shape or base.sample_rate != poison.sample_rate:
+        raise UserError(f"{called}: base and poison differ in size, or in kind")
+    key = "psnr" if base.sample_rate is None else "snr"
+    if entry.get(key, "") is not None and number(entry, key) is None:
+        raise UserError(f"{called}: {key} must be a number or null, not {entry.get(key)!r}")
+    l2, linf, before, crafted, after = (float(entry[key]) for key in FIGURES)
+    return Pair(
+        index=int(entry["index"]),
+        label=int(entry["label"]),
+        called=textwrap.shorten(name, LONGEST_NAME, placeholder="…") if name.strip() else "",
+        base=base,
+        poison=poison,
+        l2=l2,
+        linf=linf,
+        ratio=number(entry, key),
+        before=before,
+        crafted=crafted,
+        after=after,
+    )
 
 
-def _image(folder: Path, name: object, called: str) -> Tensor:
-    """Read an 8-bit PNG of ``folder`` as RGB, uint8 ``(3, H, W)``; nothing outside the folder is opened."""
+def _saved(folder: Path, name: object, called: str) -> Saved:
+    """Read a PNG image or a WAV clip of ``folder``; nothing outside the folder is opened."""
     if not isinstance(name, str) or not name or Path(name).name != name:
         raise UserError(f"{called} must name a file beside the manifest, not {name!r}")
     path = (folder / name).resolve()
     if path.parent != folder.resolve() or not path.is_file():
         raise UserError(f"{called}: no such file beside the manifest: {name!r}")
+    if path.stat().st_size > LARGEST_FILE:
+        raise UserError(f"{called}: {name} is too large; a report opens files of {LARGEST_FILE:,} bytes at most")
     data = path.read_bytes()
-    if data[:8] != SIGNATURE or len(data) < 24:
-        raise UserError(f"{called}: {name} is not a PNG image")
+    if data[:8] == SIGNATURE and len(data) >= 24:
+        return Saved(name, data, _image(data, f"{called}: {name}"))
+    if data[:4] == b"RIFF":
+        return Saved(name, data, *_clip(data, f"{called}: {name}"))
+    raise UserError(f"{called}: {name} is neither a PNG image nor a WAV clip, which are all that a report can show")
+
+
+def _image(data: bytes, called: str) -> Tensor:
+    """Decode a PNG image as 8-bit RGB, uint8 ``(3, H, W)``."""
     width, height = struct.unpack(">II", data[16:24])
     if max(width, height) > LARGEST:
-        raise UserError(f"{called}: {name} has {width} x {height} pixels; a report shows {LARGEST} a side at most")
+        raise UserError(f"{called} has {width} x {height} pixels; a report shows {LARGEST} a side at most")
     try:
         pixels = bytearray(Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGB").tobytes())
     except (OSError, SyntaxError, ValueError):
-        raise UserError(f"{called}: {name} is broken") from None
+        raise UserError(f"{called} is broken") from None
     return torch.frombuffer(pixels, dtype=torch.uint8).view(height, width, 3).permute(2, 0, 1)
+
+
+def _clip(data: bytes, called: str) -> tuple[Tensor, int]:
+    """Decode a 16-bit mono WAV clip: its samples, int16 ``(T,)``, and how many there are a second."""
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            channels, width, rate, count = file.getparams()[:4]
+            frames = bytearray(file.readframes(count))
+    except (wave.Error, EOFError):
+        raise UserError(f"{called} is broken") from None
+    if (channels, width) != (1, 2) or rate < 1 or not count or len(frames) != 2 * count:
+        raise UserError(f"{called} is not a whole 16-bit mono clip")
+    return torch.frombuffer(frames, dtype=torch.int16), rate

@@ -5,11 +5,25 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aal import files
+from aal.distortion import RATIOS
 from aal.errors import UserError
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
-from aal.report.page import Listing, Page, Picture, Section, Tile, flattened, pair_triples, picture, render_page
-from aal.report.pairs import pairs_figure, read_pairs
+from aal.report.image_pairs import images_figure
+from aal.report.page import (
+    Listing,
+    Page,
+    Picture,
+    Section,
+    Tile,
+    flattened,
+    image_triples,
+    picture,
+    render_page,
+    sound_triples,
+)
+from aal.report.pairs import read_pairs
 from aal.report.robustness import robust_parts
+from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
 from aal.studies.runs import Run, number, read_run
 from aal.studies.table import show
@@ -22,9 +36,18 @@ FEATURES = (
     "Features of the natural pool and of the poison on the first two principal components of both together. A "
     "collision maps poison of every class to one point."
 )
-PAIRS_TEXT = (
-    "Base instances and the poison made of them, drawn at random, with the L2 norm of the perturbation (data range 0 "
-    "to 1) and the distance of the features from the collision vector before and after, as saved."
+DISTANCES = (
+    "‖f-μ‖ is the distance of the features from the collision vector: of the base, of the saved poison, and of the "
+    "poison before it was saved."
+)
+IMAGES_TEXT = (
+    "Base instances and the poison made of them, drawn at random, both as saved in 8 bits. PSNR: of the poison against "
+    f"its base. ‖δ‖∞: the pixel changed most; ‖δ‖₂: pixels from 0 to 1. {DISTANCES}"
+)
+SOUNDS_TEXT = (
+    "Base clips and the poison made of them, drawn at random, both as saved in 16 bits. All spectrograms share one "
+    "scale of colours; the difference is poison minus base. SNR: of the poison against its base. ‖δ‖∞: the sample "
+    f"changed most, in 16-bit units; ‖δ‖₂: samples from -1 to 1. {DISTANCES}"
 )
 
 
@@ -73,9 +96,13 @@ def pairs_section(folder: Path, count: int, title: str) -> Section:
     if not (folder / "poisons" / "manifest.json").exists():
         return Section(title, missing="There are no poisons.")
     try:
-        return Section(title, PAIRS_TEXT, triples=pair_triples(read_pairs(folder, count)))
+        pairs = read_pairs(folder, count)
     except UserError as error:  # the rest of the report is still worth having
         return Section(title, missing=f"The pairs cannot be shown: {error}")
+    if not pairs[0].is_sound:
+        return Section(title, IMAGES_TEXT, triples=image_triples(pairs))
+    scale, triples = sound_triples(pairs)
+    return Section(title, SOUNDS_TEXT, (scale,), triples)
 
 
 def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
@@ -119,7 +146,20 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         tiles.append(Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"))
         before, after = (show(number(summary, f"norm_{at}"), 3) for at in ("initial", "saved"))
         tiles.append(Tile("mean ‖f-μ‖", after, f"{before} before the attack"))
+        tiles += _distortion(run)
     return tuple(tiles)
+
+
+def _distortion(run: Run) -> list[Tile]:
+    """Show how far the saved poison is from its base."""
+    ratio = next((name for name in RATIOS if name in run.summary), None)
+    largest = number(run.summary, "perturbation_linf")
+    if ratio is None or largest is None:
+        return []
+    decibels = number(run.summary, ratio)
+    value = "—" if decibels is None else f"{decibels:.1f} dB"
+    steps = f"{largest * 255:.0f} of 255" if ratio == "psnr" else f"{largest * 2**15:,.0f} of 32,768"
+    return [Tile(f"mean {ratio.upper()} of the poison", value, f"mean ‖δ‖∞: {steps}")]
 
 
 def _colour(run: Run) -> str:
@@ -142,7 +182,8 @@ def _curves(run: Run) -> Section:
 def _pairs(run: Run) -> Section:
     section = pairs_section(run.folder, PAIRS, "Base instances and poison")
     if not section.missing:
-        figure = pairs_figure(read_pairs(run.folder, PAIRS))
+        pairs = read_pairs(run.folder, PAIRS)
+        figure = sounds_figure(pairs) if pairs[0].is_sound else images_figure(pairs)
         files.write_bytes(run.folder / "figures" / "pairs.png", render(figure))
     return section
 

@@ -86,12 +86,17 @@ def test_figures_are_of_the_poisons_as_saved(run: Path, data: Digits) -> None:
         ("norm_initial", before),
         ("norm_saved", after),
         ("perturbation_l2", (poison - base).flatten(1).norm(dim=1)),
+        ("perturbation_linf", (poison - base).flatten(1).abs().amax(1)),
+        ("psnr", -10 * (poison - base).flatten(1).square().mean(1).log10()),
     ):
         torch.testing.assert_close(torch.tensor([row[name] for row in rows]), column, rtol=1e-4, atol=1e-5)
     assert (after < 0.09 * before).all(), "the collision did not survive 8 bits"
     summary = json.loads((run / "summary.json").read_text())
     assert summary["squared_saved"] == pytest.approx(float((after.double() ** 2).mean()), rel=1e-3)
     assert summary["norm_initial"] == pytest.approx(float(before.mean()), rel=1e-5)
+    for name in ("perturbation_l2", "perturbation_linf", "psnr"):
+        assert summary[name] == pytest.approx(sum(row[name] for row in rows) / len(rows))
+    assert "snr" not in summary
 
 
 def test_rounds_and_summary_agree_with_the_ledger(run: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from aal.errors import UserError
 from aal.report import features_figure
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
 from aal.report.features import principal_components
-from aal.report.pairs import amplified, pairs_figure, png, read_pairs
+from aal.report.image_pairs import amplified, images_figure, png
+from aal.report.pairs import read_pairs
 from aal.report.study import colours
 from aal.report.style import PALETTE, POISON, render
 from aal.studies.runs import Run, read_run
 from aal.studies.study import Row, Study
-from tests.studies.made_runs import make_poisons, make_run, png_bytes
+from tests.studies.made_runs import make_poisons, make_run, png_bytes, wav_bytes
 
 
 def made(tmp_path: Path, rounds: list[dict[str, float]], **summary: float) -> Run:
@@ -94,7 +96,7 @@ def test_many_names_at_one_end_stay_apart_and_inside(tmp_path: Path) -> None:
 
 def test_the_same_figure_renders_to_the_same_bytes(tmp_path: Path) -> None:
     make_poisons(tmp_path / "poisons")
-    first, second = (render(pairs_figure(read_pairs(tmp_path, 2))) for _ in range(2))
+    first, second = (render(images_figure(read_pairs(tmp_path, 2))) for _ in range(2))
     assert first == second
     assert first.startswith(b"\x89PNG")
 
@@ -153,9 +155,14 @@ def test_pairs_are_those_of_the_manifest(tmp_path: Path) -> None:
     for pair in pairs:
         (entry,) = (entry for entry in entries if entry["index"] == pair.index)
         assert (pair.label, pair.before, pair.after) == (entry["label"], entry["norm_initial"], entry["norm_saved"])
-        for image, key in ((pair.base, "base_file"), (pair.poison, "poison_file")):
+        assert (pair.l2, pair.linf, pair.ratio) == tuple(
+            entry[key] for key in ("perturbation_l2", "perturbation_linf", "psnr")
+        )
+        assert pair.crafted == entry["norm_crafted"]
+        for saved, key in ((pair.base, "base_file"), (pair.poison, "poison_file")):
             wanted = np.asarray(Image.open(tmp_path / "poisons" / entry[key]).convert("RGB"))
-            assert np.array_equal(image.permute(1, 2, 0).numpy(), wanted)
+            assert np.array_equal(saved.values.permute(1, 2, 0).numpy(), wanted)
+            assert (saved.name, saved.sample_rate) == (entry[key], None)
     assert len(read_pairs(tmp_path, 99)) == len(entries)
 
 
@@ -165,7 +172,7 @@ def test_the_difference_is_amplified_about_grey(tmp_path: Path) -> None:
     images, factor = amplified(pairs)
     assert factor == 127 // 25
     for pair, image in zip(pairs, images, strict=True):
-        assert torch.equal(image.int() - 128, factor * (pair.poison.int() - pair.base.int()))
+        assert torch.equal(image.int() - 128, factor * (pair.poison.values.int() - pair.base.values.int()))
         (tmp_path / "x.png").write_bytes(png(image))
         read = np.asarray(Image.open(tmp_path / "x.png"))
         assert np.array_equal(read, image.permute(1, 2, 0).numpy())
@@ -187,6 +194,13 @@ def test_the_difference_is_amplified_about_grey(tmp_path: Path) -> None:
         {"base_file": "other_size.png"},
         {"norm_saved": "small"},
         {"norm_saved": None},
+        {"norm_crafted": None},
+        {"perturbation_linf": "large"},
+        {"psnr": "loud"},
+        {"class": 3},
+        {"base_file": "sound.wav"},
+        {"base_file": "float.safetensors"},
+        {"base_file": "huge.png"},
         {"label": True},
     ],
 )
@@ -201,11 +215,48 @@ def test_nothing_outside_the_folder_is_read_and_what_is_broken_is_named(
     (folder / "broken.png").write_bytes(png_bytes(np.arange(4096, dtype=np.uint8).reshape(64, 64))[:-60])
     (folder / "large.png").write_bytes(whole[:16] + (60000).to_bytes(4, "big") * 2 + whole[24:])
     (folder / "other_size.png").write_bytes(png_bytes(np.zeros((9, 9), np.uint8)))
+    (folder / "sound.wav").write_bytes(wav_bytes(np.zeros(8, np.int16)))
+    (folder / "float.safetensors").write_bytes(b"\x10" + bytes(100))
+    with (folder / "huge.png").open("wb") as file:
+        file.truncate(2**26 + 1)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["poisons"][0] |= change
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"manifest\.json: poisons\[0\]"):
         read_pairs(tmp_path, 1)
+
+
+@pytest.mark.parametrize("change", [{"psnr": None}, {"class": ""}, {"class": " \n"}])
+def test_what_a_poison_may_lack_is_not_asked_for(tmp_path: Path, change: dict[str, object]) -> None:
+    make_poisons(tmp_path / "poisons", count=1)
+    path = tmp_path / "poisons" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["poisons"][0] |= change
+    path.write_text(json.dumps(manifest))
+    (pair,) = read_pairs(tmp_path, 1)
+    assert pair.title == f"label {pair.label}"
+    assert pair.ratio == manifest["poisons"][0]["psnr"]
+
+
+def test_what_is_said_of_a_pair_of_images(tmp_path: Path) -> None:
+    make_poisons(tmp_path / "poisons", count=1)
+    (pair,) = read_pairs(tmp_path, 1)
+    pair = replace(pair, called="airplane", l2=1.25, linf=25 / 255, ratio=18.26, before=9.0, crafted=0.7, after=0.85)
+    assert (pair.title, pair.is_sound) == ("airplane", False)
+    assert pair.change == "PSNR 18.3 dB, ‖δ‖∞ = 25/255, ‖δ‖₂ = 1.25"
+    assert pair.distances == "‖f-μ‖ 9 → 0.85 (0.7 before saving)"
+    assert replace(pair, ratio=None, l2=0.0, linf=0.0).change == "PSNR: unchanged, ‖δ‖∞ = 0/255, ‖δ‖₂ = 0"
+
+
+def test_a_hostile_class_is_drawn_as_it_is_and_cut(tmp_path: Path) -> None:
+    make_poisons(tmp_path / "poisons", count=1)
+    path = tmp_path / "poisons" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["poisons"][0]["class"] = r"$\frac{$ " + 40 * "very long "
+    path.write_text(json.dumps(manifest))
+    (pair,) = read_pairs(tmp_path, 1)
+    assert len(pair.title) <= 40
+    assert render(images_figure([pair])).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"poisons": []}', '{"poisons": 3}', '{"poisons": [3]}', "{"])

@@ -59,6 +59,13 @@ class Page(HTMLParser):
         assert all(source.startswith("data:image/png;base64,") for source in sources)
         return [base64.b64decode(source.partition(",")[2], validate=True) for source in sources]
 
+    @property
+    def sounds(self) -> list[bytes]:
+        """The bytes of all clips."""
+        sources = [attributes["src"] or "" for tag, attributes in self.tags if tag == "audio"]
+        assert all(source.startswith("data:audio/wav;base64,") for source in sources)
+        return [base64.b64decode(source.partition(",")[2], validate=True) for source in sources]
+
 
 def assert_self_contained(page: Page) -> None:
     """Nothing in the page asks for anything outside it."""
@@ -90,7 +97,8 @@ def test_a_runs_report_has_all_parts_and_its_figures_are_files(tmp_path: Path) -
     assert_self_contained(page)
     for part in ("Digits, NN1, Entropy queries, seed 3", "0.438", "120 labels", "random: 0.066", "sha256", "mu: zero"):
         assert part in page.text
-    assert "‖f-μ‖ 9" in page.text
+    for part in ("‖f-μ‖ 9", "(0.7 before saving)", "25/255", "16.5 dB", "mean ‖δ‖∞: 26 of 255"):
+        assert part in page.text
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {"accuracy.png", "poison_share.png", "features.png", "pairs.png"}
     for name in ("accuracy.png", "poison_share.png", "features.png"):
@@ -104,7 +112,7 @@ def test_a_studys_report_has_table_tests_curves_pairs_and_configurations(tmp_pat
     write_study_report(out)
     page = Page(out / "report.html")
     assert_self_contained(page)
-    parts = ("The title", "demo: few seeds", "0.920", "0.360", "p = ", "‖δ‖", "Configuration of")
+    parts = ("The title", "demo: few seeds", "0.920", "0.360", "p = ", "‖δ‖", "PSNR", "Configuration of")
     for part in (*parts, "10 runs", "torch", "sha256", "100", "0.071"):
         assert part in page.text
     for name in ("accuracy.png", "poison_share.png"):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,42 @@ def make_poisons(folder: Path, seed: int = 0, count: int = 12) -> None:
         entry |= {"perturbation_l2": float(np.linalg.norm(change)), "perturbation_linf": float(np.abs(change).max())}
         entry |= {"psnr": float(-10 * np.log10(np.square(change).mean()))}
         entries.append(entry | {"base_file": names[0], "poison_file": names[1]})
-    files.write_json(folder / "manifest.json", {"attack": "FeatureCollision", "poisons": entries})
+    files.write_json(folder / "manifest.json", {"attack": "CollisionAttack", "poisons": entries})
 
 
 def png_bytes(image: np.ndarray) -> bytes:
     """Encode an image as PNG."""
     data = io.BytesIO()
     Image.fromarray(image).save(data, "PNG")
+    return data.getvalue()
+
+
+def make_sounds(folder: Path, count: int = 12, length: int = 1600, rate: int = 8000) -> None:
+    """Write base/poison pairs of clips and their manifest: tones of 1 kHz, and of 2 kHz an eighth as loud added."""
+    entries = []
+    tone = np.sin(2 * np.pi * 1000 * np.arange(length) / rate), np.sin(2 * np.pi * 2000 * np.arange(length) / rate)
+    for index in range(count):
+        base = (8000 * tone[0]).round()
+        change = (1000 * tone[1]).round()
+        names = f"{index:05}_base.wav", f"{index:05}_poison.wav"
+        for name, clip in zip(names, (base, base + change), strict=True):
+            files.write_bytes(folder / name, wav_bytes(clip.astype(np.int16), rate))
+        entry = {"index": POOL + INITIAL + index, "base": index, "label": index % 3, "class": f"tone {index % 3}"}
+        entry |= {"norm_initial": 9.0 + 0.1 * index, "norm_crafted": 0.7, "norm_saved": 0.8, "iterations": 300}
+        entry |= {"perturbation_l2": float(np.linalg.norm(change) / 2**15), "perturbation_linf": 1000 / 2**15}
+        entry |= {"snr": float(20 * np.log10(np.linalg.norm(base) / np.linalg.norm(change)))}
+        entries.append(entry | {"base_file": names[0], "poison_file": names[1]})
+    files.write_json(folder / "manifest.json", {"attack": "CollisionAttack", "poisons": entries})
+
+
+def wav_bytes(clip: np.ndarray, rate: int = 8000) -> bytes:
+    """Encode int16 samples as a mono WAV."""
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(clip.astype("<i2").tobytes())
     return data.getvalue()
 
 

@@ -1,0 +1,153 @@
+"""Poisons as they are on disk: images and sound, read back, beside what the manifest and the summary say of them."""
+
+import json
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from aal.attacks import Attack, CollisionAttack
+from aal.cli import TRAINER_DEFAULTS
+from aal.errors import UserError
+from aal.models import TransferClassifier
+from aal.networks import DenseHead
+from aal.poisons import PoisonFolder
+from aal.samples import AudioSamples
+from aal.strategies import Entropy
+from callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
+from tests.sounds import CLASSES, RATE, Ear, Halve, Tones
+
+
+def sound_run(out: Path, attack: Attack) -> Path:
+    """Craft from tones, query four labels, and leave what a run leaves."""
+    data = Tones(seed=1)
+    trainer = pl.Trainer(
+        default_root_dir=out,
+        accelerator="cpu",
+        logger=False,
+        **TRAINER_DEFAULTS,
+        plugins=[WholeCheckpointIO()],
+        callbacks=[
+            PoisonInjection(attack, n=12),
+            QueryRounds(Entropy(), initial=6, budget=4, max_epochs=3),
+            RunRecords(),
+            RoundCheckpoint(),
+        ],
+    )
+    trainer.fit(TransferClassifier(Ear(), DenseHead(), CLASSES), data)
+    return out
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose samples are sound."""
+    return sound_run(tmp_path_factory.mktemp("sound") / "run", CollisionAttack(beta=0, steps=60))
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return json.loads((run / "poisons" / "manifest.json").read_text())["poisons"]
+
+
+def summary(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
+
+
+def clip(path: Path) -> np.ndarray:
+    """Read a clip as floats, with nothing of the package."""
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
+        return np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(float) / 2**15
+
+
+def test_figures_of_sound_are_of_the_clips_on_disk(sound: Path) -> None:
+    data, ear, listed = Tones(seed=1), Ear(), rows(sound)
+    data.setup("fit")
+    assert len(listed) == 12
+    silent = 0
+    for row in listed:
+        base, poison = (clip(sound / "poisons" / row[key]) for key in ("base_file", "poison_file"))
+        change = poison - base
+        assert np.array_equal(base, data.samples["craft"][torch.tensor([row["base"]])][0].double().numpy())
+        assert row["perturbation_l2"] == pytest.approx(np.sqrt((change**2).sum()))
+        assert row["perturbation_linf"] == pytest.approx(np.abs(change).max())
+        if base.any():
+            assert row["snr"] == pytest.approx(10 * np.log10((base**2).sum() / (change**2).sum()))
+        else:
+            silent += 1
+            assert row["snr"] is None
+        with torch.no_grad():
+            after = ear(torch.tensor(poison).float()[None]).norm()
+        assert row["norm_saved"] == pytest.approx(float(after), rel=1e-4, abs=1e-7)
+        assert row["class"] == data.classes[row["label"]]
+        assert "psnr" not in row
+    assert 0 < silent < 12
+    heard = [row["snr"] for row in listed if row["snr"] is not None]
+    found = summary(sound)
+    assert found["snr"] == pytest.approx(np.mean(heard))
+    assert found["perturbation_l2"] == pytest.approx(np.mean([row["perturbation_l2"] for row in listed]))
+    assert found["perturbation_linf"] == pytest.approx(np.mean([row["perturbation_linf"] for row in listed]))
+    assert found["norm_saved"] < 0.5 * found["norm_initial"], "no collision in 16 bits"
+    assert {row["label"] for row in listed} == set(range(CLASSES))
+
+
+def test_the_ratio_is_of_what_was_changed(tmp_path: Path) -> None:
+    run = sound_run(tmp_path / "run", Halve())  # the change is as large as the poison
+    found = [row["snr"] for row in rows(run) if row["snr"] is not None]
+    assert found == pytest.approx([20 * np.log10(2)] * 11, abs=0.01)
+    assert summary(run)["snr"] == pytest.approx(20 * np.log10(2), abs=0.01)
+
+
+def test_an_attack_that_changes_nothing_has_no_ratio(tmp_path: Path) -> None:
+    run = sound_run(tmp_path / "run", Halve(rest=True))
+    assert [row["snr"] for row in rows(run)] == [None] * 12
+    assert summary(run)["snr"] is None
+    assert summary(run)["perturbation_l2"] == summary(run)["perturbation_linf"] == 0
+    assert "SNR: unchanged" in (run / "report.html").read_text()
+
+
+def test_the_report_shows_clips_to_look_at_and_to_listen_to(sound: Path) -> None:
+    page = (sound / "report.html").read_text()
+    assert page.count("<audio") == 2 * 9
+    for text in ("mean SNR of the poison", "/32,768", "middle", "before saving"):
+        assert text in page
+    assert (sound / "figures" / "pairs.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_finished_poisons_are_taken_from_the_manifest(sound: Path) -> None:
+    recipe = json.loads((sound / "poisons" / "manifest.json").read_text())["recipe"]
+    data = Tones(seed=1)
+    data.setup("fit")
+    folder = PoisonFolder(sound / "poisons", data.samples["craft"], recipe)
+    assert folder.rows == rows(sound)
+    assert folder.mean("snr") == summary(sound)["snr"]
+    assert int(folder.column("snr").isnan().sum()) == sum(row["snr"] is None for row in folder.rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda found: found["poisons"][3].pop("perturbation_l2"), r"poisons\[3\] has no number perturbation_l2"),
+        (lambda found: found["poisons"][0].pop("snr"), r"poisons\[0\] has no number snr"),
+        (lambda found: found["poisons"][0].update(snr="loud"), r"poisons\[0\] has no number snr"),
+        (lambda found: found["poisons"][0].update(norm_saved=None), r"poisons\[0\] has no number norm_saved"),
+        (lambda found: found["poisons"].insert(0, 3), r"poisons\[0\] is not an entry"),
+        (lambda found: found.pop("recipe"), "not a manifest"),
+        (lambda found: found.update(poisons={}), "not a manifest"),
+        (lambda found: found["recipe"].pop("hash"), "another configuration"),
+    ],
+)
+def test_a_manifest_that_lacks_something_is_one_line(
+    change: Callable[[dict[str, Any]], object], said: str, sound: Path, tmp_path: Path
+) -> None:
+    found = json.loads((sound / "poisons" / "manifest.json").read_text())
+    recipe = dict(found["recipe"])
+    change(found)
+    (tmp_path / "manifest.json").write_text(json.dumps(found))
+    with pytest.raises(UserError, match=said) as caught:
+        PoisonFolder(tmp_path, AudioSamples(torch.zeros(1, 1).short(), RATE), recipe)
+    assert "\n" not in str(caught.value)
