@@ -3,8 +3,9 @@
 from datamodules.base import ActiveDataModule
 from datamodules.cifar10 import CIFAR10
 from datamodules.digits import Digits
+from datamodules.image_folder import ImageFolder
 from datamodules.mnist import MNIST
 from datamodules.quickdraw import QuickDraw
 from datamodules.stl10 import STL10
 
-__all__ = ["CIFAR10", "MNIST", "STL10", "ActiveDataModule", "Digits", "QuickDraw"]
+__all__ = ["CIFAR10", "MNIST", "STL10", "ActiveDataModule", "Digits", "ImageFolder", "QuickDraw"]

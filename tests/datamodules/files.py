@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 import datamodules
 from datamodules import ActiveDataModule
@@ -71,10 +72,22 @@ def quickdraw(folder: Path) -> dict[str, Any]:
     return {"root": str(folder), "categories": categories}
 
 
+def image_folder(folder: Path) -> dict[str, Any]:
+    """Write PNGs in a training and a test part, three classes of different numbers."""
+    for seed, (part, each) in enumerate((("train", TRAIN), ("test", TEST))):
+        for label, name in enumerate(("bag", "boot", "shoe")):
+            place = folder / part / name
+            place.mkdir(parents=True)
+            for k, pixels in enumerate(samples(1, each + label, (12, 12, 3), 10 * seed + label)[0]):
+                Image.fromarray(pixels).save(place / f"{k}.png")
+    return {"root": str(folder), "size": 12}
+
+
 # What writes each datamodule's files below a folder that is not there yet, and returns the arguments to read them with.
 FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
     datamodules.CIFAR10: cifar10,
     datamodules.Digits: digits,
+    datamodules.ImageFolder: image_folder,
     datamodules.MNIST: mnist,
     datamodules.QuickDraw: quickdraw,
     datamodules.STL10: stl10,

@@ -1,0 +1,165 @@
+"""Any images, a folder a class."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.samples import ImageSamples, Samples
+from datamodules.published import Stored, StoredOptions, choose, distinct
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
+CHUNK = 64  # files that a thread decodes at a time
+WHITE = (255, 255, 255, 255)
+
+
+class ImageFolder(Stored):
+    """Images in ``root/<class>/``, or in ``root/train/<class>/`` and ``root/test/<class>/``.
+
+    Every image is turned as its EXIF data say, laid on white where it is transparent, brought to 8 bits and to RGB or
+    gray, and resized so that its centre square has ``size`` pixels a side. Hidden files are left alone; files that are
+    no whole images are left out and named in ``skipped``.
+
+    Args:
+        size: Pixels a side that every image is brought to.
+        gray: Whether images are made gray, ``(1, size, size)`` rather than ``(3, size, size)``.
+        classes: Which classes, in the order of their labels; ``null`` for all folders, sorted by name.
+        strict: Whether a file that is no whole image ends the run.
+        name: What the data set is called in the run's records; ``null`` for the name of ``root``.
+        options: Arguments of :class:`Stored`.
+
+    Raises:
+        UserError: ``root`` is missing or has no two class folders; no such class, one named twice, or fewer than two;
+            ``size`` below 1; ``test: published`` without a test folder.
+    """
+
+    classes: tuple[str, ...]
+
+    def __init__(
+        self,
+        size: int,
+        gray: bool = False,
+        classes: list[str] | None = None,
+        strict: bool = False,
+        name: str | None = None,
+        **options: Unpack[StoredOptions],
+    ) -> None:
+        super().__init__(**options)
+        at_least(1, {"data.init_args.size": size})
+        self.size, self.gray, self.strict = size, gray, strict
+        self.sample_shape = (1 if gray else 3, size, size)
+        root = Path(self.root)
+        self.name = name or root.resolve().name
+        parted = {part: root / part for part in ("train", "test")}
+        self.folders = parted if _folders(parted["train"]) else {"train": root}
+        found = _folders(self.folders["train"])
+        if not found:
+            raise UserError(f"data.init_args.root: {root} has no folders of images, one for each class")
+        self.classes = choose(classes, found, "classes")
+        distinct(self.classes, "root")
+        self.num_classes = len(self.classes)
+        for part in self.parts:
+            if not (part in self.folders and self.folders[part].is_dir()):
+                raise UserError(f"data.init_args.test: {root} has no test part, a folder train and a folder test")
+
+    def read(self, part: str) -> tuple[Samples, Tensor]:
+        """Decode the images of a part."""
+        top = self.folders[part]
+        files = [_files(top / name) for name in self.classes]
+        labels = torch.arange(len(files)).repeat_interleave(torch.tensor([len(each) for each in files]))
+        self._refuse_empty(part, labels)
+        used = self.drawn(labels, part)
+        every = [path for each in files for path in each]
+        pixels, reasons = self._decoded([every[place] for place in used.tolist()])
+        for path, reason in reasons.items():
+            if self.strict:
+                raise UserError(f"{path}: {reason}; mend or remove it, or set data.init_args.strict: false")
+            self.skipped[path] = reason
+        whole = torch.tensor([str(every[place]) not in reasons for place in used.tolist()])
+        self._refuse_empty(part, labels[used[whole]])
+        return ImageSamples(pixels[whole]), labels[used[whole]]
+
+    def _refuse_empty(self, part: str, labels: Tensor) -> None:
+        """Refuse a class without an image."""
+        empty = (torch.bincount(labels, minlength=self.num_classes) == 0).nonzero()[:, 0].tolist()
+        if empty:
+            folder = self.folders[part] / self.classes[empty[0]]
+            raise UserError(f"{folder}: holds no image that can be read ({', '.join(FORMATS)})")
+
+    def _decoded(self, paths: Sequence[Path]) -> tuple[Tensor, dict[str, str]]:
+        """Return the images ``(N, C, size, size)`` of files, and why some could not be decoded."""
+        pixels = np.zeros((len(paths), *self.sample_shape), dtype=np.uint8)
+        reasons: dict[str, str] = {}
+
+        def decode(start: int) -> int:
+            chunk = paths[start : start + CHUNK]
+            for place, path in enumerate(chunk, start):
+                try:
+                    pixels[place] = read_image(path, self.size, self.gray)
+                except Exception as error:  # damaged files make Pillow's readers fail in every way there is
+                    reasons[str(path)] = " ".join(f"not a whole image ({error})".split())
+            return len(chunk)
+
+        with ThreadPoolExecutor() as pool, self.progress.task(f"reading {self.name}", len(paths)) as task:
+            for done in pool.map(decode, range(0, len(paths), CHUNK)):
+                task.advance(done)
+        return torch.from_numpy(pixels), dict(sorted(reasons.items()))
+
+
+def read_image(path: Path, size: int, gray: bool) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    """Return the centre square of an image, resized with antialiasing.
+
+    Args:
+        path: A file in one of ``FORMATS``.
+        size: Pixels a side.
+        gray: Whether to return one channel rather than three.
+
+    Returns:
+        ``(C, size, size)``.
+
+    Raises:
+        OSError: It is no whole image.
+        ValueError: Its pixels have no known range.
+    """
+    with Image.open(path, formats=FORMATS) as file:
+        image = _eight_bits(ImageOps.exif_transpose(file))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
+    image = ImageOps.fit(image.convert("L" if gray else "RGB"), (size, size), Image.Resampling.BICUBIC)
+    pixels = np.asarray(image)
+    return pixels[None] if gray else pixels.transpose(2, 0, 1)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit gray values, which Pillow would cut off at 255."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("its pixels are of neither 8 nor 16 bits")
+    return Image.fromarray((values / 257).round().astype(np.uint8))
+
+
+def _folders(top: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted, hidden ones apart; none where there is no folder."""
+    if not top.is_dir():
+        return []
+    return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files anywhere in a folder, sorted, hidden ones apart."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place) / name for name in names if not name.startswith(".")]
+    return sorted(found)
