@@ -4,8 +4,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from aal.attacks.base import frozen
 from aal.checks import at_least, positive
+from aal.errors import UserError
 from aal.seeds import seed_device
 
 
@@ -73,7 +76,12 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Return the mean cross entropy of a batch of inputs ``(B, ...)`` and labels ``(B,)``."""
         inputs, labels = batch
+        norms = [] if len(labels) > 1 else [layer for layer in self.modules() if isinstance(layer, _BatchNorm)]
+        for norm in norms:
+            norm.eval()  # the last batch of an epoch may be one sample, which has no statistics of its own
         loss = F.cross_entropy(self.classify(inputs), labels)
+        for norm in norms:
+            norm.train()
         self._loss_sum += loss.detach() * len(labels)
         self._samples += len(labels)
         return loss
@@ -84,8 +92,32 @@ class Classifier(pl.LightningModule):
         return torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
+def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str) -> Tensor:
+    """Give one random sample to a network, which is as before afterwards, and return what comes out ``(1, ...)``.
+
+    Args:
+        network: The network.
+        sample_shape: Shape of a sample.
+        key: The network's key in a configuration.
+
+    Raises:
+        UserError: The network cannot take samples of this shape.
+    """
+    x = torch.rand(1, *sample_shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with frozen(network), torch.no_grad():
+            y: Tensor = network(x)
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # what layers say of a shape
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        name = type(network).__name__
+        raise UserError(f"{key}: {name} cannot take samples of shape {tuple(sample_shape)} ({said[0]})") from None
+    return y
+
+
 def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
     """Draw fresh weights for every layer of ``module`` as its class does; the default generators are left as they were.
+
+    A network with a ``reset_parameters`` of its own has the last word, after its layers.
 
     Raises:
         TypeError: A layer has parameters, but no ``reset_parameters`` that would renew them.
@@ -93,7 +125,7 @@ def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_device(int(torch.randint(2**62, (), generator=generator)), device)
-        for layer in module.modules():
+        for layer in sorted(module.modules(), key=lambda layer: any(True for _ in layer.children())):
             reset = getattr(layer, "reset_parameters", None)
             if callable(reset):
                 reset()

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from aal.checks import positive
 from aal.errors import UserError
-from aal.models.classifier import Classifier, reset_parameters
+from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.heads import DenseHead
+
+KEY = "model.init_args.backbone"
 
 
 class TransferClassifier(Classifier):
@@ -24,6 +26,8 @@ class TransferClassifier(Classifier):
             ``feature_size`` D, such as an :class:`aal.networks.Backbone`.
         head: The dense head: NN1 without, NN2 with a hidden layer.
         num_classes: Number of classes C; the CLI takes it from the datamodule.
+        sample_shape: Shape of a sample, which the backbone must be able to take; the CLI takes it from the datamodule.
+            ``None`` leaves it to be seen.
         freeze: Whether the backbone stays as it was pre-trained.
         unfreeze_at: First round in which a frozen backbone is trained too; ``null`` for never.
         learning_rate: Adam's step size for the head.
@@ -31,8 +35,8 @@ class TransferClassifier(Classifier):
         weight_decay: Adam's L2 penalty.
 
     Raises:
-        UserError: A backbone without ``feature_size``; ``unfreeze_at`` with ``freeze: false``, or below 0; a step size
-            that is not positive.
+        UserError: A backbone without ``feature_size``, or that cannot take the samples or makes features of another
+            size of them; ``unfreeze_at`` with ``freeze: false``, or below 0; a step size that is not positive.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class TransferClassifier(Classifier):
         backbone: nn.Module,
         head: DenseHead,
         num_classes: int,
+        sample_shape: tuple[int, ...] | None = None,
         freeze: bool = True,
         unfreeze_at: int | None = None,
         learning_rate: float = 1e-3,
@@ -54,7 +59,11 @@ class TransferClassifier(Classifier):
         positive({"model.init_args.backbone_learning_rate": backbone_learning_rate})
         feature_size = getattr(backbone, "feature_size", None)
         if not isinstance(feature_size, int):
-            raise UserError(f"model.init_args.backbone: {type(backbone).__name__} has no feature_size, a whole number")
+            raise UserError(f"{KEY}: {type(backbone).__name__} has no feature_size, a whole number")
+        if sample_shape is not None:
+            made = tuple(dry_run(backbone, sample_shape, KEY).shape)
+            if made != (1, feature_size):
+                raise UserError(f"{KEY}: its feature_size is {feature_size}, but a sample's features are {made[1:]}")
         self.feature_size = feature_size
         self.backbone = backbone
         self.head = head.build(feature_size, num_classes)
@@ -117,5 +126,8 @@ class TransferClassifier(Classifier):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the pre-trained backbone back in where it was left out."""
-        pretrained = {f"backbone.{name}": tensor for name, tensor in self.backbone.state_dict().items()}
-        checkpoint["state_dict"] = {**pretrained, **checkpoint["state_dict"]}
+        own = self.state_dict()  # it also says which version of its layers it is of, as some networks ask
+        for name in [name for name in own if not name.startswith("backbone.")]:
+            del own[name]
+        own.update(checkpoint["state_dict"])
+        checkpoint["state_dict"] = own

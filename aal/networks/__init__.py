@@ -6,7 +6,23 @@ from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.heads import DenseHead
 from aal.networks.image_backbone import ImageBackbone
 from aal.networks.lenet5 import LeNet5
+from aal.networks.mlp import MLP
+from aal.networks.resnet18 import ResNet18
 from aal.networks.resnet20 import ResNet20
+from aal.networks.vgg import VGG8, VGG16
 from aal.networks.yamnet import YAMNet
 
-__all__ = ["Backbone", "DenseHead", "DigitBackbone", "ImageBackbone", "LeNet5", "ResNet20", "YAMNet", "backbone"]
+__all__ = [
+    "MLP",
+    "VGG8",
+    "VGG16",
+    "Backbone",
+    "DenseHead",
+    "DigitBackbone",
+    "ImageBackbone",
+    "LeNet5",
+    "ResNet18",
+    "ResNet20",
+    "YAMNet",
+    "backbone",
+]

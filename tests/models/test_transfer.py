@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import aal.networks
 from aal.errors import UserError
 from aal.models import TransferClassifier
 from aal.networks import DenseHead, DigitBackbone
@@ -77,3 +78,29 @@ def test_any_module_with_a_feature_size_is_a_backbone() -> None:
 def test_contradictions_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UserError, match=r"unfreeze_at|learning_rate"):
         model(**options)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (8000,)])
+def test_a_backbone_that_cannot_take_the_samples_is_refused_before_it_is_trained(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"model\.init_args\.backbone: DigitBackbone cannot take samples of shape"):
+        model(sample_shape=shape)
+    assert model(sample_shape=(1, 8, 8)).training, "it is as it was before"
+
+
+def test_a_backbone_that_misstates_its_feature_size_is_refused() -> None:
+    backbone = torch.nn.Flatten()
+    backbone.feature_size = 63  # type: ignore[assignment]
+    with pytest.raises(UserError, match=r"backbone: its feature_size is 63, but a sample's features are \(64,\)"):
+        TransferClassifier(backbone, DenseHead(), num_classes=3, sample_shape=(1, 8, 8))
+
+
+def test_a_frozen_backbone_that_asks_for_its_version_comes_back_from_a_checkpoint() -> None:
+    classifier = TransferClassifier(aal.networks.backbone("mnasnet0_5", "none"), DenseHead(), num_classes=3)
+    checkpoint = {"state_dict": {name: tensor.clone() for name, tensor in classifier.state_dict().items()}}
+    classifier.on_save_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == {"head.0.weight", "head.0.bias"}
+    wanted = checkpoint["state_dict"]["head.0.weight"].clone()
+    classifier.renew(generator(0, "weights", 1))
+    classifier.on_load_checkpoint(checkpoint)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    assert torch.equal(classifier.head[0].weight, wanted)

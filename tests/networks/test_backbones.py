@@ -41,7 +41,7 @@ LARGE: dict[str, Tail] = {
     "swin_t": lambda net, maps: net.head(maps.mean((2, 3))),
     "vgg11": POOLED,
 }
-SIZES = {"maxvit_t": 224, "vit_b_32": 224}  # else 80, of which Inception needs 75
+SIZES = {"inception_v3": 139, "maxvit_t": 224, "vit_b_32": 224}  # else 80
 ALL = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in (*LARGE, "vit_b_32"))]
 
 
@@ -89,7 +89,7 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
         assert features.shape == (2, ours.feature_size)
         assert not torch.allclose(features[0], features[1], rtol=1e-4)
         if isinstance(last, nn.Linear):
-            torch.testing.assert_close(last(features), logits, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(last(features), logits, rtol=1e-3, atol=1e-3)
         if name == "vit_b_32":
             return
         flat = ours_with(network, name, tmp_path, pool="none")
@@ -97,7 +97,7 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
         assert maps.shape == (2, flat.feature_size)
         side = round((flat.feature_size / channels_of(flat)) ** 0.5)
         square = maps.view(2, -1, side, side)
-        torch.testing.assert_close((FAMILIES | LARGE)[name](network, square), logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close((FAMILIES | LARGE)[name](network, square), logits, rtol=1e-3, atol=1e-3)
 
 
 def channels_of(flat: ImageBackbone) -> int:
@@ -121,10 +121,10 @@ def test_images_are_resized_made_colour_and_normalised_inside() -> None:
     torch.testing.assert_close(ours(gray), ours(colour))
     resized = nn.functional.interpolate(colour, (40, 40), mode="bilinear", antialias=True)
     normalised = normalize(resized, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    torch.testing.assert_close(ours(gray), ours.network(normalised), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours(gray), ours.network(normalised), rtol=1e-3, atol=1e-3)
     free = backbone("squeezenet1_1", "none").eval()
     free.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(free(resized), ours(gray), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(free(resized), ours(gray), rtol=1e-3, atol=1e-3)
 
 
 def test_its_forward_pass_can_be_traced_so_that_attacks_can_fold_batch_norms() -> None:
@@ -165,7 +165,7 @@ def test_densenets_published_names_are_understood(tmp_path: Path) -> None:
     torch.save(old, tmp_path / "old.pth")
     ours, x = backbone("densenet121", str(tmp_path / "old.pth"), size=32).eval(), images(32)
     normalised = normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    torch.testing.assert_close(network.classifier(ours(x)), network(normalised), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.classifier(ours(x)), network(normalised), rtol=1e-3, atol=1e-3)
 
 
 def test_published_weights_are_taken_from_torchs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,10 +240,10 @@ class TestTimm:
         x = images(size)
         normalised = normalize(x, list(network.pretrained_cfg["mean"]), list(network.pretrained_cfg["std"]))
         with torch.no_grad():
-            torch.testing.assert_close(network.get_classifier()(ours(x)), network(normalised), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(network.get_classifier()(ours(x)), network(normalised), rtol=1e-3, atol=1e-3)
             flat = backbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size, pool="none").eval()
             wanted = network.forward_features(normalised).flatten(1)
-            torch.testing.assert_close(flat(x), wanted, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(flat(x), wanted, rtol=1e-3, atol=1e-3)
             assert wanted.shape == (2, flat.feature_size)
 
     def test_names_are_timms(self) -> None:

@@ -14,7 +14,7 @@ def test_the_layers_are_the_papers() -> None:
 @pytest.mark.parametrize("classes", [2, 10])
 def test_it_maps_images_to_logits_that_depend_on_every_pixel(classes: int) -> None:
     torch.manual_seed(0)
-    network = LeNet5(classes)
+    network = LeNet5(num_classes=classes)
     x = torch.rand(3, 1, 28, 28, requires_grad=True)
     logits = network(x)
     assert logits.shape == (3, classes)

@@ -1,0 +1,62 @@
+"""A network trained end to end, from the samples, in every round."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from aal.errors import UserError
+from aal.models.classifier import Classifier, dry_run, reset_parameters
+from aal.networks.end_to_end import KEY
+from aal.networks.last_layer import take_last
+
+
+class ConvClassifier(Classifier):
+    """A whole network, of which nothing is pre-trained: it is trained on the samples themselves.
+
+    Args:
+        network: Builds the network from a sample's shape and the number of classes, such as
+            :class:`aal.networks.LeNet5`; its last layer, in order of definition, is an ``nn.Linear`` to the logits.
+        num_classes: Number of classes C; the CLI takes it from the datamodule.
+        sample_shape: Shape of a sample; the CLI takes it from the datamodule.
+        learning_rate: Adam's step size.
+        weight_decay: Adam's L2 penalty.
+
+    Raises:
+        UserError: The network cannot take samples of this shape, or its last layer is not linear.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[tuple[int, ...], int], nn.Module],
+        num_classes: int,
+        sample_shape: tuple[int, ...],
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(num_classes, learning_rate, weight_decay)
+        self.network = network(tuple(sample_shape), num_classes)
+        logits = dry_run(self.network, sample_shape, KEY)
+        taken = take_last(self.network, (nn.Linear,))
+        if taken is None:
+            raise UserError(f"{KEY}: {type(self.network).__name__} has no nn.Linear that could be its last layer")
+        self.last = taken[1]
+        embedded = dry_run(self.network, sample_shape, KEY)
+        with torch.no_grad():
+            if logits.shape != (1, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6):
+                name = type(self.network).__name__
+                raise UserError(f"{KEY}: the last nn.Linear of {name} must give the logits of {num_classes} classes")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` in the data's range to logits ``(B, C)``."""
+        logits: Tensor = self.last(self.network(x))
+        return logits
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to the input of the last layer ``(B, D)``."""
+        embedded: Tensor = self.network(x)
+        return embedded
+
+    def renew(self, generator: torch.Generator) -> None:
+        """Draw fresh weights for the whole network."""
+        reset_parameters(self, generator)

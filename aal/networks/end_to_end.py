@@ -1,0 +1,41 @@
+"""What the networks that are trained end to end share: what they ask of their arguments, and initial weights."""
+
+from torch import nn
+
+from aal.errors import UserError
+
+KEY = "model.init_args.network"
+
+
+def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return channels, height and width.
+
+    Raises:
+        UserError: A sample is no image.
+    """
+    if len(sample_shape) != 3:
+        raise UserError(f"{KEY}: it takes images (channels, height, width), not samples of shape {sample_shape}")
+    channels, height, width = sample_shape
+    return channels, height, width
+
+
+def check_dropout(dropout: float) -> None:
+    """Refuse a share of dropped units outside [0, 1).
+
+    Raises:
+        UserError: It is outside.
+    """
+    if not 0 <= dropout < 1:
+        raise UserError(f"{KEY}.init_args.dropout: must be in [0, 1), got {dropout}")
+
+
+def he_weights(network: nn.Module) -> None:
+    """Draw weights that keep the size of a rectified signal through the layers, from torch's default generator.
+
+    Source: He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", section 2.2. Biases become 0.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

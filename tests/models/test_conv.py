@@ -1,0 +1,94 @@
+"""The classifier trained end to end: its last layer, its fresh weights, what it learns, what it refuses."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aal.errors import UserError
+from aal.models import ConvClassifier
+from aal.networks import MLP, VGG8, LeNet5, ResNet18
+from aal.seeds import generator
+
+NETWORKS = [MLP, LeNet5, VGG8, ResNet18]
+SHAPE = (1, 16, 16)
+
+
+def images(n: int = 4) -> Tensor:
+    return torch.rand(n, *SHAPE, generator=generator(0, "images"))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_features_are_the_input_of_the_last_layer(network: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    whole = network(SHAPE, 5).eval()
+    torch.manual_seed(0)
+    model = ConvClassifier(network, num_classes=5, sample_shape=SHAPE).eval()  # type: ignore[arg-type]
+    x = images()
+    torch.testing.assert_close(model(x), whole(x))
+    torch.testing.assert_close(model.last(model.features(x)), whole(x))
+    assert not model.encoded
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in whole.parameters())
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_every_round_starts_from_fresh_weights(network: type[nn.Module]) -> None:
+    model = ConvClassifier(network, num_classes=5, sample_shape=SHAPE)  # type: ignore[arg-type]
+    before = torch.get_rng_state()
+    model.renew(generator(0, "weights", 0))
+    assert torch.equal(torch.get_rng_state(), before)
+    first = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.train()
+    model.training_step((images(), torch.arange(4)), 0).backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    model.renew(generator(0, "weights", 1))
+    assert not torch.equal(model.last.weight, first["last.weight"])
+    model.renew(generator(0, "weights", 0))
+    assert all(torch.equal(tensor, first[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_networks_own_initial_weights_have_the_last_word() -> None:
+    model = ConvClassifier(VGG8, num_classes=5, sample_shape=SHAPE)
+    model.renew(generator(0, "weights", 0))
+    convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    for layer in convolutions:
+        fan_in = layer.weight[0].numel()
+        assert float(layer.weight.detach().std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.15)
+        assert layer.bias is not None
+        assert not layer.bias.any()
+
+
+def test_a_last_batch_of_one_sample_can_be_trained_on() -> None:
+    model = ConvClassifier(ResNet18, num_classes=5, sample_shape=(1, 8, 8)).train()
+    x, y = torch.rand(1, 1, 8, 8), torch.tensor([3])
+    loss = model.training_step((x, y), 0)
+    assert all(layer.training for layer in model.modules())
+    torch.testing.assert_close(loss, F.cross_entropy(model.eval()(x), y))
+    running = model.network.bn1.running_mean.clone()  # type: ignore[union-attr, operator]
+    model.train().training_step((torch.rand(2, 1, 8, 8), torch.tensor([1, 2])), 1)
+    assert not torch.equal(model.network.bn1.running_mean, running)  # type: ignore[union-attr]
+
+
+class Scaled(nn.Module):
+    """A network whose last layer is not the logits."""
+
+    def __init__(self, sample_shape: tuple[int, ...], num_classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(sample_shape[-1], num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = 2 * self.layer(x.flatten(1))
+        return logits
+
+
+def test_a_network_is_refused_before_it_is_trained() -> None:
+    with pytest.raises(UserError, match=r"network: the last nn\.Linear of Scaled must give the logits of 3 classes"):
+        ConvClassifier(Scaled, num_classes=3, sample_shape=(6,))
+    with pytest.raises(UserError, match=r"network: Scaled cannot take samples of shape \(2, 6\)"):
+        ConvClassifier(Scaled, num_classes=3, sample_shape=(2, 6))
+    with pytest.raises(UserError, match=r"network: Flatten has no nn\.Linear"):
+        ConvClassifier(lambda shape, classes: nn.Flatten(), num_classes=3, sample_shape=(6,))
+    with pytest.raises(UserError, match=r"logits of 3 classes"):
+        ConvClassifier(lambda shape, classes: MLP(shape, 4), num_classes=3, sample_shape=(6,))
