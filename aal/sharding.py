@@ -74,7 +74,7 @@ class Shard:
             results = self._own(function, indices, batch_size, advance)
         except STOPS as error:
             stop = error
-        self._stop_together(stop)
+        self.stop_together(stop)
         assert results is not None
         return self.sum(results)
 
@@ -101,7 +101,7 @@ class Shard:
             results = part.new_zeros(len(indices), *part.shape[1:])
         return results
 
-    def _stop_together(self, stop: UserError | RunStopped | None) -> None:
+    def stop_together(self, stop: UserError | RunStopped | None) -> None:
         """Raise on every rank what the first that has to stop says; else the others would wait for it in vain."""
         kinds = torch.zeros(self.world, dtype=torch.int64)
         kinds[self.rank] = 0 if stop is None else 1 + STOPS.index(type(stop))

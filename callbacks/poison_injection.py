@@ -110,7 +110,7 @@ class PoisonInjection(RoundCallback):
     def _craft(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft from the first poison that is not whole yet, a batch a rank at a time."""
         data, shard, craft = data_of(trainer), Shard.of(trainer), data_of(trainer).samples["craft"]
-        features = data.features("craft")
+        features, _ = data.features("craft")
         mu = collision_vector(self.mu, features) if self.given is None else self.given.to(features)
         distances = (features - mu).norm(dim=-1).cpu()
         chance = generator(data.seed, "bases")
@@ -184,9 +184,9 @@ class PoisonInjection(RoundCallback):
         path = Path(trainer.default_root_dir) / "figures" / "features.png"
         drawn = bool(trainer.strategy.broadcast(path.exists()))
         if not drawn:
-            features = data.features("pool").cpu()
+            pool, poisons = data.features("pool")
             if trainer.is_global_zero:
-                features_figure(features[: -self.n], features[-self.n :], path)
+                features_figure(pool, poisons, path)
 
     def _recipe(self, module: TransferClassifier, data: ActiveDataModule) -> dict[str, Any]:
         """Return everything that the poisons depend on."""

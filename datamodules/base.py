@@ -3,23 +3,28 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from aal.attacks.base import frozen
 from aal.checks import at_least
+from aal.encoded_split import EncodedSplit
 from aal.errors import RunStopped, UserError
-from aal.models.classifier import Classifier
+from aal.feature_bank import FeatureBank
+from aal.feature_key import feature_key
+from aal.models import Classifier, TransferClassifier
 from aal.pool import Pool
 from aal.progress import Progress, quiet
 from aal.samples import Samples
 from aal.seeds import generator
 from aal.sharding import Shard
 from aal.splits import stratified
+from datamodules.batches import EpochBatches, Labelled
 
 
 class Options(TypedDict, total=False):
@@ -31,6 +36,7 @@ class Options(TypedDict, total=False):
     num_workers: int
     val: int
     secured: int
+    bank: str | None
 
 
 class ActiveDataModule(pl.LightningDataModule):
@@ -45,8 +51,11 @@ class ActiveDataModule(pl.LightningDataModule):
             tells when a round has converged; 0 for none: the training loss tells.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
             attacker reaches; 0 for none.
+        bank: Folder that keeps what a frozen backbone makes of the splits, for this and other runs; it is made if there
+            is none. ``null``: each run encodes them and keeps them in memory.
 
     Attributes:
+        name: What tables call the data set.
         num_classes: Number of classes C.
         classes: Names of the classes, where they have any.
         sample_shape: Shape of a sample, known before the samples are loaded.
@@ -75,21 +84,24 @@ class ActiveDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         val: int = 0,
         secured: int = 0,
+        bank: str | None = None,
     ) -> None:
         super().__init__()
         key = "data.init_args"
         at_least(1, {f"{key}.batch_size": batch_size, f"{key}.scoring_batch_size": scoring_batch_size})
         at_least(0, {f"{key}.num_workers": num_workers, f"{key}.val": val, f"{key}.secured": secured})
+        self.name = type(self).__name__
         self.seed = seed
         self.batch_size = batch_size
         self.scoring_batch_size = scoring_batch_size
         self.num_workers = num_workers
+        self.bank = bank
         self.held_out = {"val": val, "secured": secured}
         self.skipped: dict[str, str] = {}
         self.samples: dict[str, Samples] = {}
         self.labels: dict[str, Tensor] = {}
         self.progress: Progress = quiet()
-        self._features: dict[str, Tensor] = {}
+        self._features: dict[str, tuple[Tensor | EncodedSplit, Tensor]] = {}  # of its own samples, of those added
 
     @abstractmethod
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
@@ -106,6 +118,7 @@ class ActiveDataModule(pl.LightningDataModule):
         for split, (samples, labels) in self.load().items():
             self.samples[split], self.labels[split] = samples, labels
         self._hold_out()
+        self._sizes = {split: len(samples) for split, samples in self.samples.items()}
         self.pool = Pool(len(self.samples["pool"]))
         self.bases = torch.full((len(self.pool),), -1)
         self.fingerprint = self._fingerprint()
@@ -132,32 +145,29 @@ class ActiveDataModule(pl.LightningDataModule):
         Returns:
             The backbone's features ``(B, D)`` while it is frozen, else the samples ``(B, ...)``.
         """
-        device = self._device
-        if self._classifier.encoded:
-            return self.features(split)[indices.to(device)]
-        return self.samples[split][indices].to(device)
+        if not self._classifier.encoded:
+            return self.samples[split][indices].to(self._device)
+        own, added = self._encoded(split)
+        if not len(added):
+            return own[indices]
+        later = indices >= self._sizes[split]
+        features = added.new_empty(len(indices), added.shape[1])
+        features[~later] = own[indices[~later]]
+        features[later] = added[indices[later] - self._sizes[split]]
+        return features
 
-    def features(self, split: str) -> Tensor:
-        """Return the frozen backbone's features of a split ``(N, D)``; only samples added since are encoded.
+    def features(self, split: str) -> tuple[Tensor, Tensor]:
+        """Return the frozen backbone's features of a split; only what has not been encoded yet is.
+
+        Returns:
+            Those of the split's own samples ``(N, D)``, and those of the samples added to it ``(A, D)``.
 
         Raises:
-            RunStopped: A feature is not finite.
+            UserError: The feature bank cannot be read or written to.
+            RunStopped: A feature is not finite, or there is no space left for the feature bank.
         """
-        known, samples = self._features.get(split), self.samples[split]
-        done = 0 if known is None else len(known)
-        if done < len(samples):
-            with self.progress.task(f"encoding {split}", len(samples) - done) as task:
-                new = self.map(
-                    lambda batch: self._classifier.encode(samples[batch].to(self._device)),
-                    torch.arange(done, len(samples)),
-                    task.advance,
-                )
-            bad = ~torch.isfinite(new).all(-1)
-            if bad.any():
-                first = done + int(bad.nonzero()[0])
-                raise RunStopped(f"encoding {split}: the features of sample {first} are not finite")
-            self._features[split] = new if known is None else torch.cat([known, new])
-        return self._features[split]
+        own, added = self._encoded(split)
+        return (own if isinstance(own, Tensor) else own.whole()), added
 
     def map(
         self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
@@ -189,7 +199,7 @@ class ActiveDataModule(pl.LightningDataModule):
         # with workers the first epoch's order is drawn before Lightning tells a resumed run's epoch
         batches.set_epoch(self._trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
-            _Labelled(inputs, self.pool.labels[labelled].to(inputs.device)),
+            Labelled(inputs, self.pool.labels[labelled].to(inputs.device)),
             batch_size=None,  # the sampler's items are whole batches
             sampler=batches,
             num_workers=self.num_workers,
@@ -204,6 +214,56 @@ class ActiveDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the pool's state from a checkpoint."""
         self.pool.load_state_dict(state_dict)
+
+    def _encoded(self, split: str) -> tuple[Tensor | EncodedSplit, Tensor]:
+        """Return the features of a split's own samples, in memory or mapped from the bank, and of those added.
+
+        Added samples make batches of their own, so that a split's own features are the same with and without them.
+        """
+        size, total = self._sizes[split], len(self.samples[split])
+        if split not in self._features:
+            own = self._banked(split, size) if self.bank is not None else self._encode(split, torch.arange(size))
+            self._features[split] = own, own[torch.arange(0)]
+        own, added = self._features[split]
+        if size + len(added) < total:
+            added = torch.cat([added, self._encode(split, torch.arange(size + len(added), total))])
+            self._features[split] = own, added
+        return own, added
+
+    def _banked(self, split: str, size: int) -> Tensor | EncodedSplit:
+        """Return the features of a split's own samples from the bank: mapped, or on a device all of them there."""
+        module, device, batch_size = self._classifier, self._device, self.scoring_batch_size
+        encodes = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
+        encoder = module.get_submodule("backbone") if encodes else module
+        key = feature_key(self.samples[split], size, encoder, device, batch_size)
+
+        def again(batch: Tensor) -> Tensor:
+            with frozen(module), torch.no_grad():
+                return module.encode(self.samples[split][batch].to(device))
+
+        bank = FeatureBank(Path(str(self.bank)), Shard.of(self._trainer), self.progress.line)
+        encoded = bank.split(key, size, batch_size, lambda: self._encode_streaming(split, size), again)
+        return encoded if device.type == "cpu" else encoded.whole().to(device)
+
+    def _encode(self, split: str, indices: Tensor) -> Tensor:
+        """Encode samples of a split, all ranks together."""
+        with self.progress.task(f"encoding {split}", len(indices)) as task:
+            return self._features_of(split, indices, task.advance)
+
+    def _encode_streaming(self, split: str, size: int) -> Iterator[Tensor]:
+        """Encode the first ``size`` samples of a split, a batch a rank at a time."""
+        with self.progress.task(f"encoding {split}", size) as task:
+            for some in torch.arange(size).split(self.scoring_batch_size * self._trainer.world_size):
+                yield self._features_of(split, some, task.advance)
+
+    def _features_of(self, split: str, indices: Tensor, advance: Callable[[int], None]) -> Tensor:
+        samples = self.samples[split]
+        features = self.map(lambda batch: self._classifier.encode(samples[batch].to(self._device)), indices, advance)
+        bad = ~torch.isfinite(features).all(-1)
+        if bad.any():
+            first = int(indices[int(bad.nonzero()[0])])
+            raise RunStopped(f"encoding {split}: the features of sample {first} are not finite")
+        return features
 
     def _hold_out(self) -> None:
         """Move the samples that ``val`` and ``secured`` ask for out of the pool."""
@@ -246,37 +306,3 @@ class ActiveDataModule(pl.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return self._trainer.strategy.root_device
-
-
-class EpochBatches(Sampler[Tensor]):
-    """Shuffled batches of positions, their order a function of seed and epoch.
-
-    Args:
-        size: Number of samples.
-        batch_size: Samples a batch.
-        seed: The run's seed.
-    """
-
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
-        self.size, self.batch_size, self.seed, self.epoch = size, batch_size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the number of the epoch; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(self.size, generator=generator(self.seed, "order", self.epoch))
-        return iter(order.split(self.batch_size))
-
-
-class _Labelled(Dataset[tuple[Tensor, Tensor]]):
-    """A round's labelled samples; an item is a whole batch."""
-
-    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
-        self.inputs, self.labels = inputs, labels
-
-    def __getitem__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        return self.inputs[batch], self.labels[batch]

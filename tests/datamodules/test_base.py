@@ -6,7 +6,7 @@ import torch
 from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from datamodules import Digits
-from datamodules.base import EpochBatches
+from datamodules.batches import EpochBatches
 
 
 class Counting(Backbone):

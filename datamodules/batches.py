@@ -1,0 +1,43 @@
+"""A round's labelled samples, in batches that are shuffled anew each epoch."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from aal.seeds import generator
+
+
+class EpochBatches(Sampler[Tensor]):
+    """Shuffled batches of positions, their order a function of seed and epoch.
+
+    Args:
+        size: Number of samples.
+        batch_size: Samples a batch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self.size, self.batch_size, self.seed, self.epoch = size, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the number of the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(self.size, generator=generator(self.seed, "order", self.epoch))
+        return iter(order.split(self.batch_size))
+
+
+class Labelled(Dataset[tuple[Tensor, Tensor]]):
+    """A round's labelled samples; an item is a whole batch."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __getitem__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inputs[batch], self.labels[batch]
