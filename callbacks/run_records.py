@@ -72,7 +72,7 @@ class RunRecords(RoundCallback):
             return
         last = read_rounds(folder)[-1]
         summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}
-        summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": type(data).__name__}
+        summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": data.name}
         summary |= {split: len(data.samples[split]) for split in data.held_out if split in data.samples}
         summary |= {"data_skipped": len(data.skipped)} if data.skipped else {}
         summary |= {"head": module.head_name} if isinstance(module, TransferClassifier) else {}

@@ -136,7 +136,7 @@ def main() -> int:
     )
     verdicts = run_checks(subject, Progress())
     about = (
-        f"{type(cli.model).__name__}, {weights}, on {len(drawn)} test samples of {type(data).__name__}: "
+        f"{type(cli.model).__name__}, {weights}, on {len(drawn)} test samples of {data.name}: "
         f"attacks in {subject.norm} with a radius of {subject.radius:.4g}"
     )
     print_verdicts(verdicts, about)

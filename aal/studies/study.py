@@ -16,17 +16,27 @@ Config = str | dict[str, Any]  # the path of a config file, or the config itself
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
 OPTIONAL = ("title", "note", "threads")
+PAPER_DATA = ("STL10", "CIFAR10", "AudioSet")  # the data sets of Table I
 SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 RECORD = "study.yaml"
-RESERVED = (RECORD, "table.csv", "report.html", "figures")  # what else a study's folder holds
+BANK = "features"  # folder of the feature bank that its cells share
+RESERVED = (RECORD, "table.csv", "report.html", "figures", BANK)  # what else a study's folder holds
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: a poisoned arm beside the clean arm that it is compared with."""
+    """A row of the table: a poisoned arm beside the clean arm that it is compared with.
+
+    Attributes:
+        arm: The poisoned arm.
+        clean: The clean one.
+        paper: The data set whose figures in the paper are to stand beside ours, although the setting is not quite the
+            paper's; None: they do where the setting is the same.
+    """
 
     arm: str
     clean: str
+    paper: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,14 +211,17 @@ def _rows(path: Path, value: object, arms: Collection[str]) -> tuple[Row, ...]:
     rows = []
     for index, item in enumerate(value):
         called = f"{path}: rows[{index}]"
-        if not isinstance(item, dict) or set(item) != {"arm", "clean"}:
-            raise UserError(f"{called} must be {{arm: ..., clean: ...}}, not {item!r}")
+        if not isinstance(item, dict) or set(item) - {"paper"} != {"arm", "clean"}:
+            raise UserError(f"{called} must be {{arm: ..., clean: ...}}, with paper: ... where asked, not {item!r}")
         for key in ("arm", "clean"):
             if item[key] not in arms:
                 raise UserError(f"{called}.{key}: no arm {item[key]!r}; there is {', '.join(arms)}")
         if item["arm"] == item["clean"]:
             raise UserError(f"{called}: an arm cannot be compared with itself")
-        rows.append(Row(item["arm"], item["clean"]))
+        paper = item.get("paper")
+        if paper is not None and paper not in PAPER_DATA:
+            raise UserError(f"{called}.paper: the paper has no data set {paper!r}; there is {', '.join(PAPER_DATA)}")
+        rows.append(Row(item["arm"], item["clean"], paper))
     return tuple(rows)
 
 

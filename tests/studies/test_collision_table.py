@@ -135,6 +135,16 @@ def test_the_papers_figures_stand_beside_ours_only_under_its_setting(tmp_path: P
         assert figures(f"other {name}", poison) == {}
 
 
+def test_a_row_may_name_the_papers_data_set(tmp_path: Path) -> None:
+    cells = {"clean": {}, "poisoned": {0: read_run(make_run(tmp_path / "run", pairs=False, query_size=50))}}
+    table = collision_table((Row("poisoned", "clean", "STL10"),), cells)
+    text = printed(table)
+    assert "[0.347]" in text
+    assert "[0.862]" in text
+    assert "where our setting differs the study's note says how" in text
+    assert "has no figures for" not in text
+
+
 def test_the_csv_file_has_every_number_in_full_precision(tmp_path: Path) -> None:
     table = make_table(tmp_path, norm_saved=0.1 + 0.2)
     write_table(table, tmp_path / "table.csv")

@@ -52,6 +52,8 @@ def test_a_study_is_recorded_and_read_back_whole(tmp_path: Path) -> None:
         ({"rows": [{"arm": "poisoned", "clean": "other"}]}, "rows[0].clean"),
         ({"rows": [ROW, {"arm": "clean", "clean": "clean"}]}, "rows[1]"),
         ({"rows": [{"arm": "poisoned"}]}, "rows[0]"),
+        ({"rows": [{**ROW, "paper": "Digits"}]}, "rows[0].paper"),
+        ({"rows": [{**ROW, "papers": "STL10"}]}, "rows[0]"),
         ({"rows": []}, "rows"),
         ({"seeds": 0}, "seeds"),
         ({"seeds": True}, "seeds"),
