@@ -1,12 +1,12 @@
 """Backbones that turn samples into features, the dense heads on top of them, and whole classifiers."""
 
 from aal.networks.base import Backbone
-from aal.networks.by_name import backbone
 from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.heads import DenseHead
 from aal.networks.image_backbone import ImageBackbone
 from aal.networks.lenet5 import LeNet5
 from aal.networks.mlp import MLP
+from aal.networks.named_backbone import NamedBackbone
 from aal.networks.resnet18 import ResNet18
 from aal.networks.resnet20 import ResNet20
 from aal.networks.vgg import VGG8, VGG16
@@ -21,8 +21,8 @@ __all__ = [
     "DigitBackbone",
     "ImageBackbone",
     "LeNet5",
+    "NamedBackbone",
     "ResNet18",
     "ResNet20",
     "YAMNet",
-    "backbone",
 ]

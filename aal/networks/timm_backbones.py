@@ -16,7 +16,7 @@ def names() -> list[str]:
 
 
 def timm_backbone(name: str, weights: str, size: int | None, pool: str) -> ImageBackbone:
-    """Build a model of timm as a backbone; arguments as of :func:`aal.networks.backbone`, without ``timm/``."""
+    """Build a model of timm as a backbone; arguments as of :class:`aal.networks.NamedBackbone`, without ``timm/``."""
     timm = _timm()
     try:
         network = timm.create_model(name, pretrained=weights == "published", num_classes=0)

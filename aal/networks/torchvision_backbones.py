@@ -41,7 +41,7 @@ def names() -> list[str]:
 
 
 def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -> ImageBackbone:
-    """Build one of torchvision's classifiers as a backbone; arguments as of :func:`aal.networks.backbone`."""
+    """Build one of torchvision's classifiers as a backbone; arguments as of :class:`aal.networks.NamedBackbone`."""
     options = {"aux_logits": False, "init_weights": True} if name in INCEPTIONS else {}
     published = torchvision.models.get_model_weights(name).DEFAULT
     network = torchvision.models.get_model(name, weights=None, **options)

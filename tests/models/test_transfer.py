@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-import aal.networks
 from aal.errors import UserError
 from aal.models import TransferClassifier
-from aal.networks import DenseHead, DigitBackbone
+from aal.networks import DenseHead, DigitBackbone, NamedBackbone
 from aal.seeds import generator
 
 
@@ -95,7 +94,7 @@ def test_a_backbone_that_misstates_its_feature_size_is_refused() -> None:
 
 
 def test_a_frozen_backbone_that_asks_for_its_version_comes_back_from_a_checkpoint() -> None:
-    classifier = TransferClassifier(aal.networks.backbone("mnasnet0_5", "none"), DenseHead(), num_classes=3)
+    classifier = TransferClassifier(NamedBackbone("mnasnet0_5", "none"), DenseHead(), num_classes=3)
     checkpoint = {"state_dict": {name: tensor.clone() for name, tensor in classifier.state_dict().items()}}
     classifier.on_save_checkpoint(checkpoint)
     assert checkpoint["state_dict"].keys() == {"head.0.weight", "head.0.bias"}

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Literal
 
+from torch import Tensor
+
 from aal.checks import at_least
 from aal.errors import UserError
 from aal.networks import timm_backbones, torchvision_backbones
@@ -19,10 +21,8 @@ OWN: dict[str, Callable[[str], Backbone]] = {
 }
 
 
-def backbone(
-    name: str, weights: str = "published", size: int | None = None, pool: Literal["avg", "none"] = "avg"
-) -> Backbone:
-    """Build a pre-trained backbone.
+class NamedBackbone(Backbone):
+    """A backbone by its name, pre-trained or not.
 
     Images ``(B, C, H, W)`` are in [0, 1], gray or colour; they are resized and normalised inside, as the network's
     library does for its own weights. Features are the input of the network's last layer.
@@ -37,13 +37,25 @@ def backbone(
         pool: ``avg`` for the features after global pooling; ``none`` for the flattened map before it, which needs
             ``size``.
 
-    Returns:
-        The backbone, with random weights drawn from torch's default generator where they are not loaded.
-
     Raises:
         UserError: There is no such network, it cannot take images of ``size``, or its weights are missing, damaged or
             another network's.
     """
+
+    def __init__(
+        self, name: str, weights: str = "published", size: int | None = None, pool: Literal["avg", "none"] = "avg"
+    ) -> None:
+        super().__init__()
+        self.backbone = _build(name, weights, size, pool)
+        self.feature_size = self.backbone.feature_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` in the data's range to features ``(B, D)``."""
+        features: Tensor = self.backbone(x)
+        return features
+
+
+def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
     if size is not None:
         at_least(1, {f"{KEY}.size": size})
     if name in OWN:
