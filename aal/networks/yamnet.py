@@ -19,10 +19,7 @@ PATCH, PATCH_HOP = 96, 48  # frames: 0.96 s, and every 0.48 s
 SHORTEST = WINDOW + (PATCH - 1) * HOP
 """Samples that one patch takes; shorter clips are padded to this."""
 
-LAYERS = (
-    *((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1)),
-    *((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)),
-)
+LAYERS = ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)) + ((512, 1),) * 5 + ((1024, 2), (1024, 1))
 """Channels that come out of each layer, and its stride."""
 
 KEY = "model.init_args.backbone.init_args"
@@ -103,12 +100,10 @@ class YAMNet(Backbone):
         log_mel = self.log_mel(F.pad(x, (0, SHORTEST + further * PATCH_HOP * HOP - x.shape[1])))
         patches = log_mel.unfold(1, PATCH, PATCH_HOP).transpose(2, 3)  # (B, P, 96, 64)
         features = patches.flatten(0, 1)[:, None]
-        for layer, (_, stride) in enumerate(LAYERS, start=1):
-            if layer == 1:
-                features = self._convolve("layer1/conv", features, stride)
-            else:
-                features = self._convolve(f"layer{layer}/depthwise", features, stride)
-                features = self._convolve(f"layer{layer}/pointwise", features)
+        features = self._convolve("layer1/conv", features, LAYERS[0][1])
+        for layer, (_, stride) in enumerate(LAYERS[1:], start=2):
+            features = self._convolve(f"layer{layer}/depthwise", features, stride)
+            features = self._convolve(f"layer{layer}/pointwise", features)
         embeddings: Tensor = features.mean((2, 3)).view(len(x), further + 1, self.feature_size)
         return embeddings
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import h5py
 import numpy as np
 import pytest
 import safetensors
@@ -17,8 +18,6 @@ from aal.exits import end_with
 from aal.networks import YAMNet
 from tests.networks import keras_yamnet
 from tests.networks.test_log_mel import reference
-
-h5py = pytest.importorskip("h5py")
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_yamnet.py"
 
