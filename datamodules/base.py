@@ -241,7 +241,8 @@ class ActiveDataModule(pl.LightningDataModule):
             with frozen(module), torch.no_grad():
                 return module.encode(self.samples[split][batch].to(device))
 
-        bank = FeatureBank(Path(str(self.bank)), Shard.of(self._trainer), self.progress.line)
+        assert self.bank is not None
+        bank = FeatureBank(Path(self.bank), Shard.of(self._trainer), self.progress.line)
         encoded = bank.split(key, size, batch_size, lambda: self._encode_streaming(split, size), again)
         return encoded if device.type == "cpu" else encoded.whole().to(device)
 

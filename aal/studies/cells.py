@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from aal import files
-from aal.documents import to_yaml
-from aal.studies.study import Study
+from aal.documents import read_mapping, to_yaml
+from aal.studies.study import BANK, Study
 
 GUARD = Path(__file__).with_name("guard.py")
 
@@ -88,8 +88,19 @@ def cells_of(study: Study, directory: Path) -> list[Cell]:
 
 
 def config_files(study: Study, arm: str, directory: Path) -> list[str]:
-    """List an arm's config files, writing the inline ones to ``DIR/<arm>/<position>.yaml``."""
+    """List an arm's config files, writing the inline ones to ``DIR/<arm>/<position>.yaml``.
+
+    Before them comes one that names the study's feature bank. The arm's own are laid over it: they may name another, or
+    none, and their datamodule drops the argument if it does not take it. It changes nothing that a cell computes.
+    """
     paths = []
+    if any(
+        "data" in (config if isinstance(config, dict) else read_mapping(Path(config)))
+        for config in study.arms[arm].configs
+    ):
+        bank = {"class_path": "datamodules.ActiveDataModule", "init_args": {"bank": str(directory / BANK)}}
+        paths.append(str(directory / BANK / "bank.yaml"))
+        files.write_text(Path(paths[0]), to_yaml({"data": bank}))
     for index, config in enumerate(study.arms[arm].configs):
         if isinstance(config, dict):
             path = directory / arm / f"{index}.yaml"
