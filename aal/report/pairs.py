@@ -192,7 +192,7 @@ def _clip(data: bytes, called: str) -> tuple[Tensor, int]:
         with wave.open(io.BytesIO(data)) as file:
             channels, width, rate, count = file.getparams()[:4]
             frames = bytearray(file.readframes(count))
-    except (wave.Error, EOFError):
+    except (wave.Error, EOFError, RuntimeError):  # the last where a chunk says that it is longer than the file
         raise UserError(f"{called} is broken") from None
     if (channels, width) != (1, 2) or rate < 1 or not count or len(frames) != 2 * count:
         raise UserError(f"{called} is not a whole 16-bit mono clip")

@@ -159,7 +159,7 @@ def _distortion(run: Run) -> list[Tile]:
     decibels = number(run.summary, ratio)
     value = "—" if decibels is None else f"{decibels:.1f} dB"
     steps = f"{largest * 255:.0f} of 255" if ratio == "psnr" else f"{largest * 2**15:,.0f} of 32,768"
-    return [Tile(f"mean {ratio.upper()} of the poison", value, f"mean ‖δ‖∞: {steps}")]
+    return [Tile(f"mean {ratio.upper()} of poison", value, f"mean ‖δ‖∞: {steps}")]
 
 
 def _colour(run: Run) -> str:

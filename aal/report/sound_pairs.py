@@ -73,7 +73,7 @@ def spectrogram_figure(shown: Spectrogram, scale: Normalize) -> Figure:
     with style():
         figure = Figure(figsize=(3.5, 2.2), dpi=DPI)
         FigureCanvasAgg(figure)
-        _draw(figure.add_axes((0.13, 0.19, 0.84, 0.77)), shown, scale)
+        _draw(figure.add_axes((0.11, 0.17, 0.83, 0.79)), shown, scale)
     return figure
 
 

@@ -113,7 +113,7 @@ def test_an_attack_that_changes_nothing_has_no_ratio(tmp_path: Path) -> None:
 def test_the_report_shows_clips_to_look_at_and_to_listen_to(sound: Path) -> None:
     page = (sound / "report.html").read_text()
     assert page.count("<audio") == 2 * 9
-    for text in ("mean SNR of the poison", "/32,768", "middle", "before saving"):
+    for text in ("mean SNR of poison", "/32,768", "middle", "before saving"):
         assert text in page
     assert (sound / "figures" / "pairs.png").read_bytes()[:4] == b"\x89PNG"
 

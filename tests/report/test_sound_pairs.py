@@ -139,6 +139,7 @@ def change_one(folder: Path, change: dict[str, object]) -> None:
     [
         {"base_file": "cut.wav"},
         {"base_file": "header.wav"},
+        {"base_file": "chunk.wav"},
         {"base_file": "empty.wav"},
         {"base_file": "stereo.wav"},
         {"base_file": "slower.wav"},
@@ -157,6 +158,7 @@ def test_files_that_are_no_clips_are_named(tmp_path: Path, change: dict[str, obj
     (folder / "link.wav").symlink_to(tmp_path / "secret.wav")
     (folder / "cut.wav").write_bytes(whole[:-10])
     (folder / "header.wav").write_bytes(whole[:20])
+    (folder / "chunk.wav").write_bytes(whole[:12] + b"junk" + (10**6).to_bytes(4, "little") + whole[12:])
     (folder / "empty.wav").write_bytes(wav_bytes(np.zeros(0, np.int16)))
     (folder / "stereo.wav").write_bytes(whole[:22] + b"\x02\x00" + whole[24:])
     (folder / "slower.wav").write_bytes(wav_bytes(np.zeros(1600, np.int16), 4000))
