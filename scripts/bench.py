@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks: each prints a ratio of two things measured in the same run, interleaved.
 
-python scripts/bench.py [rounds] [crafting] [streaming]     active learning; one thread
+python scripts/bench.py [rounds] [crafting] [streaming] [encoding]     active learning; one thread
 python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
@@ -206,7 +206,7 @@ def attacks(names: list[str], chosen: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
-    learning = ["rounds", "crafting", "streaming"]
+    learning = ["rounds", "crafting", "streaming", "encoding"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions"])
@@ -232,6 +232,11 @@ def main() -> int:
         bench_crafting(n=32, steps=50)
     if "streaming" in names:
         bench_streaming(batch=64)
+    if "encoding" in names:
+        from bench_data import bench_encoding, bench_warm_bank
+
+        bench_encoding(chosen.repeats)
+        bench_warm_bank()
     torch.set_num_threads(chosen.threads)
     if set(names) - set(learning):
         attacks([name for name in names if name not in learning], chosen)
