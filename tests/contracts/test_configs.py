@@ -1,13 +1,18 @@
 """Every shipped configuration runs through the real command line."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+import datamodules
+from aal.cli import fit
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES
-from tests.runs import ROOT, SMALL, aal, results
+from tests.datamodules.files import FILES
+from tests.runs import EXPERIMENT, ROOT, SMALL, aal, results
 
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
@@ -17,9 +22,29 @@ DISTURBED = {
     "entropy": "--query.init_args.strategy=aal.strategies.Random",
     "collision": "--poison.init_args.screen=false",
     "csv": "--trainer.logger=false",
+    "digit_backbone": "--model.init_args.backbone.init_args.weights=none",
 }
+# Models that take other samples than the experiment's, or weights from elsewhere.
+PUBLISHED = ("mobilenet_v2", "resnet50", "yamnet")
+SOUND = ("audioset", "speech_commands")  # tests/datamodules/test_sound_configs.py lays them over the experiments
+END_TO_END = ("lenet5", "mlp", "resnet18", "vgg16", "vgg8")
+ONE_QUERY = ("--query.init_args.budget=1", "--query.init_args.max_epochs=1")
+# Under an overlay of the data: a backbone that takes gray and colour, and poisons for few samples a class.
+ANY_IMAGES = (
+    "--model.init_args.backbone=aal.networks.NamedBackbone",
+    "--model.init_args.backbone.init_args.name=resnet18",
+    "--model.init_args.backbone.init_args.weights=none",
+    "--poison.init_args.n=3",
+    "--poison.init_args.screen=false",
+    "--poison.init_args.attack.init_args.steps=3",
+)
 # Folders whose files are laid over an experiment.
-OVERLAYS = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.parent.name not in ("experiment", "study"))
+OVERLAYS = sorted(
+    path
+    for path in CONFIGS.glob("*/*.yaml")
+    if path.parent.name not in ("experiment", "study") and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND)
+)
+MODELS = CONFIGS / "model"
 
 
 @pytest.mark.slow
@@ -40,17 +65,73 @@ def test_every_overlay_runs_on_every_experiment(path: Path, tmp_path: Path) -> N
         out = tmp_path / experiment.stem
         small = [argument for argument in SMALL if not ("poison." in argument and path.parent.name == "poison")]
         under = [DISTURBED[path.stem]] if path.stem in DISTURBED else []
+        wanted = yaml.safe_load(path.read_text())
+        if path.parent.name == "data":
+            small += [*ANY_IMAGES, *data_arguments(wanted, out.with_suffix(".data"))]
         run = aal("fit", "--config", experiment, *under, "--config", path, "--out", out, *small)
         assert run.returncode == 0, run.stderr
-        resolved, wanted = yaml.safe_load((out / "config.yaml").read_text()), yaml.safe_load(path.read_text())
+        resolved = yaml.safe_load((out / "config.yaml").read_text())
         assert laid_over(wanted, resolved), "the file changed nothing"
         assert results(out)["summary"]["labels"] == 26
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*PUBLISHED, *END_TO_END])
+def test_every_model_runs_on_samples_that_it_takes(name: str, tmp_path: Path) -> None:
+    wanted = read(MODELS / f"{name}.yaml")
+    arguments = list(ONE_QUERY)
+    if name in PUBLISHED:
+        arguments.append("--model.init_args.backbone.init_args.weights=none")
+        wanted["model"]["init_args"]["backbone"]["init_args"]["weights"] = "none"
+    if name == "yamnet":
+        arguments.append("--data=tests.sounds.Tones")
+    if name in END_TO_END:
+        root = FILES[datamodules.MNIST](tmp_path / "data")["root"]
+        arguments += ["--data=datamodules.MNIST", f"--data.init_args.root={root}", "--data.init_args.checksums=false"]
+    can_be_poisoned = name in PUBLISHED and name != "yamnet"  # of sound, it would take minutes
+    arguments.append("--poison.init_args.n=4" if can_be_poisoned else "--poison=null")
+    out = tmp_path / "run"
+    run = aal("fit", "--config", EXPERIMENT, "--config", MODELS / f"{name}.yaml", "--out", out, *arguments)
+    assert run.returncode == 0, run.stderr
+    assert laid_over(wanted, read(out / "config.yaml"))
+    summary = results(out)["summary"]
+    assert summary["labels"] == 21
+    assert ("poison_success" in summary) == can_be_poisoned
+
+
+@pytest.mark.parametrize("head", ["nn1", "nn2", "unfrozen"])
+def test_heads_and_backbones_merge_in_either_order(
+    head: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [MODELS / "resnet50.yaml", MODELS / f"{head}.yaml"]
+    printed = []
+    for order in (paths, paths[::-1]):
+        given = [argument for path in (EXPERIMENT, *order) for argument in ("--config", str(path))]
+        monkeypatch.setattr(sys, "argv", ["aal", "fit", *given, "--print_config"])
+        with pytest.raises(SystemExit, match="0"):
+            fit()
+        printed.append(yaml.safe_load(capsys.readouterr().out)["model"])
+    assert printed[0] == printed[1]
+    assert all(laid_over(read(path)["model"], printed[0]) for path in paths)
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "study").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_study_is_sound(path: Path) -> None:
     study = read_study(path, TABLES)
     assert study.arms
+
+
+def data_arguments(config: dict[str, Any], folder: Path) -> list[str]:
+    """Write the files of the data set that a configuration names; return and put into it where they are."""
+    arguments = FILES[getattr(datamodules, config["data"]["class_path"].removeprefix("datamodules."))](folder)
+    given = {key: arguments[key] for key in ("root", "checksums") if key in arguments}
+    config["data"].get("init_args", {}).update(given)
+    return [f"--data.init_args.{key}={value}" for key, value in given.items()]
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
 
 
 def laid_over(wanted: object, resolved: object) -> bool:
