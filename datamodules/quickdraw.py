@@ -1,7 +1,7 @@
 """Quick, Draw!: millions of drawings as bitmaps, a published file a category."""
 
 from pathlib import Path
-from typing import Unpack
+from typing import ClassVar, Unpack
 from urllib.parse import quote
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from aal.errors import UserError
 from aal.samples import ImageSamples, Samples
 from datamodules.downloads import fetch
-from datamodules.published import Published, PublishedOptions, distinct
+from datamodules.published import SPLITS, Published, PublishedOptions, distinct
 
 FOLDER = "quickdraw"
 
@@ -25,7 +25,7 @@ class QuickDraw(Published):
 
     Args:
         categories: Which categories, such as ``[cat, "The Eiffel Tower"]``, in the order of their labels.
-        options: Arguments of :class:`Published`; ``test`` must be ``held_out``.
+        options: Arguments of :class:`Published`.
 
     Raises:
         UserError: A category named twice, or with a name that is no file's, or fewer than two.
@@ -33,12 +33,11 @@ class QuickDraw(Published):
 
     classes: tuple[str, ...]
     sample_shape = (1, 28, 28)
+    divisions: ClassVar[dict[str, dict[str, float]]] = {"held_out": SPLITS["held_out"]}
     source = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
 
     def __init__(self, categories: list[str], **options: Unpack[PublishedOptions]) -> None:
         super().__init__(**options)
-        if self.test != "held_out":
-            raise UserError("data.init_args.test: Quick, Draw! has no test part; leave it held_out")
         distinct(categories, "categories")
         for name in categories:
             if not name or Path(name).name != name:
@@ -76,4 +75,9 @@ def _drawings(path: Path) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":
         raise UserError(f"{path}: truncated, or not an .npy file ({error}); delete it and fetch it again") from None
     if not isinstance(drawings, np.memmap) or drawings.dtype != np.uint8 or drawings.shape[1:] != (784,):
         raise UserError(f"{path}: does not hold bitmaps, rows of 784 bytes")
+    excess = path.stat().st_size - drawings.offset - drawings.nbytes
+    if excess:
+        raise UserError(
+            f"{path}: altered, it goes on for {excess} bytes after its bitmaps; delete it and fetch it again"
+        )
     return drawings

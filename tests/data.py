@@ -46,3 +46,16 @@ def cifar10(a_class: int) -> tuple[Tensor, Tensor]:
                 images[path.parts[1]].append(torch.from_numpy(pixels).permute(2, 0, 1) / 255)
     x = torch.cat([torch.stack(images[name]) for name in sorted(images)])
     return x, torch.arange(10).repeat_interleave(a_class)
+
+
+def unpacked(name: str, folder: Path, every: int = 1) -> None:
+    """Unpack an archive of images below ``folder``.
+
+    Args:
+        name: The archive's path below ``AAL_DATA``.
+        folder: Where to.
+        every: Of how many files in a row the first is unpacked, for a part of them.
+    """
+    with tarfile.open(data(name)) as archive:
+        files = [member for member in archive if member.isfile()]
+        archive.extractall(folder, members=files[::every], filter="data")

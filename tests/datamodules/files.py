@@ -12,6 +12,7 @@ from PIL import Image
 
 import datamodules
 from datamodules import ActiveDataModule
+from tests.datamodules.sounds import audio_set, speech_commands
 
 TRAIN, TEST = 20, 5  # samples of each class in the parts that most functions write
 
@@ -64,8 +65,8 @@ def stl10(folder: Path) -> dict[str, Any]:
 
 
 def quickdraw(folder: Path) -> dict[str, Any]:
-    """Write the bitmaps of three of Quick, Draw!'s categories, of different numbers."""
-    categories = ["cat", "The Eiffel Tower", "t-shirt"]
+    """Write the bitmaps of four of Quick, Draw!'s categories, of different numbers."""
+    categories = ["cat", "face", "angel", "dolphin"]
     (folder / "quickdraw").mkdir(parents=True)
     for seed, name in enumerate(categories):
         np.save(folder / "quickdraw" / f"{name}.npy", samples(1, TRAIN + seed, (784,), seed)[0])
@@ -85,10 +86,12 @@ def image_folder(folder: Path) -> dict[str, Any]:
 
 # What writes each datamodule's files below a folder that is not there yet, and returns the arguments to read them with.
 FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
+    datamodules.AudioSet: audio_set,
     datamodules.CIFAR10: cifar10,
     datamodules.Digits: digits,
     datamodules.ImageFolder: image_folder,
     datamodules.MNIST: mnist,
     datamodules.QuickDraw: quickdraw,
+    datamodules.SpeechCommands: speech_commands,
     datamodules.STL10: stl10,
 }

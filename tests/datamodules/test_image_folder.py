@@ -1,0 +1,220 @@
+"""ImageFolder: every kind of image brought to one form, and files that are no images named."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aal.errors import UserError
+from datamodules import ImageFolder
+from datamodules.cifar10 import CLASSES
+from datamodules.image_folder import read_image
+from tests.data import unpacked
+from tests.datamodules.files import image_folder
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:  # noqa: ANN401
+    image.save(path, **options)
+    return path
+
+
+def colour(path: Path, size: int = 4) -> tuple[int, ...]:
+    """Return the one colour of an image as it is read."""
+    pixels = read_image(path, size, gray=False)
+    assert pixels.shape == (3, size, size)
+    assert len(np.unique(pixels.reshape(3, -1), axis=1).T) == 1
+    return tuple(pixels[:, 0, 0].tolist())
+
+
+def test_an_image_of_the_right_size_stays_as_it_is(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    path = saved(tmp_path / "x.png", Image.fromarray(pixels))
+    assert np.array_equal(read_image(path, 9, gray=False), pixels.transpose(2, 0, 1))
+
+
+def test_the_centre_square_is_kept(tmp_path: Path) -> None:
+    image = Image.new("RGB", (30, 10), RED)
+    image.paste(GREEN, (10, 0, 20, 10))
+    assert colour(saved(tmp_path / "wide.png", image), 10) == GREEN
+    assert colour(saved(tmp_path / "high.png", image.transpose(Image.Transpose.ROTATE_90)), 10) == GREEN
+
+
+def test_shrinking_averages(tmp_path: Path) -> None:
+    board = np.indices((64, 64)).sum(0) % 2 * 255
+    path = saved(tmp_path / "board.png", Image.fromarray(board.astype(np.uint8)))
+    small = read_image(path, 8, gray=True)
+    assert small.shape == (1, 8, 8)
+    assert np.abs(small.astype(int) - 127.5).max() < 3, "without antialiasing: black or white"
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "seen"),
+    [
+        ("L", 100, (100, 100, 100)),
+        ("1", 1, (255, 255, 255)),
+        ("RGBA", (255, 0, 0, 255), RED),
+        ("RGBA", (255, 0, 0, 0), (255, 255, 255)),
+        ("LA", (0, 0), (255, 255, 255)),
+        ("I;16", 100 * 257, (100, 100, 100)),
+        ("I", 65535, (255, 255, 255)),
+    ],
+)
+def test_every_mode_becomes_8_bit_rgb(mode: str, value: Any, seen: tuple[int, ...], tmp_path: Path) -> None:  # noqa: ANN401
+    suffix = ".tiff" if mode == "I" else ".png"
+    assert colour(saved(tmp_path / f"x{suffix}", Image.new(mode, (6, 6), value))) == seen
+
+
+def test_palettes_and_inks(tmp_path: Path) -> None:
+    palette = Image.new("RGB", (6, 6), BLUE).quantize(4)
+    assert palette.mode == "P"
+    assert colour(saved(tmp_path / "p.png", palette)) == BLUE
+    assert colour(saved(tmp_path / "p.gif", palette, transparency=int(palette.getpixel((0, 0))))) == (255, 255, 255)
+    inks = Image.new("CMYK", (6, 6), (0, 255, 255, 0))
+    assert np.abs(np.subtract(colour(saved(tmp_path / "x.jpg", inks, quality=100)), RED)).max() < 5
+
+
+def test_gray_weighs_the_colours(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.png", Image.new("RGB", (4, 4), GREEN))
+    assert np.unique(read_image(path, 4, gray=True)).tolist() == [150]  # ITU-R 601: 0.587
+
+
+def test_a_turned_photo_is_set_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8), RED)
+    image.paste(GREEN, (0, 0, 4, 8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned clockwise by a quarter: the left side is on top
+    pixels = read_image(saved(tmp_path / "x.png", image, exif=exif), 8, gray=False)
+    assert (pixels[:, :4] == np.array(GREEN)[:, None, None]).all()
+    assert (pixels[:, 4:] == np.array(RED)[:, None, None]).all()
+
+
+def damaged(folder: Path) -> dict[str, bytes]:
+    """Put files that are no whole images into a class, and return them."""
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole, "JPEG")
+    floats = io.BytesIO()
+    Image.new("F", (4, 4), 0.5).save(floats, "TIFF")
+    files = {
+        "cut.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
+        "empty.png": b"",
+        "notes.txt": b"not an image",
+        "drawing.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n",
+        "floats.tiff": floats.getvalue(),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return files
+
+
+def test_files_that_are_no_whole_images_are_left_out_and_named(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    clean = ImageFolder(**arguments)
+    clean.setup("fit")
+    files = damaged(tmp_path / "train" / "boot")
+    module = ImageFolder(**arguments)
+    module.setup("fit")
+    assert set(module.skipped) == {str(tmp_path / "train" / "boot" / name) for name in files}
+    assert all("\n" not in reason for reason in module.skipped.values())
+    assert module.fingerprint == clean.fingerprint
+    with pytest.raises(UserError, match=r"boot/cut\.jpg: not a whole image .*; mend or remove it") as caught:
+        ImageFolder(**arguments, strict=True).setup("fit")
+    assert "\n" not in str(caught.value)
+
+
+def test_hidden_files_are_left_alone_and_folders_inside_a_class_are_read(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    clean = ImageFolder(**arguments)
+    clean.setup("fit")
+    boots = tmp_path / "train" / "boot"
+    (boots / ".DS_Store").write_bytes(b"x")
+    (boots / ".thumbs").mkdir()
+    (boots / ".thumbs" / "0.png").write_bytes(b"x")
+    (tmp_path / "train" / ".cache").mkdir()
+    module = ImageFolder(**arguments, strict=True)
+    module.setup("fit")
+    assert module.fingerprint == clean.fingerprint
+    (boots / "z").mkdir()
+    (boots / "9.png").rename(boots / "z" / "9.png")
+    module = ImageFolder(**arguments)
+    module.setup("fit")
+    assert sum(len(each) for each in module.samples.values()) == sum(len(each) for each in clean.samples.values())
+
+
+def test_classes_are_the_folders_by_name(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    module = ImageFolder(**arguments, gray=True)
+    assert (module.classes, module.num_classes, module.sample_shape) == (("bag", "boot", "shoe"), 3, (1, 12, 12))
+    assert module.name == tmp_path.name
+    chosen = ImageFolder(**arguments, classes=["shoe", "bag"], name="Shoe-Bag")
+    chosen.setup("fit")
+    assert (chosen.classes, chosen.name) == (("shoe", "bag"), "Shoe-Bag")
+    assert torch.cat(list(chosen.labels.values())).bincount().tolist() == [22, 20]
+    with pytest.raises(UserError, match=r"^data\.init_args\.classes: there is no sock, only bag, boot, shoe$"):
+        ImageFolder(**arguments, classes=["shoe", "sock"])
+
+
+def test_a_folder_of_classes_alone(tmp_path: Path) -> None:
+    image_folder(tmp_path)
+    alone = ImageFolder(root=str(tmp_path / "train"), size=12)
+    alone.setup("fit")
+    parted = ImageFolder(root=str(tmp_path), size=12)
+    parted.setup("fit")
+    assert alone.fingerprint == parted.fingerprint
+    with pytest.raises(UserError, match=r"^data\.init_args\.test: .* has no test part"):
+        ImageFolder(root=str(tmp_path / "train"), size=12, test="published")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_class_without_an_image_is_named(part: str, tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    for path in (tmp_path / part / "boot").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=rf"{part}/boot: holds no image that can be read"):
+        ImageFolder(**arguments, test="published").setup("fit")
+    for path in (tmp_path / part / "boot").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=rf"{part}/boot: holds no image that can be read"):
+        ImageFolder(**arguments, test="published").setup("fit")
+
+
+def test_roots_that_hold_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^data\.init_args\.root: .* has no folders of images"):
+        ImageFolder(root=str(tmp_path), size=8)
+    (tmp_path / "only").mkdir()
+    with pytest.raises(UserError, match=r"^data\.init_args\.root: a classifier needs at least 2 classes, got 1"):
+        ImageFolder(root=str(tmp_path), size=8)
+    with pytest.raises(UserError, match=r"^data\.init_args\.size: must be at least 1, got 0"):
+        ImageFolder(root=str(tmp_path), size=0)
+
+
+@pytest.mark.data
+def test_cifar10_as_jpeg(tmp_path: Path) -> None:
+    """Every 40th of the lossy copies: 1,250 training and 250 test images."""
+    unpacked("cifar10_jpeg/cifar10_jpeg.tar.xz", tmp_path, every=40)
+    module = ImageFolder(root=str(tmp_path), size=32, test="published", strict=True)
+    module.setup("fit")
+    assert module.classes == CLASSES
+    assert torch.cat([module.labels["pool"], module.labels["craft"]]).bincount().tolist() == [125] * 10
+    assert module.labels["test"].bincount().tolist() == [25] * 10
+    means = module.samples["pool"].stored.double().mean((0, 2, 3)) / 255
+    assert means.tolist() == pytest.approx([0.4914, 0.4822, 0.4465], abs=0.03)
+
+
+@pytest.mark.data
+def test_stl10_as_jpeg(tmp_path: Path) -> None:
+    unpacked("stl10_subset/stl10_airplane_car.tar.xz", tmp_path)
+    module = ImageFolder(root=str(tmp_path), size=96, strict=True)
+    module.setup("fit")
+    assert module.classes == ("airplane", "car")
+    assert {split: module.labels[split].bincount().tolist() for split in ("pool", "craft", "test")} == {
+        "pool": [400, 400],
+        "craft": [50, 50],
+        "test": [50, 50],
+    }
+    assert module.samples["pool"].stored.shape[1:] == module.sample_shape == (3, 96, 96)
