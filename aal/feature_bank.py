@@ -70,7 +70,7 @@ class FeatureBank:
         split = opened(warn=False)
         if split is not None:
             return split
-        with self._locked(key):
+        with self.locked(key):
             split = opened(warn=True)  # by now another run may have written it
             if split is None:
                 self._write(path, key, n, batch_size, encode)
@@ -95,7 +95,7 @@ class FeatureBank:
         return split if self._all(split is not None) else None
 
     @contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
+    def locked(self, key: str) -> Iterator[None]:
         """Hold the lock of a key, in the first rank; the others hear of it every few seconds."""
         lock, said = FileLock(self.folder / f".{key}.lock"), False
         while True:
@@ -112,7 +112,7 @@ class FeatureBank:
             if self._all(mine):
                 break
             if not said:
-                self.say(f"waiting for another run, which is encoding the same samples into {self.folder}")
+                self.say(f"waiting for another run, which is at the same work in {self.folder}")
                 said = True
         try:
             yield

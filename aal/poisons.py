@@ -1,6 +1,7 @@
 """Poisons on disk: each beside its base, and a manifest that lists those that are whole."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from aal.distortion import RATIOS, figures_of
 from aal.errors import UserError
-from aal.files import read_json, write_json
+from aal.files import PARTIAL, read_json, write_bytes, write_json
 from aal.samples import Samples
 from aal.studies.runs import number
 
@@ -61,6 +62,32 @@ class PoisonFolder:
             self.rows.append({**row, "base_file": self._name(k, "base"), "poison_file": self._name(k, "poison")})
         if write:
             write_json(self.path / "manifest.json", {"recipe": self.recipe, "poisons": self.rows})
+
+    def adopt(self, other: Path, *, write: bool) -> None:
+        """Take the poisons that another run with the same recipe left, if it did; this folder has none yet.
+
+        Args:
+            other: Where :meth:`leave` may have put them.
+            write: Whether this process writes files.
+        """
+        manifest = other / "manifest.json"
+        if not manifest.exists():
+            return
+        rows = self._rows(manifest)
+        if write:
+            for row in rows:
+                for name in (row["base_file"], row["poison_file"]):
+                    write_bytes(self.path / name, (other / name).read_bytes(), durable=False)
+        self.record(rows, write=write)
+
+    def leave(self, other: Path) -> None:
+        """Put a copy of the poisons to ``other``, whole or not at all; nobody else may be at it."""
+        if other.exists():
+            return
+        partial = other.with_name(f".{other.name}{PARTIAL}")
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        shutil.copytree(self.path, partial)
+        partial.rename(other)
 
     def column(self, name: str) -> Tensor:
         """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have."""

@@ -209,7 +209,7 @@ class AudioSamples(Samples):
                 whole = len(frames) == 2 * file.getnframes()
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
-        except (wave.Error, EOFError, OSError) as error:
+        except (wave.Error, EOFError, OSError, RuntimeError) as error:  # the last: a chunk of a false length
             raise UserError(f"{path}: not a whole WAV ({error})") from None
         if form != (1, 2, self.sample_rate) or not whole:
             raise UserError(f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz")

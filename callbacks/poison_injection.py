@@ -75,7 +75,7 @@ class PoisonInjection(RoundCallback):
         assert isinstance(module, TransferClassifier)
         data = data_of(trainer)
         if len(self.folder.rows) < self.n:
-            self._craft(trainer, module)
+            self._obtain(trainer, module)
         bases = self.folder.column("base").long()
         data.add_samples(self.folder.read(0, self.n), data.labels["craft"][bases], bases)
         self._draw_features(trainer, data)
@@ -106,6 +106,25 @@ class PoisonInjection(RoundCallback):
             **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
             "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
+
+    def _obtain(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
+        """Craft the poisons, once for all runs that share a bank: they do not depend on the head."""
+        data = data_of(trainer)
+        bank = data.feature_bank
+        if bank is None:
+            self._craft(trainer, module)
+            return
+        features = data.feature_key("craft")
+        key = hashlib.sha256(f"{self.folder.recipe['hash']} {features}".encode()).hexdigest()
+        place = bank.folder / f"poisons-{key}"
+        with bank.locked(key):
+            if not self.folder.rows:
+                self.folder.adopt(place, write=trainer.is_global_zero)
+                trainer.strategy.barrier("poisons taken")
+            if len(self.folder.rows) < self.n:
+                self._craft(trainer, module)
+            if trainer.is_global_zero:
+                self.folder.leave(place)
 
     def _craft(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft from the first poison that is not whole yet, a batch a rank at a time."""

@@ -51,8 +51,8 @@ class ActiveDataModule(pl.LightningDataModule):
             tells when a round has converged; 0 for none: the training loss tells.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
             attacker reaches; 0 for none.
-        bank: Folder that keeps what a frozen backbone makes of the splits, for this and other runs; it is made if there
-            is none. ``null``: each run encodes them and keeps them in memory.
+        bank: Folder that keeps what a frozen backbone makes of the splits, and the poisons crafted, for this and other
+            runs; it is made if there is none. ``null``: each run encodes and crafts by itself.
 
     Attributes:
         name: What tables call the data set.
@@ -169,6 +169,18 @@ class ActiveDataModule(pl.LightningDataModule):
         own, added = self._encoded(split)
         return (own if isinstance(own, Tensor) else own.whole()), added
 
+    @property
+    def feature_bank(self) -> FeatureBank | None:
+        """The bank that ``bank`` names."""
+        return None if self.bank is None else FeatureBank(Path(self.bank), Shard.of(self._trainer), self.progress.line)
+
+    def feature_key(self, split: str) -> str:
+        """Return the SHA-256 of what the features of a split's own samples depend on, to the last bit."""
+        module = self._classifier
+        encodes = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
+        encoder = module.get_submodule("backbone") if encodes else module
+        return feature_key(self.samples[split], self._sizes[split], encoder, self._device, self.scoring_batch_size)
+
     def map(
         self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
     ) -> Tensor:
@@ -233,17 +245,14 @@ class ActiveDataModule(pl.LightningDataModule):
     def _banked(self, split: str, size: int) -> Tensor | EncodedSplit:
         """Return the features of a split's own samples from the bank: mapped, or on a device all of them there."""
         module, device, batch_size = self._classifier, self._device, self.scoring_batch_size
-        encodes = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
-        encoder = module.get_submodule("backbone") if encodes else module
-        key = feature_key(self.samples[split], size, encoder, device, batch_size)
 
         def again(batch: Tensor) -> Tensor:
             with frozen(module), torch.no_grad():
                 return module.encode(self.samples[split][batch].to(device))
 
-        assert self.bank is not None
-        bank = FeatureBank(Path(self.bank), Shard.of(self._trainer), self.progress.line)
-        encoded = bank.split(key, size, batch_size, lambda: self._encode_streaming(split, size), again)
+        assert self.feature_bank is not None
+        key = self.feature_key(split)
+        encoded = self.feature_bank.split(key, size, batch_size, lambda: self._encode_streaming(split, size), again)
         return encoded if device.type == "cpu" else encoded.whole().to(device)
 
     def _encode(self, split: str, indices: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from aal.poisons import PoisonFolder
 from aal.samples import AudioSamples
 from aal.strategies import Entropy
 from callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
+from tests.runs import fit, results
 from tests.sounds import CLASSES, RATE, Ear, Halve, Tones
 
 
@@ -151,3 +152,18 @@ def test_a_manifest_that_lacks_something_is_one_line(
     with pytest.raises(UserError, match=said) as caught:
         PoisonFolder(tmp_path, AudioSamples(torch.zeros(1, 1).short(), RATE), recipe)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_runs_that_share_a_bank_craft_once(tmp_path: Path) -> None:
+    bank, nn2 = f"--data.init_args.bank={tmp_path / 'bank'}", "--model.init_args.head.hidden=8"
+    runs = {"nn1": (bank,), "nn2": (bank, nn2), "alone": (nn2,), "beta": (bank, "--poison.init_args.mu=one")}
+    for name, arguments in runs.items():
+        run = fit(tmp_path / name, *arguments)
+        assert run.returncode == 0, run.stderr
+    seconds = {name: [row["seconds"] for row in rows(tmp_path / name)] for name in runs}
+    assert seconds["nn2"] == seconds["nn1"], "the seconds are those of the run that crafted them"
+    assert seconds["alone"] != seconds["nn1"]
+    assert results(tmp_path / "nn2") == results(tmp_path / "alone"), "where they are from changes nothing"
+    assert len(list((tmp_path / "bank").glob("poisons-*"))) == 2, "another recipe, other poisons"
+    assert not list((tmp_path / "bank").glob(".poisons-*"))
