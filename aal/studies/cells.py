@@ -93,15 +93,15 @@ def config_files(study: Study, arm: str, directory: Path) -> list[str]:
     Before them comes one that names the study's feature bank. The arm's own are laid over it: they may name another, or
     none, and their datamodule drops the argument if it does not take it. It changes nothing that a cell computes.
     """
+    configs = study.arms[arm].configs
+    contents = [config if isinstance(config, dict) else read_mapping(Path(config)) for config in configs]
     paths = []
-    if any(
-        "data" in (config if isinstance(config, dict) else read_mapping(Path(config)))
-        for config in study.arms[arm].configs
-    ):
+    if any("data" in content for content in contents):  # else the cell itself says that there are none
+        path = directory / BANK / "bank.yaml"
         bank = {"class_path": "datamodules.ActiveDataModule", "init_args": {"bank": str(directory / BANK)}}
-        paths.append(str(directory / BANK / "bank.yaml"))
-        files.write_text(Path(paths[0]), to_yaml({"data": bank}))
-    for index, config in enumerate(study.arms[arm].configs):
+        files.write_text(path, to_yaml({"data": bank}))
+        paths.append(str(path))
+    for index, config in enumerate(configs):
         if isinstance(config, dict):
             path = directory / arm / f"{index}.yaml"
             files.write_text(path, to_yaml(config))
