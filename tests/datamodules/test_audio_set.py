@@ -11,7 +11,7 @@ from datamodules import AudioSet, audio_set
 from tests.datamodules.sounds import LABELS, TINY, names, noise, ontology, segments
 from tests.datamodules.sounds import audio_set as written
 
-DOG, CAT, BIRD, SPEECH, HOWL = LABELS
+DOG, CAT, BIRD, SPEECH, HOWL = list(LABELS)[:5]
 
 
 def loaded(arguments: dict[str, Any], **more: Any) -> AudioSet:  # noqa: ANN401
