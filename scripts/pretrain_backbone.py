@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.datasets import MNIST
 
 from aal.files import write_tensors, write_text
 from aal.networks.digit_backbone import SHIPPED, DigitBackbone
 from aal.seeds import generator
+from datamodules import MNIST
 
 SEED = 0
 EPOCHS, BATCH = 5, 128
@@ -128,15 +128,15 @@ def pretrain(images: Tensor, labels: Tensor) -> tuple[DigitBackbone, nn.Linear]:
 
 
 @torch.no_grad()
-def probe(backbone: nn.Module, train: MNIST, test: MNIST) -> float:
+def probe(backbone: nn.Module, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
     """Return the test accuracy of a ridge regression on the features of the first 10 000 training images."""
-    features = backbone(bring_to_look(train.data[:10_000])).double()
-    features = functional.pad(features, (0, 1), value=1.0)
-    goals = functional.one_hot(train.targets[:10_000], 10).double()
+    images, labels = (each[:10_000] for each in train)
+    features = functional.pad(backbone(bring_to_look(images)).double(), (0, 1), value=1.0)
+    goals = functional.one_hot(labels, 10).double()
     ridge = torch.eye(features.shape[1], dtype=torch.float64)
     weights = torch.linalg.solve(features.T @ features + ridge, features.T @ goals)
-    found = functional.pad(backbone(bring_to_look(test.data)).double(), (0, 1), value=1.0) @ weights
-    return accuracy(found, test.targets)
+    found = functional.pad(backbone(bring_to_look(test[0])).double(), (0, 1), value=1.0) @ weights
+    return accuracy(found, test[1])
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
@@ -144,21 +144,29 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
     return (scores.argmax(1) == labels).double().mean().item()
 
 
+def read(mnist: MNIST, part: str) -> tuple[Tensor, Tensor]:
+    """Return the images ``(n, 28, 28)`` uint8 and the labels ``(n,)`` of MNIST's part ``train`` or ``test``."""
+    images, labels = mnist.read(part)
+    return images.stored[:, 0], labels
+
+
 def main() -> None:
     """Pre-train, save, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds MNIST/raw, as torchvision keeps it")
-    parser.add_argument("--download", action="store_true", help="let torchvision download MNIST into --data")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds MNIST/raw")
+    parser.add_argument("--download", action="store_true", help="fetch MNIST into --data")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="weight file to write; the model card goes beside it")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     started = time.perf_counter()
-    train, test = (MNIST(arguments.data, train=part, download=arguments.download) for part in (True, False))
-    backbone, head = pretrain(train.data, train.targets)
+    mnist = MNIST(root=str(arguments.data), download=arguments.download, test="published")
+    mnist.prepare_data()
+    train, test = read(mnist, "train"), read(mnist, "test")
+    backbone, head = pretrain(*train)
     with torch.no_grad():
-        features = backbone(bring_to_look(test.data))
-        tested = accuracy(head(features), test.targets)
+        features = backbone(bring_to_look(test[0]))
+        tested = accuracy(head(features), test[1])
     write_tensors(arguments.out, backbone.state_dict())
     sha256 = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
     probed = probe(backbone, train, test)

@@ -1,6 +1,5 @@
 """The real data and weights that ``AAL_DATA`` names, for the tests marked ``data``."""
 
-import gzip
 import os
 import tarfile
 from pathlib import Path, PurePath
@@ -10,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+
+from datamodules import MNIST
 
 
 def data(name: str) -> Path:
@@ -22,10 +23,8 @@ def data(name: str) -> Path:
 
 def mnist(part: str) -> tuple[Tensor, Tensor]:
     """Return the images ``(B, 1, 28, 28)`` in [0, 1] and labels ``(B,)`` of MNIST's ``train`` or ``t10k`` part."""
-    images = gzip.decompress(data(f"MNIST/raw/{part}-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress(data(f"MNIST/raw/{part}-labels-idx1-ubyte.gz").read_bytes())[8:]
-    pixels = torch.frombuffer(bytearray(images), dtype=torch.uint8).view(-1, 1, 28, 28)
-    return pixels / 255, torch.frombuffer(bytearray(labels), dtype=torch.uint8).long()
+    images, labels = MNIST(root=str(data("MNIST").parent)).read("train" if part == "train" else "test")
+    return images.stored / 255, labels
 
 
 def cifar10(a_class: int) -> tuple[Tensor, Tensor]:

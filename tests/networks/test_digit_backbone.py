@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -12,11 +11,12 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from torch import Tensor
-from torchvision.datasets import MNIST
 
 from aal.errors import UserError
 from aal.networks import DigitBackbone
 from aal.networks.digit_backbone import SHIPPED
+from datamodules import MNIST
+from tests.data import data
 
 CARD = SHIPPED.with_suffix(".md").read_text()
 
@@ -96,10 +96,9 @@ def test_the_look_stretches_counts_and_stays_in_range() -> None:
 
 @pytest.mark.data
 def test_the_accuracy_on_the_model_card_is_reached_on_real_mnist() -> None:
-    folder = os.environ.get("AAL_DATA")
-    if folder is None or not (Path(folder) / "MNIST" / "raw" / "t10k-images-idx3-ubyte").exists():
-        pytest.skip("AAL_DATA names no folder with MNIST/raw/*-ubyte, unpacked")
-    train, test = (MNIST(folder, train=part, download=False) for part in (True, False))
+    script = pretraining()
+    mnist = MNIST(root=str(data("MNIST").parent))
+    train, test = script.read(mnist, "train"), script.read(mnist, "test")
     claimed = re.search(r"([\d.]+) through a ridge", CARD)
     assert claimed is not None
-    assert pretraining().probe(DigitBackbone(), train, test) == pytest.approx(float(claimed[1]), abs=0.001)
+    assert script.probe(DigitBackbone(), train, test) == pytest.approx(float(claimed[1]), abs=0.001)
