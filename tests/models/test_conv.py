@@ -1,5 +1,7 @@
 """The classifier trained end to end: its last layer, its fresh weights, what it learns, what it refuses."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from aal.errors import UserError
 from aal.models import ConvClassifier
 from aal.networks import MLP, VGG8, LeNet5, ResNet18
 from aal.seeds import generator
+from tests.runs import EXPERIMENT, ROOT, aal, results
 
 NETWORKS = [MLP, LeNet5, VGG8, ResNet18]
 SHAPE = (1, 16, 16)
@@ -92,3 +95,14 @@ def test_a_network_is_refused_before_it_is_trained() -> None:
         ConvClassifier(lambda shape, classes: nn.Flatten(), num_classes=3, sample_shape=(6,))
     with pytest.raises(UserError, match=r"logits of 3 classes"):
         ConvClassifier(lambda shape, classes: MLP(shape, 4), num_classes=3, sample_shape=(6,))
+
+
+@pytest.mark.slow
+def test_active_learning_trains_it_through_the_command_line(tmp_path: Path) -> None:
+    config = ROOT / "configs" / "model" / "mlp.yaml"
+    budget = ("--query.init_args.budget=100", "--query.init_args.query_size=20")
+    run = aal("fit", "--config", EXPERIMENT, "--config", config, "--poison=null", "--out", tmp_path / "run", *budget)
+    assert run.returncode == 0, run.stderr
+    rounds = results(tmp_path / "run")["rounds"]
+    assert [record["labels"] for record in rounds] == [20, 40, 60, 80, 100, 120]
+    assert rounds[-1]["accuracy"] > max(0.8, rounds[0]["accuracy"] + 0.1)
