@@ -92,13 +92,14 @@ class Classifier(pl.LightningModule):
         return torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
-def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str) -> Tensor:
+def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy: str = "") -> Tensor:
     """Give one random sample to a network, which is as before afterwards, and return what comes out ``(1, ...)``.
 
     Args:
         network: The network.
         sample_shape: Shape of a sample.
         key: The network's key in a configuration.
+        remedy: What may help where it cannot take it, for the message.
 
     Raises:
         UserError: The network cannot take samples of this shape.
@@ -109,8 +110,8 @@ def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str) -> Tens
             y: Tensor = network(x)
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # what layers say of a shape
         said = str(error).strip().splitlines() or [type(error).__name__]
-        name = type(network).__name__
-        raise UserError(f"{key}: {name} cannot take samples of shape {tuple(sample_shape)} ({said[0]})") from None
+        what = f"{type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]})"
+        raise UserError(f"{key}: {what}{remedy}") from None
     return y
 
 

@@ -10,6 +10,7 @@ from aal.checks import positive
 from aal.errors import UserError
 from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.heads import DenseHead
+from aal.networks.named_backbone import NamedBackbone
 
 KEY = "model.init_args.backbone"
 
@@ -61,7 +62,8 @@ class TransferClassifier(Classifier):
         if not isinstance(feature_size, int):
             raise UserError(f"{KEY}: {type(backbone).__name__} has no feature_size, a whole number")
         if sample_shape is not None:
-            made = tuple(dry_run(backbone, sample_shape, KEY).shape)
+            remedy = "; images can be resized: init_args.size" if isinstance(backbone, NamedBackbone) else ""
+            made = tuple(dry_run(backbone, sample_shape, KEY, remedy).shape)
             if made != (1, feature_size):
                 raise UserError(f"{KEY}: its feature_size is {feature_size}, but a sample's features are {made[1:]}")
         self.feature_size = feature_size

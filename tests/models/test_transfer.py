@@ -86,6 +86,15 @@ def test_a_backbone_that_cannot_take_the_samples_is_refused_before_it_is_trained
     assert model(sample_shape=(1, 8, 8)).training, "it is as it was before"
 
 
+def test_a_backbone_that_can_resize_says_so() -> None:
+    backbone = NamedBackbone("squeezenet1_1", "none")
+    with pytest.raises(
+        UserError, match=r"NamedBackbone cannot take .*too small.*images can be resized: init_args\.size"
+    ):
+        TransferClassifier(backbone, DenseHead(), num_classes=3, sample_shape=(1, 8, 8))
+    assert TransferClassifier(backbone, DenseHead(), num_classes=3, sample_shape=(1, 40, 40)).feature_size == 512
+
+
 def test_a_backbone_that_misstates_its_feature_size_is_refused() -> None:
     backbone = torch.nn.Flatten()
     backbone.feature_size = 63  # type: ignore[assignment]
