@@ -165,9 +165,16 @@ class Published(Stored):
     def prepare_data(self) -> None:
         """Fetch what is missing, in one process a machine; a second run that wants the same waits for it."""
         if self.download:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
-            with FileLock(Path(self.root) / LOCK):
+            lock = FileLock(Path(self.root) / LOCK)
+            try:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except (FileExistsError, NotADirectoryError, PermissionError) as error:
+                raise UserError(f"data.init_args.root: {self.root} cannot be written to ({error.strerror})") from None
+            try:
                 self.fetch()
+            finally:
+                lock.release()
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits, if all files are there."""

@@ -131,6 +131,13 @@ def test_only_what_is_missing_and_needed_is_fetched(tmp_path: Path, monkeypatch:
     assert asked == [(address, "md5:d53e105ee54ea40749a09fcbcd1e9432")]
 
 
+def test_a_root_that_cannot_hold_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"^data\.init_args\.root: .* cannot be written to \("):
+            MNIST(root=str(root), download=True).prepare_data()
+
+
 @pytest.mark.data
 def test_the_published_files() -> None:
     module = MNIST(root=str(data("MNIST").parent), test="published")
