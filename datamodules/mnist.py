@@ -90,12 +90,12 @@ class MNIST(Published):
             try:
                 content = gzip.decompress(content)
             except (OSError, EOFError, zlib.error) as error:
-                raise UserError(f"{path}: truncated or altered ({error}); {REPAIR}") from None
+                raise UserError(f"{path}: truncated or altered ({error}); delete it and fetch it again") from None
         if self.checksums:
             check(io.BytesIO(content), CHECKSUMS[path.name.removesuffix(".gz")], path, REPAIR)
         size, count = 8 + 4 * len(shape), int.from_bytes(content[4:8])
         header = np.array([magic, count, *shape], dtype=">u4").tobytes()
         if content[:size] != header or len(content) != size + count * math.prod(shape):
             kind = "images of 28x28 pixels" if shape else "labels"
-            raise UserError(f"{path}: truncated, or does not hold {kind} in idx format; {REPAIR}")
+            raise UserError(f"{path}: truncated, or does not hold {kind} in idx format")
         return np.frombuffer(content, dtype=np.uint8, offset=size).reshape(-1, *shape)
