@@ -3,6 +3,7 @@
 
 python scripts/bench.py [rounds] [crafting] [streaming] [encoding]     active learning; one thread
 python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
+python scripts/bench.py [poisons]     Table I's seconds per poison; all cores
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
 MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and
@@ -209,7 +210,8 @@ def main() -> int:
     learning = ["rounds", "crafting", "streaming", "encoding"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions"])
+    parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", "poisons"])
+    parser.add_argument("--poisons", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of the attacks")
@@ -219,7 +221,7 @@ def main() -> int:
     cache = Path(tempfile.gettempdir()) / "aal-bench"
     parser.add_argument("--cache", type=Path, default=cache, help="folder for the LeNet-5 that is trained")
     chosen = parser.parse_args()
-    names = chosen.names or [*learning, *on_classifiers, "collisions"]
+    names = chosen.names or [*learning, *on_classifiers, "collisions", "poisons"]
     if set(names) & set(on_classifiers):
         from bench_subjects import check_data
 
@@ -238,8 +240,13 @@ def main() -> int:
         bench_encoding(chosen.repeats)
         bench_warm_bank()
     torch.set_num_threads(chosen.threads)
-    if set(names) - set(learning):
-        attacks([name for name in names if name not in learning], chosen)
+    if "poisons" in names:
+        from bench_data import bench_poisons
+
+        bench_poisons(chosen.poisons, torch.device(chosen.device))
+    on_attacks = [name for name in names if name not in (*learning, "poisons")]
+    if on_attacks:
+        attacks(on_attacks, chosen)
     return 0
 
 
