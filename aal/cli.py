@@ -114,7 +114,7 @@ class AALCLI(LightningCLI):
             self._release()
             raise UserError(reason(error)) from error
 
-    def fit(self, **arguments: Any) -> None:  # noqa: ANN401 - LightningCLI passes Trainer.fit's
+    def fit(self, **arguments: Any) -> None:
         """Train, and give the run's folder free.
 
         Raises:

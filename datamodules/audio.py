@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +15,7 @@ from aal.progress import Progress
 from aal.samples import AudioSamples, Samples
 from aal.seeds import generator
 from aal.splits import grouped
-from datamodules.published import Published, PublishedOptions
-
-
-class RecordingsOptions(PublishedOptions, total=False):
-    """The arguments of :class:`Recordings`, which every data set of sound takes besides its own."""
-
-    sample_rate: int
-    strict: bool
+from datamodules.published import Published
 
 
 class Recordings(Published):
@@ -43,9 +36,7 @@ class Recordings(Published):
 
     classes: tuple[str, ...]
 
-    def __init__(
-        self, seconds: float, sample_rate: int = 16_000, strict: bool = False, **options: Unpack[PublishedOptions]
-    ) -> None:
+    def __init__(self, seconds: float, sample_rate: int = 16_000, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)
         at_least(1, {"data.init_args.sample_rate": sample_rate})
         positive({"data.init_args.seconds": seconds})

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal
 
 from torch import Tensor
 
 from aal.audio import SUFFIXES
 from aal.errors import UserError
 from aal.samples import Samples
-from datamodules.audio import Recordings, RecordingsOptions
+from datamodules.audio import Recordings
 from datamodules.downloads import fetch
 from datamodules.published import distinct
 from datamodules.segments import Ontology, Segment, read_segments
@@ -57,7 +57,7 @@ class AudioSet(Recordings):
         clips: str | None = None,
         segments: Literal["balanced_train", "unbalanced_train"] = "balanced_train",
         seconds: float = 10.0,
-        **options: Unpack[RecordingsOptions],
+        **options: Any,
     ) -> None:
         super().__init__(seconds, **options)
         distinct(labels, "labels")

@@ -4,7 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -25,18 +25,6 @@ from aal.seeds import generator
 from aal.sharding import Shard
 from aal.splits import stratified
 from datamodules.batches import EpochBatches, Labelled
-
-
-class Options(TypedDict, total=False):
-    """The arguments of :class:`ActiveDataModule`, which every datamodule takes besides its own."""
-
-    seed: int
-    batch_size: int
-    scoring_batch_size: int
-    num_workers: int
-    val: int
-    secured: int
-    bank: str | None
 
 
 class ActiveDataModule(pl.LightningDataModule):

@@ -3,7 +3,7 @@
 import io
 import pickle
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torchvision import datasets
 from aal.errors import UserError
 from aal.samples import ImageSamples, Samples
 from datamodules.downloads import fetch, read_whole, unpack
-from datamodules.published import Published, PublishedOptions, choose, members
+from datamodules.published import Published, choose, members
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = {"train": datasets.CIFAR10.train_list, "test": datasets.CIFAR10.test_list}  # names and md5
@@ -48,9 +48,7 @@ class CIFAR10(Published):
     sample_shape = (3, 32, 32)
     source = datasets.CIFAR10.url
 
-    def __init__(
-        self, classes: list[str] | None = None, checksums: bool = True, **options: Unpack[PublishedOptions]
-    ) -> None:
+    def __init__(self, classes: list[str] | None = None, checksums: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.classes = choose(classes, CLASSES, "classes")
         self.num_classes, self.checksums = len(self.classes), checksums

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from aal.checks import at_least
 from aal.errors import UserError
 from aal.samples import ImageSamples, Samples
-from datamodules.published import Stored, StoredOptions, choose, distinct
+from datamodules.published import Stored, choose, distinct
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
 CHUNK = 64  # files that a thread decodes at a time
@@ -50,7 +50,7 @@ class ImageFolder(Stored):
         classes: list[str] | None = None,
         strict: bool = False,
         name: str | None = None,
-        **options: Unpack[StoredOptions],
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         at_least(1, {"data.init_args.size": size})

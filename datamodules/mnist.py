@@ -5,7 +5,7 @@ import io
 import math
 import zlib
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torchvision import datasets
 from aal.errors import UserError
 from aal.samples import ImageSamples, Samples
 from datamodules.downloads import REPAIR, check, fetch, read_whole
-from datamodules.published import Published, PublishedOptions, choose, members
+from datamodules.published import Published, choose, members
 
 FOLDER = "MNIST/raw"
 # The decompressed files; the .gz around them differ from mirror to mirror.
@@ -46,9 +46,7 @@ class MNIST(Published):
     sample_shape = (1, 28, 28)
     source = datasets.MNIST.mirrors[0]
 
-    def __init__(
-        self, digits: list[int] | None = None, checksums: bool = True, **options: Unpack[PublishedOptions]
-    ) -> None:
+    def __init__(self, digits: list[int] | None = None, checksums: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.digits = choose(digits, range(10), "digits")
         self.classes, self.num_classes = tuple(map(str, self.digits)), len(self.digits)

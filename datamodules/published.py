@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from filelock import FileLock
@@ -14,7 +14,7 @@ from aal.errors import UserError
 from aal.samples import Samples
 from aal.seeds import generator
 from aal.splits import stratified
-from datamodules.base import ActiveDataModule, Options
+from datamodules.base import ActiveDataModule
 from datamodules.downloads import require
 
 SPLITS = {
@@ -24,20 +24,6 @@ SPLITS = {
 LOCK = ".aal.lock"
 
 Class = TypeVar("Class", str, int)
-
-
-class StoredOptions(Options, total=False):
-    """The arguments of :class:`Stored`, which every data set in files takes besides its own."""
-
-    root: str
-    test: str
-    limit: int | None
-
-
-class PublishedOptions(StoredOptions, total=False):
-    """The arguments of :class:`Published`, which every published data set takes besides its own."""
-
-    download: bool
 
 
 class Stored(ActiveDataModule):
@@ -61,9 +47,7 @@ class Stored(ActiveDataModule):
 
     divisions: ClassVar[dict[str, dict[str, float]]] = SPLITS
 
-    def __init__(
-        self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Unpack[Options]
-    ) -> None:
+    def __init__(self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         if test not in self.divisions:
             raise UserError(f"data.init_args.test: must be {' or '.join(self.divisions)}, got {test!r}")
@@ -146,9 +130,10 @@ class Published(Stored):
 
     source: str
 
-    def __init__(self, download: bool = False, **options: Unpack[StoredOptions]) -> None:
+    def __init__(self, download: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.download = download
+        self._not_fetched: UserError | None = None
 
     @abstractmethod
     def files(self, part: str) -> Sequence[str]:
@@ -163,21 +148,31 @@ class Published(Stored):
         """
 
     def prepare_data(self) -> None:
-        """Fetch what is missing, in one process a machine; a second run that wants the same waits for it."""
-        if self.download:
-            lock = FileLock(Path(self.root) / LOCK)
-            try:
-                Path(self.root).mkdir(parents=True, exist_ok=True)
-                lock.acquire()
-            except (FileExistsError, NotADirectoryError, PermissionError) as error:
-                raise UserError(f"data.init_args.root: {self.root} cannot be written to ({error.strerror})") from None
-            try:
-                self.fetch()
-            finally:
-                lock.release()
+        """Fetch what is missing, in one process a machine; what goes wrong is told by ``load``, on every rank."""
+        if not self.download:
+            return
+        try:
+            self._fetch_alone()
+        except UserError as error:  # raised here it would leave the other ranks waiting
+            self._not_fetched = error
+
+    def _fetch_alone(self) -> None:
+        """Fetch what is missing; a second run that wants the same waits for it."""
+        lock = FileLock(Path(self.root) / LOCK)
+        try:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise UserError(f"data.init_args.root: {self.root} cannot be written to ({error.strerror})") from None
+        try:
+            self.fetch()
+        finally:
+            lock.release()
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits, if all files are there."""
+        if self._not_fetched is not None:
+            raise self._not_fetched
         files = [file for part in self.parts for file in self.files(part)]
         require(self.root, list(dict.fromkeys(files)), self.source)
         return super().load()

@@ -1,7 +1,7 @@
 """Quick, Draw!: millions of drawings as bitmaps, a published file a category."""
 
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from aal.errors import UserError
 from aal.samples import ImageSamples, Samples
 from datamodules.downloads import fetch
-from datamodules.published import SPLITS, Published, PublishedOptions, distinct
+from datamodules.published import SPLITS, Published, distinct
 
 FOLDER = "quickdraw"
 
@@ -36,7 +36,7 @@ class QuickDraw(Published):
     divisions: ClassVar[dict[str, dict[str, float]]] = {"held_out": SPLITS["held_out"]}
     source = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
 
-    def __init__(self, categories: list[str], **options: Unpack[PublishedOptions]) -> None:
+    def __init__(self, categories: list[str], **options: Any) -> None:
         super().__init__(**options)
         distinct(categories, "categories")
         for name in categories:

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from aal.audio import SUFFIXES
 from aal.errors import UserError
 from aal.files import PARTIAL
 from aal.samples import Samples
-from datamodules.audio import Recordings, RecordingsOptions
+from datamodules.audio import Recordings
 from datamodules.downloads import fetch, unpack
 from datamodules.published import SPLITS, distinct
 
@@ -48,9 +48,7 @@ class SpeechCommands(Recordings):
     divisions: ClassVar[dict[str, dict[str, float]]] = SPLITS | {"speakers": SPLITS["held_out"]}
     source = f"http://download.tensorflow.org/data/{ARCHIVE}"
 
-    def __init__(
-        self, words: Sequence[str] = WORDS, seconds: float = 1.0, **options: Unpack[RecordingsOptions]
-    ) -> None:
+    def __init__(self, words: Sequence[str] = WORDS, seconds: float = 1.0, **options: Any) -> None:
         super().__init__(seconds, **options)
         distinct(words, "words")
         for word in words:

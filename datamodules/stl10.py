@@ -1,7 +1,7 @@
 """STL-10: 13,000 labelled colour images in the published binary files."""
 
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torchvision import datasets
 from aal.errors import UserError
 from aal.samples import ImageSamples, Samples
 from datamodules.downloads import fetch, read_whole, unpack
-from datamodules.published import Published, PublishedOptions, choose, members
+from datamodules.published import Published, choose, members
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 FOLDER, ARCHIVE = datasets.STL10.base_folder, datasets.STL10.filename
@@ -38,9 +38,7 @@ class STL10(Published):
     sample_shape = (3, 96, 96)
     source = datasets.STL10.url
 
-    def __init__(
-        self, classes: list[str] | None = None, checksums: bool = True, **options: Unpack[PublishedOptions]
-    ) -> None:
+    def __init__(self, classes: list[str] | None = None, checksums: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.classes = choose(classes, CLASSES, "classes")
         self.num_classes, self.checksums = len(self.classes), checksums

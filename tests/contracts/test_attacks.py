@@ -33,7 +33,7 @@ NEAR: dict[str, dict[str, Any]] = {
 }
 
 
-def made(kind: type[Attack], **other: Any) -> Attack:  # noqa: ANN401 - any hyper-parameter
+def made(kind: type[Attack], **other: Any) -> Attack:
     return kind(**{**SHORT.get(kind.__name__, {}), **CLIPPED.get(kind.__name__, {}), **other})
 
 

@@ -83,6 +83,7 @@ def test_every_overlay_runs_on_an_experiment(path: Path, tmp_path: Path) -> None
     assert run.returncode == 0, run.stderr
     resolved = read(out / "config.yaml")
     assert laid_over(wanted, resolved), "the file changed nothing"
+    assert {"root", "test", "limit"} <= resolved["data"]["init_args"].keys() or path.stem not in ("mnist", "cifar10")
     assert results(out)["summary"]["labels"] == 26
 
 

@@ -37,7 +37,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[Module, dict[str
     return {module: write(folder / module.__name__) for module, write in FILES.items()}
 
 
-def loaded(module: Module, arguments: dict[str, Any], **more: Any) -> ActiveDataModule:  # noqa: ANN401
+def loaded(module: Module, arguments: dict[str, Any], **more: Any) -> ActiveDataModule:
     data = module(**{**arguments, **more})
     data.setup("fit")
     return data
@@ -49,7 +49,7 @@ def held_out(module: Module, arguments: dict[str, Any]) -> dict[str, int]:
     return {"val": 2 * classes, "secured": 2 * classes}
 
 
-def refusal(module: Module, arguments: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+def refusal(module: Module, arguments: dict[str, Any], **more: Any) -> str:
     """Return the one line that a datamodule refuses its files or arguments with."""
     with pytest.raises(UserError) as caught:
         loaded(module, arguments, **more)
@@ -57,7 +57,7 @@ def refusal(module: Module, arguments: dict[str, Any], **more: Any) -> str:  # n
     return str(caught.value)
 
 
-def complaint(module: Module, arguments: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+def complaint(module: Module, arguments: dict[str, Any], **more: Any) -> str:
     """Return what a datamodule says about its files: why it refuses them, or which it left out."""
     try:
         return " ".join(loaded(module, arguments, **more).skipped)

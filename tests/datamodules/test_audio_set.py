@@ -14,13 +14,13 @@ from tests.datamodules.sounds import audio_set as written
 DOG, CAT, BIRD, SPEECH, HOWL = list(LABELS)[:5]
 
 
-def loaded(arguments: dict[str, Any], **more: Any) -> AudioSet:  # noqa: ANN401
+def loaded(arguments: dict[str, Any], **more: Any) -> AudioSet:
     module = AudioSet(**{**arguments, **more})
     module.setup("fit")
     return module
 
 
-def refusal(arguments: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+def refusal(arguments: dict[str, Any], **more: Any) -> str:
     with pytest.raises(UserError) as caught:
         loaded(arguments, **more)
     assert "\n" not in str(caught.value)

@@ -19,7 +19,7 @@ from tests.datamodules.files import image_folder
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
-def saved(path: Path, image: Image.Image, **options: Any) -> Path:  # noqa: ANN401
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
 

@@ -134,8 +134,10 @@ def test_only_what_is_missing_and_needed_is_fetched(tmp_path: Path, monkeypatch:
 def test_a_root_that_cannot_hold_files_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        data = MNIST(root=str(root), download=True)
+        data.prepare_data()  # in one process of many: what went wrong is told where all of them are
         with pytest.raises(UserError, match=r"^data\.init_args\.root: .* cannot be written to \("):
-            MNIST(root=str(root), download=True).prepare_data()
+            data.setup("fit")
 
 
 @pytest.mark.data

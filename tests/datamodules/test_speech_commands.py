@@ -20,13 +20,13 @@ from tests.datamodules.sounds import RATE, SAMPLES, noise, speakers
 from tests.datamodules.sounds import speech_commands as written
 
 
-def loaded(arguments: dict[str, Any], **more: Any) -> SpeechCommands:  # noqa: ANN401
+def loaded(arguments: dict[str, Any], **more: Any) -> SpeechCommands:
     module = SpeechCommands(**{**arguments, **more})
     module.setup("fit")
     return module
 
 
-def refusal(arguments: dict[str, Any], **more: Any) -> str:  # noqa: ANN401
+def refusal(arguments: dict[str, Any], **more: Any) -> str:
     with pytest.raises(UserError) as caught:
         loaded(arguments, **more)
     assert "\n" not in str(caught.value)
@@ -164,8 +164,10 @@ def test_download_fetches_checks_and_unpacks(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "served.tar.gz").write_bytes(content.getvalue())
     monkeypatch.setattr(SpeechCommands, "source", (tmp_path / "served.tar.gz").as_uri())
     fetched = {**arguments, "root": str(tmp_path / "new"), "download": True}
+    altered = SpeechCommands(**fetched)
+    altered.prepare_data()
     with pytest.raises(UserError, match="truncated or altered"):
-        SpeechCommands(**fetched).prepare_data()
+        altered.setup("fit")
     assert not (tmp_path / "new" / "speech_commands_v0.02").exists()
     monkeypatch.setattr(speech_commands, "SHA256", hashlib.sha256(content.getvalue()).hexdigest())
     SpeechCommands(**fetched).prepare_data()

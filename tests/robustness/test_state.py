@@ -45,7 +45,7 @@ def attacks(watch: Callable[[Tensor], object]) -> dict[str, Attack]:
     return {"one": strong, "many": Cascade(attacks=(weak, strong))}
 
 
-def run(state: Path | None, watch: Callable[[Tensor], object], **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def run(state: Path | None, watch: Callable[[Tensor], object], **changes: Any) -> dict[str, Any]:
     """Evaluate; return all that is known afterwards, time apart."""
     arguments = {"model": network(), "x": X, "y": Y, "attacks": attacks(watch), "seed": 1, "batch_size": 8}
     return known(evaluate(**{**arguments, "curves": {"one": RADII}, "state": state, **changes}))
