@@ -280,11 +280,12 @@ def test_a_run_is_the_same_without_a_bank_and_with_a_cold_a_warm_and_a_damaged_o
                 path.write_bytes(flipped(lambda data: (start_of_data(data) + len(data)) // 2)(data))
         run = fit(tmp_path / name, *SHORT, *bank, code=COUNTED, before=(f"{tmp_path}/count",))
         assert run.returncode == 0, run.stderr
-        assert run.stderr.count("are damaged: encoded again") == (3 if name == "damaged" else 0), run.stderr
+        assert run.stderr.count("are damaged: encoded again") == (2 if name == "damaged" else 0), run.stderr
         counts[name] = int((tmp_path / "count").read_text())
         assert results(tmp_path / name) == results(tmp_path / "none")
-    assert counts["none"] == counts["cold"] == counts["warm"] + 1438 + 179 + 180, "a warm bank was encoded again"
-    assert counts["warm"] < counts["damaged"] < counts["cold"]
+    assert counts["none"] == counts["cold"]
+    assert counts["warm"] == 30, "of a warm bank only the poisons added to the pool are encoded; none is crafted"
+    assert counts["damaged"] == 30 + 256 + 180, "a batch of the pool, and the test split's only one"
 
 
 @pytest.mark.slow
