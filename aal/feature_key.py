@@ -18,7 +18,9 @@ from aal.samples import Samples
 PLAIN = (type(None), bool, int, float, str)
 
 
-def feature_key(samples: Samples, n: int, encoder: nn.Module, device: torch.device, batch_size: int) -> str:
+def feature_key(
+    samples: Samples, n: int, encoder: nn.Module, device: torch.device, batch_size: int, *others: object
+) -> str:
     """Return the SHA-256 of what the features of samples depend on.
 
     That is: the samples as they are stored and how they are decoded; the encoder's weights and buffers, the attributes
@@ -32,6 +34,7 @@ def feature_key(samples: Samples, n: int, encoder: nn.Module, device: torch.devi
         encoder: The module that encodes them.
         device: Where it does.
         batch_size: Samples a batch.
+        others: What else it depends on: an attack, for samples made by it.
     """
     description = _Description()
     stored = samples.stored[:n]
@@ -39,6 +42,7 @@ def feature_key(samples: Samples, n: int, encoder: nn.Module, device: torch.devi
     said = [
         [description.of(type(samples)), list(samples.bounds), description.of(how), description.of(stored)],
         description.of(encoder),
+        *(description.of(other) for other in others),
         description.sources(),
         batch_size,
         _numerics(device),

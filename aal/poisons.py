@@ -1,11 +1,13 @@
 """Poisons on disk: each beside its base, and a manifest that lists those that are whole."""
 
+import hashlib
 import math
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from aal.distortion import RATIOS, figures_of
@@ -16,6 +18,7 @@ from aal.studies.runs import number
 
 FIGURES = ("index", "base", "label", "norm_initial", "norm_crafted", "norm_saved", "iterations", "seconds")
 """What is known of every poison, besides its distortion."""
+MANIFEST, DIGESTS = "manifest.json", "sha256.json"
 
 
 class PoisonFolder:
@@ -36,7 +39,7 @@ class PoisonFolder:
     def __init__(self, path: Path, samples: Samples, recipe: dict[str, Any]) -> None:
         self.path, self.samples, self.recipe = path, samples, recipe
         self.rows: list[dict[str, Any]] = []
-        manifest = path / "manifest.json"
+        manifest = path / MANIFEST
         if manifest.exists():
             self.rows = self._rows(manifest)
 
@@ -61,33 +64,56 @@ class PoisonFolder:
             k = len(self.rows)
             self.rows.append({**row, "base_file": self._name(k, "base"), "poison_file": self._name(k, "poison")})
         if write:
-            write_json(self.path / "manifest.json", {"recipe": self.recipe, "poisons": self.rows})
+            write_json(self.path / MANIFEST, {"recipe": self.recipe, "poisons": self.rows})
 
-    def adopt(self, other: Path, *, write: bool) -> None:
+    def adopt(self, other: Path) -> bool:
         """Take the poisons that another run with the same recipe left, if it did; this folder has none yet.
+
+        What was damaged since is removed, with a warning, and nothing of it is taken.
 
         Args:
             other: Where :meth:`leave` may have put them.
-            write: Whether this process writes files.
+
+        Returns:
+            Whether there were any.
         """
-        manifest = other / "manifest.json"
-        if not manifest.exists():
-            return
-        rows = self._rows(manifest)
-        if write:
-            for row in rows:
-                for name in (row["base_file"], row["poison_file"]):
-                    write_bytes(self.path / name, (other / name).read_bytes(), durable=False)
-        self.record(rows, write=write)
+        if not other.exists():
+            return False
+        try:
+            digests = read_json(other / DIGESTS)
+            content = {name: (other / name).read_bytes() for name in digests if Path(name).name == name}
+            if any(hashlib.sha256(data).hexdigest() != digests[name] for name, data in content.items()):
+                raise UserError(f"{other}: a file was altered")
+            rows = self._rows(other / MANIFEST)
+            names = [self._name(k, kind) for k in range(len(rows)) for kind in ("base", "poison")]
+            files = [(self.path / name, content[name]) for name in names]
+        except (AttributeError, KeyError, OSError, TypeError, UserError) as error:
+            rank_zero_warn(f"{other}: poisons left by another run are damaged ({error}); they are crafted anew")
+            shutil.rmtree(other, ignore_errors=True)
+            return False
+        for path, data in files:
+            write_bytes(path, data, durable=False)
+        self.record(rows, write=True)
+        return True
 
     def leave(self, other: Path) -> None:
-        """Put a copy of the poisons to ``other``, whole or not at all; nobody else may be at it."""
+        """Put a copy of the poisons to ``other``, whole or not at all; nobody else may be at it.
+
+        Raises:
+            OSError: It could not be written.
+        """
         if other.exists():
             return
         partial = other.with_name(f".{other.name}{PARTIAL}")
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         shutil.copytree(self.path, partial)
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(partial.iterdir())}
+        write_json(partial / DIGESTS, digests)
         partial.rename(other)
+
+    def reload(self) -> None:
+        """Take what another process has written to the manifest."""
+        self.rows = self._rows(self.path / MANIFEST)
 
     def column(self, name: str) -> Tensor:
         """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have."""

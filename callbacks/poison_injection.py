@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
@@ -114,17 +115,28 @@ class PoisonInjection(RoundCallback):
         if bank is None:
             self._craft(trainer, module)
             return
-        features = data.feature_key("craft")
-        key = hashlib.sha256(f"{self.folder.recipe['hash']} {features}".encode()).hexdigest()
+        made_of = data.feature_key("craft", self.attack)
+        key = hashlib.sha256(f"{self.folder.recipe['hash']} {made_of}".encode()).hexdigest()
         place = bank.folder / f"poisons-{key}"
+        if self._adopted(trainer, place):
+            return
         with bank.locked(key):
-            if not self.folder.rows:
-                self.folder.adopt(place, write=trainer.is_global_zero)
-                trainer.strategy.barrier("poisons taken")
-            if len(self.folder.rows) < self.n:
-                self._craft(trainer, module)
-            if trainer.is_global_zero:
-                self.folder.leave(place)
+            if self._adopted(trainer, place):  # by now another run may have left them
+                return
+            self._craft(trainer, module)
+            try:
+                if trainer.is_global_zero:
+                    self.folder.leave(place)
+            except OSError as error:  # the run has its poisons
+                rank_zero_warn(f"{place}: the poisons cannot be left there for other runs ({error.strerror})")
+
+    def _adopted(self, trainer: pl.Trainer, place: Path) -> bool:
+        """Take the poisons that another run left, unless this one has begun to craft; return whether it did."""
+        taken = trainer.is_global_zero and not self.folder.rows and self.folder.adopt(place)
+        if not int(Shard.of(trainer).sum(torch.tensor(int(taken)))):
+            return False
+        self.folder.reload()
+        return True
 
     def _craft(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft from the first poison that is not whole yet, a batch a rank at a time."""

@@ -95,14 +95,15 @@ class Rounds(RoundCallback):
         if not math.isfinite(loss):
             raise RunStopped(f"round {self.round}, epoch {self.epoch}: the training loss is {loss}")
         self.epoch += 1
-        watched = self._watched(trainer, module, loss)
+        val = self._tested(trainer, module, "val")[0] if "val" in data_of(trainer).samples else None
+        watched = loss if val is None else val
         if watched < self.best_loss - self.min_delta:
             self.best_loss, self.epochs_waited = watched, 0
         else:
             self.epochs_waited += 1
         if self.epochs_waited < self.patience and self.epoch < self.max_epochs:
             return
-        record = self._evaluate(trainer, module, loss)
+        record = self._evaluate(trainer, module, loss) | ({} if val is None else {"val_loss": val})
         for callback in round_callbacks(trainer):
             callback.on_round_end(trainer, module, record)
         started = time.perf_counter()
@@ -135,12 +136,6 @@ class Rounds(RoundCallback):
             setattr(self, name, state_dict[name])
         self._started = time.perf_counter() - state_dict["seconds"]
 
-    def _watched(self, trainer: pl.Trainer, module: Classifier, train_loss: float) -> float:
-        """Return the loss that patience watches."""
-        if "val" not in data_of(trainer).samples:
-            return train_loss
-        return self._tested(trainer, module, "val")[0]
-
     def _tested(self, trainer: pl.Trainer, module: Classifier, split: str) -> tuple[float, float]:
         """Return mean cross entropy and accuracy on a split."""
         data = data_of(trainer)
@@ -155,7 +150,6 @@ class Rounds(RoundCallback):
         data = data_of(trainer)
         seconds_train = time.perf_counter() - self._started
         loss, accuracy = self._tested(trainer, module, "test")
-        val = {"val_loss": self._tested(trainer, module, "val")[0]} if "val" in data.samples else {}
         return {
             "round": self.round,
             "labels": len(data.pool.labelled),
@@ -163,7 +157,6 @@ class Rounds(RoundCallback):
             "accuracy": accuracy,
             "loss": loss,
             "train_loss": train_loss,
-            **val,
             "epochs": self.epoch,
             "seconds_train": seconds_train,
             "seconds_query": self.seconds_query,

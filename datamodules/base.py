@@ -162,12 +162,13 @@ class ActiveDataModule(pl.LightningDataModule):
         """The bank that ``bank`` names."""
         return None if self.bank is None else FeatureBank(Path(self.bank), Shard.of(self._trainer), self.progress.line)
 
-    def feature_key(self, split: str) -> str:
-        """Return the SHA-256 of what the features of a split's own samples depend on, to the last bit."""
+    def feature_key(self, split: str, *others: object) -> str:
+        """Return the SHA-256 of what the features of a split's own samples, and ``others``, depend on."""
         module = self._classifier
         encodes = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
         encoder = module.get_submodule("backbone") if encodes else module
-        return feature_key(self.samples[split], self._sizes[split], encoder, self._device, self.scoring_batch_size)
+        size, batch_size = self._sizes[split], self.scoring_batch_size
+        return feature_key(self.samples[split], size, encoder, self._device, batch_size, *others)
 
     def map(
         self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
@@ -232,11 +233,11 @@ class ActiveDataModule(pl.LightningDataModule):
 
     def _banked(self, split: str, size: int) -> Tensor | EncodedSplit:
         """Return the features of a split's own samples from the bank: mapped, or on a device all of them there."""
-        module, device, batch_size = self._classifier, self._device, self.scoring_batch_size
+        device, batch_size = self._device, self.scoring_batch_size
 
         def again(batch: Tensor) -> Tensor:
-            with frozen(module), torch.no_grad():
-                return module.encode(self.samples[split][batch].to(device))
+            with frozen(self._classifier), torch.no_grad():
+                return self._encode_batch(split, batch)
 
         assert self.feature_bank is not None
         key = self.feature_key(split)
@@ -255,13 +256,16 @@ class ActiveDataModule(pl.LightningDataModule):
                 yield self._features_of(split, some, task.advance)
 
     def _features_of(self, split: str, indices: Tensor, advance: Callable[[int], None]) -> Tensor:
-        samples = self.samples[split]
-        features = self.map(lambda batch: self._classifier.encode(samples[batch].to(self._device)), indices, advance)
+        features = self.map(lambda batch: self._encode_batch(split, batch), indices, advance)
         bad = ~torch.isfinite(features).all(-1)
         if bad.any():
             first = int(indices[int(bad.nonzero()[0])])
             raise RunStopped(f"encoding {split}: the features of sample {first} are not finite")
         return features
+
+    def _encode_batch(self, split: str, batch: Tensor) -> Tensor:
+        """Encode one batch; a sum over ranks makes 0 of -0, so one process does, too."""
+        return self._classifier.encode(self.samples[split][batch].to(self._device)) + 0.0
 
     def _hold_out(self) -> None:
         """Move the samples that ``val`` and ``secured`` ask for out of the pool."""

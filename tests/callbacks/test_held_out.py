@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from aal.errors import UserError
+from aal.networks import DigitBackbone
 from datamodules import Digits
 from tests.runs import fit, results
 
@@ -52,6 +54,15 @@ def test_more_than_the_pool_can_give_is_refused(arguments: dict[str, int], size:
         Digits(**arguments).setup("fit")  # type: ignore[arg-type]
 
 
+def last_loss(run: Path, data: Digits) -> float:
+    """Return the mean cross entropy on ``val`` of the model of a run's last checkpoint."""
+    weights = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    head = {name.removeprefix("head.0."): tensor for name, tensor in weights.items() if name.startswith("head.")}
+    with torch.no_grad():
+        features = DigitBackbone()(data.samples["val"][torch.arange(100)])
+        return float(cross_entropy(features @ head["weight"].T + head["bias"], data.labels["val"]))
+
+
 @pytest.mark.slow
 def test_the_loss_on_val_ends_a_round(tmp_path: Path) -> None:
     few = ("--poison=null", "--query.init_args.budget=1", "--query.init_args.max_epochs=20")
@@ -73,3 +84,7 @@ def test_the_loss_on_val_ends_a_round(tmp_path: Path) -> None:
     summary = rounds["true"]["summary"]
     assert (summary["val"], summary["secured"], summary["pool"]) == (100, 20, 1438 - 120 - 20)
     assert 0 < rounds["true"]["rounds"][-1]["val_loss"] < rounds["false"]["rounds"][-1]["val_loss"]
+    for name, kind in (("true", Digits), ("false", FalseVal)):
+        record, data = rounds[name]["rounds"][-1], kind(val=100, secured=20 if name == "true" else 0)
+        data.setup("fit")
+        assert record["val_loss"] == pytest.approx(last_loss(tmp_path / name, data), rel=1e-4)

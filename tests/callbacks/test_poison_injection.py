@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from aal import feature_key
 from aal.attacks import Attack, CollisionAttack
 from aal.cli import TRAINER_DEFAULTS
 from aal.errors import UserError
@@ -20,13 +21,14 @@ from aal.poisons import PoisonFolder
 from aal.samples import AudioSamples
 from aal.strategies import Entropy
 from callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
+from tests import sounds
 from tests.runs import fit, results
 from tests.sounds import CLASSES, RATE, Ear, Halve, Tones
 
 
-def sound_run(out: Path, attack: Attack) -> Path:
+def sound_run(out: Path, attack: Attack, bank: str | None = None) -> Path:
     """Craft from tones, query four labels, and leave what a run leaves."""
-    data = Tones(seed=1)
+    data = Tones(seed=1, bank=bank)
     trainer = pl.Trainer(
         default_root_dir=out,
         accelerator="cpu",
@@ -157,7 +159,7 @@ def test_a_manifest_that_lacks_something_is_one_line(
 @pytest.mark.slow
 def test_runs_that_share_a_bank_craft_once(tmp_path: Path) -> None:
     bank, nn2 = f"--data.init_args.bank={tmp_path / 'bank'}", "--model.init_args.head.hidden=8"
-    runs = {"nn1": (bank,), "nn2": (bank, nn2), "alone": (nn2,), "beta": (bank, "--poison.init_args.mu=one")}
+    runs = {"nn1": (bank,), "nn2": (bank, nn2), "alone": (nn2,), "one": (bank, "--poison.init_args.mu=one")}
     for name, arguments in runs.items():
         run = fit(tmp_path / name, *arguments)
         assert run.returncode == 0, run.stderr
@@ -165,5 +167,58 @@ def test_runs_that_share_a_bank_craft_once(tmp_path: Path) -> None:
     assert seconds["nn2"] == seconds["nn1"], "the seconds are those of the run that crafted them"
     assert seconds["alone"] != seconds["nn1"]
     assert results(tmp_path / "nn2") == results(tmp_path / "alone"), "where they are from changes nothing"
-    assert len(list((tmp_path / "bank").glob("poisons-*"))) == 2, "another recipe, other poisons"
+    left = sorted((tmp_path / "bank").glob("poisons-*"))
+    assert len(left) == 2, "another recipe, other poisons"
     assert not list((tmp_path / "bank").glob(".poisons-*"))
+    for folder in left:
+        (folder / "00003_poison.png").write_bytes((folder / "00004_poison.png").read_bytes())
+    run = fit(tmp_path / "again", bank, nn2)
+    assert run.returncode == 0, run.stderr
+    assert "poisons left by another run are damaged" in run.stderr
+    assert results(tmp_path / "again") == results(tmp_path / "alone")
+
+
+def left_by(folder: Path, attack: Attack) -> list[Path]:
+    """Run into a bank; return what poisons are in it then."""
+    sound_run(folder / f"run{len(list(folder.glob('run*')))}", attack, bank=str(folder / "bank"))
+    return sorted((folder / "bank").glob("poisons-*"))
+
+
+def test_other_code_of_an_attack_makes_other_poisons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "faded.py"
+    code = Path(sounds.__file__).read_text()
+    source.write_text(code)
+    monkeypatch.setattr(feature_key.inspect, "getsourcefile", lambda kind: str(source) if kind is Halve else None)
+    assert len(left_by(tmp_path, Halve())) == 1
+    assert len(left_by(tmp_path, Halve())) == 1
+    source.write_text(code + "# another\n")
+    assert len(left_by(tmp_path, Halve())) == 2
+
+
+@pytest.mark.parametrize("harm", ["missing", "altered", "elsewhere", "no digests"])
+def test_damaged_poisons_are_not_taken(harm: str, sound: Path, tmp_path: Path) -> None:
+    recipe = json.loads((sound / "poisons" / "manifest.json").read_text())["recipe"]
+    samples, place = AudioSamples(torch.zeros(0, 1, dtype=torch.int16), RATE), tmp_path / "left"
+    PoisonFolder(sound / "poisons", samples, recipe).leave(place)
+    whole = PoisonFolder(tmp_path / "whole", samples, recipe)
+    assert whole.adopt(place)
+    assert torch.equal(whole.read(0, 12), PoisonFolder(sound / "poisons", samples, recipe).read(0, 12))
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes(b"mine")
+    if harm == "missing":
+        (place / "00005_poison.wav").unlink()
+    elif harm == "altered":
+        (place / "00005_poison.wav").write_bytes((place / "00006_poison.wav").read_bytes())
+    elif harm == "elsewhere":
+        digests = json.loads((place / "sha256.json").read_text())
+        digests["../outside.wav"] = digests.pop("00005_poison.wav")
+        (place / "sha256.json").write_text(json.dumps(digests))
+    else:
+        (place / "sha256.json").unlink()
+    folder = PoisonFolder(tmp_path / "run", samples, recipe)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert not folder.adopt(place)
+    assert not folder.rows
+    assert not (tmp_path / "run").exists()
+    assert outside.read_bytes() == b"mine"
+    assert not place.exists(), "the next run would be told of it again"
