@@ -22,8 +22,7 @@ def stratified(labels: Tensor, shares: Sequence[float], generator: torch.Generat
         Indices of each part, ascending; together they are all of ``range(N)``.
     """
     place = torch.empty(len(labels), dtype=torch.float64)
-    for label in labels.unique():
-        members = (labels == label).nonzero()[:, 0]
+    for members in of_each_class(labels):
         shuffled = members[torch.randperm(len(members), generator=generator)]
         offset = torch.rand((), generator=generator, dtype=torch.float64)
         place[shuffled] = (torch.arange(len(members), dtype=torch.float64) + offset) / len(members)
@@ -31,6 +30,18 @@ def stratified(labels: Tensor, shares: Sequence[float], generator: torch.Generat
     ends = (torch.tensor(shares, dtype=torch.float64).cumsum(0) * len(labels)).round().long().tolist()
     ends[-1] = len(labels)
     return [order[start:end].sort().values for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def of_each_class(labels: Tensor) -> tuple[Tensor, ...]:
+    """Return the indices of each class that there is, ascending; classes ascend, too.
+
+    One sort, so that many classes cost no more than few.
+
+    Args:
+        labels: Class of each sample ``(N,)``.
+    """
+    counts = labels.unique(return_counts=True)[1]
+    return labels.argsort(stable=True).split(counts.tolist())
 
 
 def grouped(labels: Tensor, groups: Tensor, shares: Sequence[float], generator: torch.Generator) -> list[Tensor]:

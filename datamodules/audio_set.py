@@ -19,7 +19,7 @@ FOLDER = "audioset"
 LABELS = "class_labels_indices.csv"
 ONTOLOGY = "ontology.json"
 ONTOLOGY_SOURCE = "https://raw.githubusercontent.com/audioset/ontology/master/"
-TABLES_SOURCE = "http://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv/"
+TABLES_SOURCE = "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv/"
 SHOWN = 3  # names of missing clips in a message
 
 

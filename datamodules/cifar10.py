@@ -97,8 +97,8 @@ def _batch(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
     if not (
         isinstance(pixels, np.ndarray)
         and pixels.dtype == np.uint8
-        and pixels.shape == (len(pixels), 3 * 32 * 32)
-        and labels.shape == (len(pixels),)
+        and labels.ndim == 1
+        and pixels.shape == (len(labels), 3 * 32 * 32)
         and labels.dtype == np.int64
         and np.isin(labels, range(10)).all()
     ):

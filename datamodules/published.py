@@ -13,7 +13,7 @@ from aal.checks import at_least
 from aal.errors import UserError
 from aal.samples import Samples
 from aal.seeds import generator
-from aal.splits import stratified
+from aal.splits import of_each_class, stratified
 from datamodules.base import ActiveDataModule
 from datamodules.downloads import require
 
@@ -88,7 +88,7 @@ class Stored(ActiveDataModule):
         if self.limit is None:
             return torch.arange(len(labels))
         order = torch.randperm(len(labels), generator=generator(self.seed, "limit", part))
-        chosen = [order[labels[order] == label][: self.limit] for label in labels.unique()]
+        chosen = [order[own[: self.limit]] for own in of_each_class(labels[order])]
         return torch.cat(chosen).sort().values
 
     def divide(self, samples: Samples, labels: Tensor, shares: dict[str, float]) -> dict[str, tuple[Samples, Tensor]]:

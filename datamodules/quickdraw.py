@@ -60,8 +60,9 @@ class QuickDraw(Published):
         labels = torch.arange(len(drawings)).repeat_interleave(torch.tensor([len(each) for each in drawings]))
         used = self.drawn(labels, part)
         first, pixels = 0, []
-        for each in drawings:
-            own = used[(used >= first) & (used < first + len(each))] - first
+        counts = labels[used].bincount(minlength=len(drawings)).tolist()
+        for each, places in zip(drawings, used.split(counts), strict=True):
+            own = places - first
             pixels.append(torch.from_numpy(each[own.numpy()]))
             first += len(each)
         return ImageSamples(torch.cat(pixels).reshape(-1, 1, 28, 28)), labels[used]

@@ -81,9 +81,11 @@ def test_a_pickle_that_does_more_than_hold_data_does_nothing(tmp_path: Path) -> 
         {b"data": np.zeros((2, 3072), dtype=np.uint8), b"labels": [0]},
         {b"data": np.zeros((1, 3072), dtype=np.uint8), b"labels": [10]},
         {b"data": np.zeros((1, 3072), dtype=np.uint8), b"labels": ["cat"]},
+        {b"data": np.array(7, dtype=np.uint8), b"labels": [0]},
+        {b"data": np.zeros((1, 3072), dtype=np.uint8), b"labels": 0},
         {b"data": np.array([None], dtype=object), b"labels": [0]},
     ],
-    ids=["list", "no-data", "floats", "width", "number", "label", "text", "objects"],
+    ids=["list", "no-data", "floats", "width", "number", "label", "text", "one-byte", "one-label", "objects"],
 )
 def test_what_is_no_batch_is_named(batch: object, tmp_path: Path) -> None:
     arguments = cifar10(tmp_path)
