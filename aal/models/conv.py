@@ -40,7 +40,7 @@ class ConvClassifier(Classifier):
         taken = take_last(self.network, (nn.Linear,))
         if taken is None:
             raise UserError(f"{KEY}: {type(self.network).__name__} has no nn.Linear that could be its last layer")
-        self.last = taken[1]
+        self.last_name, self.last = taken
         embedded = dry_run(self.network, sample_shape, KEY)
         with torch.no_grad():
             if logits.shape != (1, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6):
@@ -58,5 +58,10 @@ class ConvClassifier(Classifier):
         return embedded
 
     def renew(self, generator: torch.Generator) -> None:
-        """Draw fresh weights for the whole network."""
-        reset_parameters(self, generator)
+        """Draw fresh weights for the whole network, by its own rule for the last layer too where it has one."""
+        identity = self.network.get_submodule(self.last_name)
+        self.network.set_submodule(self.last_name, self.last)
+        try:
+            reset_parameters(self.network, generator)
+        finally:
+            self.network.set_submodule(self.last_name, identity)

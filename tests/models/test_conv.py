@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from aal.errors import UserError
 from aal.models import ConvClassifier
+from aal.models.classifier import reset_parameters
 from aal.networks import MLP, VGG8, LeNet5, ResNet18
 from aal.seeds import generator
 from tests.runs import EXPERIMENT, ROOT, aal, results
@@ -52,15 +53,27 @@ def test_every_round_starts_from_fresh_weights(network: type[nn.Module]) -> None
     assert all(torch.equal(tensor, first[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_networks_own_initial_weights_have_the_last_word() -> None:
-    model = ConvClassifier(VGG8, num_classes=5, sample_shape=SHAPE)
+@pytest.mark.parametrize("network", [VGG8, ResNet18], ids=lambda network: network.__name__)
+def test_a_networks_own_initial_weights_have_the_last_word(network: type[nn.Module]) -> None:
+    model = ConvClassifier(network, num_classes=5, sample_shape=SHAPE).eval()  # type: ignore[arg-type]
+    x, state, features = images(), model.state_dict().keys(), model.features(images()).shape
     model.renew(generator(0, "weights", 0))
-    convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-    for layer in convolutions:
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert layers[-1] is model.last
+    for layer in layers:
         fan_in = layer.weight[0].numel()
         assert float(layer.weight.detach().std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.15)
-        assert layer.bias is not None
-        assert not layer.bias.any()
+        assert layer.bias is None or not layer.bias.any()
+    assert model.state_dict().keys() == state, "the last layer is out of the network again"
+    assert model.features(x).shape == features
+    torch.testing.assert_close(model.last(model.features(x)), model(x))
+
+
+def test_a_networks_layers_alone_are_renewed_in_their_order() -> None:
+    model, whole = ConvClassifier(LeNet5, num_classes=5, sample_shape=SHAPE), LeNet5(SHAPE, 5)
+    model.renew(generator(0, "weights", 0))
+    reset_parameters(whole, generator(0, "weights", 0))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), whole.parameters(), strict=True))
 
 
 def test_a_last_batch_of_one_sample_can_be_trained_on() -> None:
