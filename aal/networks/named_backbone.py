@@ -24,8 +24,10 @@ OWN: dict[str, Callable[[str], Backbone]] = {
 class NamedBackbone(Backbone):
     """A backbone by its name, pre-trained or not.
 
-    Images ``(B, C, H, W)`` are in [0, 1], gray or colour; they are resized and normalised inside, as the network's
-    library does for its own weights. Features are the input of the network's last layer.
+    Images ``(B, C, H, W)`` are in [0, 1], gray or colour. Inside they are normalised as the network's library does for
+    its own weights; where ``size`` is given, the whole image is first resized to a square of that size, bilinearly with
+    antialiasing. The library's own resizing is not repeated: its crop of the centre, and bicubic for some networks.
+    Features are the input of the network's last layer.
 
     Args:
         name: A classifier of torchvision, such as ``resnet50``; ``timm/NAME`` for a model of timm, where that is
@@ -33,7 +35,7 @@ class NamedBackbone(Backbone):
         weights: ``published`` for those that the library publishes, downloaded once (of torchvision's the newest,
             ``DEFAULT``); ``none`` for random ones; else a ``.pt``, ``.pth``, ``.th`` or ``.safetensors`` file of the
             whole network, with or without its last layer.
-        size: Height and width that images are resized to, in pixels; ``null`` for the data's own.
+        size: Height and width that images are resized to, in pixels; ``null`` leaves them as the data have them.
         pool: ``avg`` for the features after global pooling; ``none`` for the flattened map before it, which needs
             ``size``.
 
