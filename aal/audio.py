@@ -2,6 +2,7 @@
 
 import math
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ FORMATS = ("WAV", "WAVEX", "FLAC", "OGG")
 CHANNELS = 2
 CONTEXT = 1000  # samples at the lower of both rates: the resampling filter sees no further to any 16-bit effect
 LOUDEST = 16.0  # times full scale: decoders overshoot it a little; far beyond lie integers in a file of floats
-OGG_PAGE = 65307  # bytes, at most
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Unreadable(ValueError):
@@ -129,14 +130,38 @@ def _check_whole(file: BinaryIO) -> None:
             name, chunk = header[:4], struct.unpack(f"{order}I", header[4:])[0]
             left = size - file.tell()
             if name == b"data":
+                if chunk in (0, 0xFFFFFFFF) and left > 0:
+                    raise Unreadable("streamed: its length is not in its header; write it anew")
                 if chunk > left:
                     raise Unreadable(f"truncated: {left} bytes of samples, where its header says {chunk}")
                 return
             file.seek(chunk + chunk % 2, 1)
     elif magic[:4] == b"OggS":
-        file.seek(max(0, size - OGG_PAGE))
-        tail = file.read()
-        page = tail[tail.rfind(b"OggS") :]
-        segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
-        if not segments or len(page) < 27 + page[26] + sum(segments) or not page[5] & 4:
-            raise Unreadable("truncated: it does not end with an OGG stream's last page")
+        file.seek(0)
+        _check_ogg(file.read())
+
+
+def _check_ogg(data: bytes) -> None:
+    """Refuse an OGG file with a page that is damaged, missing or cut: the decoder would leave it out without a word."""
+    place, following, last = 0, dict[bytes, int](), 0
+    while place < len(data):
+        head = data[place : place + 27]
+        size = 27 + head[26] + sum(data[place + 27 : place + 27 + head[26]]) if len(head) == 27 else 27
+        page = data[place : place + size]
+        if head[:4] != b"OggS" or len(page) < size:
+            raise Unreadable(f"truncated or damaged: no whole OGG page at byte {place}")
+        if _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
+            raise Unreadable(f"damaged: the OGG page at byte {place} fails its checksum")
+        stream, number = page[14:18], int.from_bytes(page[18:22], "little")
+        if number != following.get(stream, number):
+            raise Unreadable(f"damaged: an OGG page is missing before byte {place}")
+        following[stream], last = number + 1, page[5] & 4
+        place += size
+    if not last:
+        raise Unreadable("truncated: it does not end with an OGG stream's last page")
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """Return the CRC-32 of OGG: zlib's polynomial, but bits in the other order, from 0 and not inverted at the end."""
+    mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)

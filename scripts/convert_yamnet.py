@@ -135,7 +135,10 @@ def main() -> int:
         raise UserError(f"{arguments.source}: cannot be read ({error.strerror})") from None
     tensors = fold(read(data, arguments.source))
     metadata = {"activation": "relu", "source": arguments.source.name, "sha256": hashlib.sha256(data).hexdigest()}
-    write_bytes(arguments.out, safetensors.torch.save(tensors, metadata))
+    try:
+        write_bytes(arguments.out, safetensors.torch.save(tensors, metadata))
+    except OSError as error:
+        raise UserError(f"{arguments.out}: cannot be written ({error.strerror})") from None
     print(f"{arguments.out}: {sum(tensor.numel() for tensor in tensors.values()):,} numbers in {len(tensors)} tensors")
     return 0
 

@@ -126,6 +126,17 @@ def made(path: Path) -> dict[str, Path]:
         altered[100] ^= 0xFF
         altered[len(whole) // 20 : len(whole) // 20 + 8] = bytes(8)
         add(f"altered.{suffix}", bytes(altered))
+        page = whole.find(b"OggS", whole.find(b"OggS", whole.find(b"OggS", 1) + 1) + 1)  # the second of samples
+        for percent in (10, 50, 80) if suffix == "ogg" else ():
+            altered = bytearray(whole)
+            altered[len(whole) * percent // 100] ^= 1
+            add(f"one_bit_altered_{percent}.ogg", bytes(altered))
+        if suffix == "ogg":
+            following = whole.find(b"OggS", page + 1)
+            add("altered_page_gone.ogg", whole[:page] + whole[following:])
+    streamed = bytearray(encoded("a.wav", noise))
+    streamed[40:44] = b"\xff" * 4
+    add("streamed.wav", bytes(streamed))
     add("aiff.wav", encoded("a.aiff", noise))
     (path / "folder.wav").mkdir()
     return files | {"folder.wav": path / "folder.wav", "absent.wav": path / "absent.wav"}
@@ -143,6 +154,8 @@ REASONS = {
     "truncated": "truncated",
     "short": "truncated",
     "altered": "damaged",
+    "one_bit_altered": "damaged",
+    "streamed": "its length is not in its header",
     "aiff.wav": "AIFF",
     "folder.wav": "cannot be read",
     "absent.wav": "No such file",

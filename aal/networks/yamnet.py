@@ -44,9 +44,13 @@ class YAMNet(Backbone):
     Raises:
         UserError: The weight file is missing, damaged, of another network or not converted, or its metadata name
             another activation than ``activation``.
+
+    Attributes:
+        sample_rate: Samples a second of what it was trained to hear, in Hz.
     """
 
     feature_size = LAYERS[-1][0]
+    sample_rate = 16_000
 
     def __init__(self, weights: str, activation: Literal["relu6", "relu"] | None = None) -> None:
         super().__init__()

@@ -47,3 +47,14 @@ def test_a_data_set_of_sound_is_laid_over_an_experiment(
     for path in saved:
         info = soundfile.info(path)
         assert (info.subtype, info.samplerate, info.channels, info.frames) == ("PCM_16", 16_000, 1, 400)
+
+
+def test_another_sample_rate_than_the_networks_is_refused(tmp_path: Path) -> None:
+    speech_commands(tmp_path / "data")
+    run = aal(
+        *("fit", "--config", ROOT / "configs" / "experiment" / "collision_audio.yaml", "--out", tmp_path / "run"),
+        *("--model.init_args.backbone.init_args.weights=none", '--data.init_args.words=["yes", "no", "up"]'),
+        *(f"--data.init_args.root={tmp_path / 'data'}", "--data.init_args.sample_rate=8000"),
+    )
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1] == "error: data.init_args.sample_rate: YAMNet takes 16000 Hz, got 8000"
