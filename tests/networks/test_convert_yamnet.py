@@ -114,11 +114,20 @@ def test_other_weights_are_refused(
         converter.read(path.read_bytes(), path)
 
 
-@pytest.mark.parametrize(("kept", "out"), [(1_000_000, "out.safetensors"), (0, "out.safetensors"), (None, "out.pt")])
+@pytest.mark.parametrize(
+    ("kept", "out", "said"),
+    [
+        (1_000_000, "out.safetensors", "yamnet.h5: truncated, or not an HDF5 file"),
+        (0, "out.safetensors", "yamnet.h5: truncated, or not an HDF5 file"),
+        (None, "out.pt", "must end in .safetensors"),
+        (None, "yamnet.h5/out.safetensors", "out.safetensors: cannot be written"),
+    ],
+)
 def test_a_command_that_cannot_be_done_ends_with_one_line_and_no_file(
     converter: ModuleType,
     kept: int | None,
     out: str,
+    said: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -132,5 +141,5 @@ def test_a_command_that_cannot_be_done_ends_with_one_line_and_no_file(
     assert ended.value.code == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert ("must end in .safetensors" if kept is None else "yamnet.h5: truncated, or not an HDF5 file") in line
+    assert said in line
     assert [file.name for file in tmp_path.iterdir()] == ["yamnet.h5"]
