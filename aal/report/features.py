@@ -1,6 +1,5 @@
 """The feature space as the head sees it: the pool and the poison on their first two principal components (Figure 2)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -11,42 +10,52 @@ from aal.report.style import POISON, POOL, ink, panels, render, style
 from aal.seeds import generator
 
 SHOWN = 5000  # points drawn of each kind; more only make the picture heavier
-CHUNK = 4096  # features at a time in float64
+SPAN = 32  # directions iterated for the two that are wanted: the gap to the 33rd sets how fast they are found
+ITERATIONS = 16  # an error shrinks by (s_33 / s_2)^2 in each, s the singular values
 
 
 def principal_components(*features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit a PCA of two components on all features together.
+    """Fit a PCA of two components on all features together, in memory of the size of the features.
+
+    Source: Halko, Martinsson and Tropp, "Finding Structure with Randomness", algorithm 4.4, from a start that is always
+    the same. Exact, up to rounding, where there are at most 32 features or D is at most 32.
 
     Args:
         *features: Features ``(., D)``, in any units; D may not be 0.
 
     Returns:
         Mean ``(D,)``, components ``(2, D)`` of unit length, the entry of each that is largest in size positive (a zero
-        vector where D is 1), and the share of the variance ``(2,)`` that each explains; all float64.
+        vector where D is 1, or there is one feature), and the share of the variance ``(2,)`` that each explains; all
+        float64.
 
     Raises:
         ValueError: There is no feature, or one is not finite.
     """
-    total = sum(len(some) for some in features)
-    if not total or not all(bool(chunk.isfinite().all()) for chunk in _chunks(features)):
+    centred = torch.cat([some.detach().cpu().to(torch.float64) for some in features])
+    if not len(centred) or not centred.isfinite().all():
         raise ValueError("a PCA needs features, all of them finite")
-    mean = torch.stack([chunk.sum(0) for chunk in _chunks(features)]).sum(0) / total
-    covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for chunk in _chunks(features):  # D x D, however many features there are
-        covariance += (chunk - mean).T @ (chunk - mean) / total
-    variances, vectors = torch.linalg.eigh(covariance)  # ascending
+    mean = centred.mean(0)
+    centred -= mean
+    span = min(SPAN, *centred.shape)
+    start = generator(0, "principal components")
+    directions = torch.randn(len(mean), span, generator=start, dtype=torch.float64)
+    for _ in range(ITERATIONS):
+        directions = torch.linalg.qr(centred.T @ (centred @ directions)).Q
+    _, sizes, turns = torch.linalg.svd(centred @ directions, full_matrices=False)  # descending
+    vectors, variance = turns @ directions.T, torch.linalg.vector_norm(centred).square()
     components, shares = torch.zeros(2, len(mean), dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    for index in range(min(2, len(mean))):
-        vector = vectors[:, -1 - index]
+    for index in range(min(2, span)):
+        vector = vectors[index]
         components[index] = vector * (1.0 if vector[vector.abs().argmax()] > 0 else -1.0)
-        shares[index] = (variances[-1 - index] / variances.sum()).nan_to_num(0.0).clamp(min=0.0)
+        shares[index] = (sizes[index].square() / variance).nan_to_num(0.0)
     return mean, components, shares
 
 
 def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) -> None:
     """Write the paper's Figure 2: pool and poison features on the first two principal components of both together.
 
-    At most :data:`SHOWN` points of each are drawn, chosen at random but always the same.
+    At most :data:`SHOWN` points of each are drawn, chosen at random but always the same; the components, and the shares
+    of the variance, are those of the points that are drawn.
 
     Args:
         pool_features: Features of the natural pool ``(P, D)``.
@@ -54,15 +63,19 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
         path: The file, ``.png`` or ``.svg``.
 
     Raises:
-        ValueError: There is no feature, or one is not finite.
+        ValueError: There is no feature, or one that is drawn is not finite.
         OSError: The file could not be written.
     """
-    mean, components, shares = principal_components(pool_features, poison_features)
+    pool, poison = _shown(pool_features, "pool"), _shown(poison_features, "poison")
+    mean, components, shares = principal_components(pool, poison)
     with style():
         figure, (axes,) = panels(1, 5.2, 3.9)
-        kinds = (("pool", pool_features, POOL, 0.35, 9), ("poison", poison_features, POISON, 0.8, 24))
-        for name, features, colour, alpha, size in kinds:
-            points = _projected(features, name, mean, components)
+        kinds = (
+            (f"pool ({len(pool_features):,})", pool, POOL, 0.35, 9),
+            (f"poison ({len(poison_features):,})", poison, POISON, 0.8, 24),
+        )
+        for label, features, colour, alpha, size in kinds:
+            points = (features - mean) @ components.T
             axes.scatter(
                 points[:, 0].tolist(),
                 points[:, 1].tolist(),
@@ -70,7 +83,7 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
                 color=colour,
                 alpha=alpha,
                 linewidths=0,
-                label=f"{name} ({len(features):,})",
+                label=label,
             )
         axes.set_xlabel(f"first principal component ({float(shares[0]):.0%} of variance)")
         axes.set_ylabel(f"second principal component ({float(shares[1]):.0%})")
@@ -81,14 +94,7 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
     files.write_bytes(path, render(figure, path.suffix))
 
 
-def _chunks(features: tuple[Tensor, ...]) -> Iterator[Tensor]:
-    for some in features:
-        for chunk in torch.split(some.detach(), CHUNK):
-            if len(chunk):
-                yield chunk.cpu().to(torch.float64)
-
-
-def _projected(features: Tensor, name: str, mean: Tensor, components: Tensor) -> Tensor:
+def _shown(features: Tensor, name: str) -> Tensor:
+    """Return the features that are drawn, ``(., D)`` on the CPU."""
     chosen = torch.randperm(len(features), generator=generator(0, "features figure", name))[:SHOWN].sort().values
-    shown = features.detach()[chosen.to(features.device)].cpu().to(torch.float64)
-    return (shown - mean) @ components.T
+    return features.detach()[chosen.to(features.device)].cpu()

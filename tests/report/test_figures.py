@@ -12,11 +12,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from aal.errors import UserError
 from aal.report import features_figure
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
-from aal.report.features import principal_components
+from aal.report.features import SHOWN, principal_components
 from aal.report.image_pairs import amplified, images_figure, png
 from aal.report.pairs import read_pairs
 from aal.report.study import colours
@@ -114,6 +115,58 @@ def test_a_planted_plane_is_found_and_signs_are_fixed() -> None:
     assert torch.allclose(components.abs(), exact.Vh[:2].abs(), atol=1e-8)
     turned = principal_components(-points)[1]
     assert torch.allclose(turned, components, atol=1e-8)
+
+
+@pytest.mark.parametrize(("points", "size"), [(300, 120), (60, 500), (40, 7), (2, 9)])
+def test_the_components_are_those_of_the_whole_decomposition(points: int, size: int) -> None:
+    draws = torch.Generator().manual_seed(0)
+    scales = 0.9 ** torch.arange(size, dtype=torch.float64)
+    features = (torch.randn(points, size, generator=draws, dtype=torch.float64) * scales).flip(1) - 3
+    mean, components, shares = principal_components(features[:1], features[1:])
+    _, sizes, exact = torch.linalg.svd(features - features.mean(0), full_matrices=False)
+    exact = exact[:2] * exact[:2].gather(1, exact[:2].abs().argmax(1, keepdim=True)).sign()
+    assert torch.allclose(mean, features.mean(0))
+    assert torch.allclose(shares, (sizes.square() / sizes.square().sum())[:2], atol=1e-8)
+    known = min(points - 1, 2)  # two points have one direction
+    assert torch.allclose(components[:known], exact[:known], atol=1e-5)
+    assert torch.allclose(components.norm(dim=1), torch.ones(2).double())
+
+
+class Within(TorchDispatchMode):
+    """Fails where a tensor of more than ``most`` entries is made."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+        made = func(*args, **kwargs or {})
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            assert not isinstance(tensor, torch.Tensor) or tensor.numel() <= self.most, func
+        return made
+
+
+def test_wide_features_need_no_more_memory_than_their_own() -> None:
+    points = torch.randn(300, 20_000, generator=torch.Generator().manual_seed(0))
+    points[:, 3] *= 200
+    points[:, 17_000] *= 150
+    with Within(points.numel()):
+        _, components, shares = principal_components(points[:200], points[200:])
+    assert components.argmax(1).tolist() == [3, 17_000]
+    assert shares[0] > shares[1] > 0.2
+
+
+def test_the_components_are_those_of_the_points_that_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple[int, ...]] = []
+    fit = principal_components
+
+    def noted(*features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        fitted.extend(tuple(some.shape) for some in features)
+        return fit(*features)
+
+    monkeypatch.setattr("aal.report.features.principal_components", noted)
+    features_figure(torch.randn(SHOWN + 100, 3), torch.ones(7, 3), tmp_path / "x.png")
+    assert fitted == [(SHOWN, 3), (7, 3)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 40])
