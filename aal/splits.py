@@ -41,7 +41,8 @@ def of_each_class(labels: Tensor) -> tuple[Tensor, ...]:
         labels: Class of each sample ``(N,)``.
     """
     counts = labels.unique(return_counts=True)[1]
-    return labels.argsort(stable=True).split(counts.tolist())
+    classes: tuple[Tensor, ...] = labels.argsort(stable=True).split(counts.tolist())
+    return classes
 
 
 def grouped(labels: Tensor, groups: Tensor, shares: Sequence[float], generator: torch.Generator) -> list[Tensor]:

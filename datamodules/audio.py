@@ -21,7 +21,7 @@ from datamodules.published import Published
 class Recordings(Published):
     """Sound files, each decoded to a 16-bit mono clip ``(T,)``: longer files are cut, shorter ones end in zeros.
 
-    Clips that are the same sound under several names are kept in one split.
+    Clips that are the same sound under several names are kept in one split, ``val`` and ``secured`` among them.
 
     Args:
         seconds: Length of a clip.
@@ -110,7 +110,9 @@ class Recordings(Published):
                     f"{len(own.unique())} speakers or of as many recordings, and {split} got none: "
                     f"{', '.join(shares)} need at least one each"
                 )
-        return {split: (samples.take(part), labels[part]) for split, part in zip(shares, parts, strict=True)}
+        divided = dict(zip(shares, parts, strict=True))
+        self.groups = alike[divided["pool"]]
+        return {split: (samples.take(part), labels[part]) for split, part in divided.items()}
 
 
 def copies(samples: Samples) -> Tensor:

@@ -23,7 +23,7 @@ from aal.progress import Progress, quiet
 from aal.samples import Samples
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.splits import stratified
+from aal.splits import grouped, stratified
 from datamodules.batches import EpochBatches, Labelled
 
 
@@ -36,9 +36,10 @@ class ActiveDataModule(pl.LightningDataModule):
         scoring_batch_size: Samples a batch in encoding, scoring and testing; it bounds their memory.
         num_workers: Processes that prepare training batches, 0 for none.
         val: Samples of the pool, stratified, to hold out with their labels as the split ``val``, whose loss then
-            tells when a round has converged; 0 for none: the training loss tells.
+            tells when a round has converged; 0 for none: the training loss tells. Where samples come in groups, such
+            as those of a speaker, each group stays whole and the number is met as nearly as the groups allow.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
-            attacker reaches; 0 for none.
+            attacker reaches; 0 for none. Groups as with ``val``.
         bank: Folder that keeps what a frozen backbone makes of the splits, and the poisons crafted, for this and other
             runs; it is made if there is none. ``null``: each run encodes and crafts by itself.
 
@@ -50,19 +51,23 @@ class ActiveDataModule(pl.LightningDataModule):
         skipped: Files that were asked for and left out, each with the reason.
         samples: The samples of each split by name.
         labels: The true labels ``(N,)`` of each split by name.
+        groups: Group of each sample of the pool ``(P,)``, kept together when some are held out; ``None`` where each
+            stands alone.
         pool: Which samples of the split ``pool`` are labelled.
         bases: Index in ``craft`` that each sample of ``pool`` was made from ``(P,)``, -1 for natural samples.
         fingerprint: SHA-256 of the splits as they were loaded.
         progress: Where long work shows how far it is.
 
     Raises:
-        UserError: A batch size below 1, a negative number of workers or of samples; in ``setup``, more samples to
-            hold out than the pool can give.
+        UserError: A batch size below 1, a negative number of workers or of samples; in ``setup``, more samples or
+            groups to hold out than the pool can give, and what ``load`` raises, on every rank.
+        RunStopped: In ``setup``, no space left for what is fetched.
     """
 
     num_classes: int
     classes: tuple[str, ...] | None = None
     sample_shape: tuple[int, ...]
+    groups: Tensor | None = None
 
     def __init__(
         self,
@@ -97,19 +102,33 @@ class ActiveDataModule(pl.LightningDataModule):
 
         Raises:
             UserError: Files are missing or damaged; the message names them.
+            RunStopped: There was no space left to fetch them.
         """
 
     def setup(self, stage: str) -> None:
         """Make the splits and the pool; a second call changes nothing."""
         if self.samples:
             return
-        for split, (samples, labels) in self.load().items():
+        for split, (samples, labels) in self._loaded().items():
             self.samples[split], self.labels[split] = samples, labels
         self._hold_out()
         self._sizes = {split: len(samples) for split, samples in self.samples.items()}
         self.pool = Pool(len(self.samples["pool"]))
         self.bases = torch.full((len(self.pool),), -1)
         self.fingerprint = self._fingerprint()
+
+    def _loaded(self) -> dict[str, tuple[Samples, Tensor]]:
+        """Return what ``load`` does; what it refuses on one rank ends all of them."""
+        if self.trainer is None:
+            return self.load()
+        splits, stop = None, None
+        try:
+            splits = self.load()
+        except (UserError, RunStopped) as error:
+            stop = error
+        Shard.of(self.trainer).stop_together(stop)
+        assert splits is not None
+        return splits
 
     def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor) -> None:
         """Append samples to the split ``pool``, which has their indices already.
@@ -281,7 +300,17 @@ class ActiveDataModule(pl.LightningDataModule):
                     f"got {size}"
                 )
             shares = (1 - size / len(labels), size / len(labels))
-            kept, out = stratified(labels, shares, generator(self.seed, split))
+            draw = generator(self.seed, split)
+            if self.groups is None:
+                kept, out = stratified(labels, shares, draw)
+            else:
+                kept, out = grouped(labels, self.groups, shares, draw)
+                if len(labels[kept].unique()) < self.num_classes or len(labels[out].unique()) < self.num_classes:
+                    raise UserError(
+                        f"{key}: the pool's {len(self.groups.unique())} speakers or recordings are too few to hold out "
+                        f"{size} samples: a class would be missing in the pool or in {split}"
+                    )
+                self.groups = self.groups[kept]
             pool = self.samples["pool"]
             self.samples[split], self.labels[split] = pool.take(out), labels[out]
             self.samples["pool"], self.labels["pool"] = pool.take(kept), labels[kept]

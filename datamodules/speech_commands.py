@@ -37,8 +37,9 @@ class SpeechCommands(Recordings):
         words: Which words, in the order of their labels.
         seconds: Length of a clip.
         options: Arguments of :class:`Recordings`. With ``test: held_out`` the parts are one, stratified; so they are
-            with ``test: speakers``, which splits them 80/10/10 too, but keeps each speaker in one split. With ``test:
-            published`` pool and craft are of the training part, and there is a split ``val``, the validation part.
+            with ``test: speakers``, which splits them 80/10/10 too, but keeps each speaker in one split, ``val`` and
+            ``secured`` among them. With ``test: published`` pool and craft are of the training part, and there is a
+            split ``val``, the validation part.
 
     Raises:
         UserError: Words named twice, or fewer than two; else as of :class:`Recordings`.

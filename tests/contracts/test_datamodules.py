@@ -10,6 +10,7 @@ import torch
 
 import datamodules
 from aal.errors import UserError
+from aal.samples import Samples
 from datamodules import ActiveDataModule
 from datamodules.published import Published, Stored
 from tests.datamodules.files import FILES
@@ -117,6 +118,28 @@ class TestEveryDatamodule:
         for split in ("craft", "test"):
             assert torch.equal(whole.samples[split].stored, parted.samples[split].stored)
 
+    def test_val_and_secured_are_drawn_by_the_seed_and_each_by_itself(
+        self, module: Module, arguments: dict[Module, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def drawn(split: str, seed: int) -> set[bytes]:
+            """Return what is held out of the one pool, which does not depend on the seed here."""
+            data = module(**arguments[module], **{split: held_out(module, arguments[module])[split]})
+            load = data.load
+
+            def then_seeded() -> dict[str, tuple[Samples, torch.Tensor]]:
+                splits = load()
+                data.seed = seed
+                return splits
+
+            monkeypatch.setattr(data, "load", then_seeded)
+            data.setup("fit")
+            return set(rows(data, split))
+
+        for split in ("val", "secured"):
+            assert drawn(split, 1) == drawn(split, 1)
+            assert drawn(split, 1) != drawn(split, 2)
+        assert drawn("val", 1) != drawn("secured", 1)
+
     def test_same_seed_same_split(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
         first, again, other = (loaded(module, arguments[module], seed=seed) for seed in (1, 1, 2))
         assert first.fingerprint == again.fingerprint
@@ -163,6 +186,15 @@ class TestEveryDataSetInFiles:
         assert few.fingerprint == again.fingerprint
         assert drawn != {row for split in other.samples for row in rows(other, split)}
         assert refusal(module, arguments[module], limit=0) == "data.init_args.limit: must be at least 3, got 0"
+
+    def test_limit_draws_each_part_by_itself(
+        self, module: type[Stored], arguments: dict[Module, dict[str, Any]]
+    ) -> None:
+        data = module(**{**arguments[module], **both_parts(module)}, limit=4)
+        for part in data.parts:
+            assert data.read(part)[1].bincount().tolist() == [4] * data.num_classes
+        labels = torch.arange(50 * data.num_classes) % data.num_classes
+        assert not torch.equal(data.drawn(labels, "train"), data.drawn(labels, "test"))
 
     def test_an_empty_or_absent_root(
         self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path

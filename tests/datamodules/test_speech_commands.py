@@ -70,6 +70,14 @@ def test_each_speaker_stays_in_one_split(tmp_path: Path) -> None:
     assert [len(own) for own in owners] == [56, 7, 7]
     assert len(set.union(*owners)) == 70
     assert who(other, "test", folder) != owners[2]
+    parted = loaded(arguments, test="speakers", val=12, secured=12)
+    owners = [who(parted, split, folder) for split in parted.samples]
+    assert sum(len(own) for own in owners) == len(set.union(*owners)) == 70
+    for split in ("val", "secured"):
+        assert abs(len(parted.samples[split]) - 12) <= 3, "within the clips of one speaker"
+    again, other = (loaded(arguments, test="speakers", val=12, secured=12, seed=seed) for seed in (0, 1))
+    assert again.fingerprint == parted.fingerprint
+    assert who(other, "val", folder) != who(parted, "val", folder)
     mixed = loaded(arguments)
     assert who(mixed, "pool", folder) & who(mixed, "test", folder), "held_out need not keep speakers apart"
 
@@ -86,10 +94,25 @@ def test_copies_of_a_clip_stay_in_one_split(tmp_path: Path) -> None:
     for word in ("yes", "no"):
         for path in sorted((folder / word).iterdir()):
             shutil.copy(path, folder / "up" / f"{word}{path.name}")
-    module = loaded(arguments)
-    clips = [{clip.numpy().tobytes() for clip in module.samples[split].stored} for split in module.samples]
-    assert sum(len(own) for own in clips) == len(set.union(*clips)) == 150
-    assert sum(len(samples) for samples in module.samples.values()) == 250
+    for module in (loaded(arguments), loaded(arguments, val=30, secured=30)):
+        clips = [{clip.numpy().tobytes() for clip in module.samples[split].stored} for split in module.samples]
+        assert sum(len(own) for own in clips) == len(set.union(*clips)) == 150
+        assert sum(len(samples) for samples in module.samples.values()) == 250
+    for split in ("val", "secured"):
+        assert abs(len(module.samples[split]) - 30) <= 2, "within the copies of one clip"
+
+
+def test_too_few_recordings_to_hold_some_out(tmp_path: Path) -> None:
+    arguments = written(tmp_path, val=0, test=0)
+    files = sorted((tmp_path / "speech_commands_v0.02" / "up").iterdir())
+    for number, path in enumerate(files[3:]):
+        shutil.copy(files[number % 3], path)  # a recording for each split
+    assert len(loaded(arguments).pool) > 40
+    for split in ("val", "secured"):
+        line = refusal(arguments, **{split: 6})
+        assert line.startswith(
+            f"data.init_args.{split}: the pool's 36 speakers or recordings are too few to hold out 6"
+        )
 
 
 def test_root_may_be_the_folder_itself_and_clips_of_any_format(tmp_path: Path) -> None:
