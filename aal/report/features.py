@@ -11,7 +11,7 @@ from aal.seeds import generator
 
 SHOWN = 5000  # points drawn of each kind; more only make the picture heavier
 SPAN = 32  # directions iterated for the two that are wanted: the gap to the 33rd sets how fast they are found
-ITERATIONS = 16  # an error shrinks by (s_33 / s_2)^2 in each, s the singular values
+ITERATIONS = 8  # an error shrinks by (s_33 / s_2)^2 in each, s the singular values
 
 
 def principal_components(*features: Tensor) -> tuple[Tensor, Tensor, Tensor]:

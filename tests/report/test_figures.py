@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,7 +140,9 @@ class Within(TorchDispatchMode):
         super().__init__()
         self.most = most
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+    def __torch_dispatch__(
+        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: dict | None = None
+    ) -> object:
         made = func(*args, **kwargs or {})
         for tensor in made if isinstance(made, tuple | list) else [made]:
             assert not isinstance(tensor, torch.Tensor) or tensor.numel() <= self.most, func
