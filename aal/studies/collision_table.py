@@ -19,6 +19,7 @@ PAPER: dict[tuple[str, str], tuple[float, ...]] = {  # by datamodule and head; t
     ("AudioSet", "NN2"): (0.263, 0.141, 24.59, 0.488, 0.998, 0.016, 73.083),
 }
 PAPER_DATA = {"SpeechCommands": "AudioSet"}  # the ten commands of the paper's "Audio Set 10"
+PAPER_WORDS = {"yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"}
 PAPER_BUDGET = 500  # labels queried, and poisons in the pool
 
 NORMS = ("norm_initial", "norm_crafted", "norm_saved")
@@ -92,22 +93,42 @@ def collision_table(rows: tuple[Row, ...], cells: Mapping[str, Mapping[int, Run]
 def paper_figures(run: Run, beside: str | None = None) -> dict[str, float]:
     """Return Table I's figures by quantity where a run has the paper's setting, else nothing.
 
-    The setting is mu zero with screening and balance, and 500 poisons and queries by entropy.
+    The setting, as the run's ``config.yaml`` has it: mu zero with screening and balance, 500 poisons and queries, one
+    at a time by entropy, a backbone that stays frozen, and the whole of a data set of the paper's, told by the
+    datamodule's class.
 
     Args:
         run: A poisoned run.
         beside: The data set whose figures are wanted whatever the setting is; None for that of the run.
     """
+    head = str(run.summary.get("head"))
     if beside is not None:
-        return dict(zip(QUANTITIES, PAPER.get((beside, str(run.summary.get("head"))), ()), strict=False))
-    summary, poison = run.summary, _poison(run)
-    setting = (
+        return dict(zip(QUANTITIES, PAPER.get((beside, head), ()), strict=False))
+    figures = PAPER.get((_paper_data(run), head))
+    return dict(zip(QUANTITIES, figures, strict=True)) if figures and _paper_setting(run) else {}
+
+
+def _paper_data(run: Run) -> str:
+    """Return what the paper calls the data set that a run's datamodule reads; its class where the paper has none."""
+    name, _ = _part(run, "data")
+    return PAPER_DATA.get(name, name)
+
+
+def _paper_setting(run: Run) -> bool:
+    """Return whether a run's poison, queries, model and choice of data are those of the paper's Table I."""
+    (_, poison), (_, query), (_, model), (_, data) = (_part(run, key) for key in ("poison", "query", "model", "data"))
+    words = data.get("words")
+    return (
         (poison.get("mu"), poison.get("screen"), poison.get("balance")) == ("zero", True, True)
-        and summary["strategy"] == "Entropy"
-        and summary["budget"] == summary.get("poisons") == PAPER_BUDGET
+        and run.summary["strategy"] == "Entropy"
+        and run.summary["budget"] == run.summary.get("poisons") == PAPER_BUDGET
+        and query.get("query_size") == 1
+        and model.get("freeze", True) is True
+        and model.get("unfreeze_at") is None
+        and data.get("classes") is None
+        and data.get("limit") is None
+        and (words is None or (isinstance(words, list) and set(map(str, words)) == PAPER_WORDS))
     )
-    figures = PAPER.get((PAPER_DATA.get(summary["data"], summary["data"]), str(summary.get("head"))))
-    return dict(zip(QUANTITIES, figures, strict=True)) if setting and figures else {}
 
 
 def _row(row: Row, poisoned: list[Run], clean: list[Run]) -> dict[str, Value]:
@@ -155,15 +176,16 @@ def _notes(
     if any(isinstance(cell, Estimate) and cell.paper is not None for value in values for cell in value.values()):
         yield PAPER_OTHERWISE if any(row.paper for row in rows) else PAPER_SAME
     elsewhere = {row.arm for row in rows if row.paper} | {row.clean for row in rows if row.paper}
-    data = {run.summary["data"] for arm, runs in cells.items() if arm not in elsewhere for run in runs.values()}
-    missing = sorted(name for name in data if (PAPER_DATA.get(name, name), "NN1") not in PAPER)
+    ours = [run for arm, runs in cells.items() if arm not in elsewhere for run in runs.values()]
+    missing = sorted({run.summary["data"] for run in ours if (_paper_data(run), "NN1") not in PAPER})
     if missing:
         yield f"The paper has no figures for {', '.join(missing)}."
 
 
-def _poison(run: Run) -> dict[str, Any]:
-    """Return the settings of a run's poison from its configuration; nothing where it was not poisoned."""
+def _part(run: Run, key: str) -> tuple[str, dict[str, Any]]:
+    """Return the class, without its module, and the arguments that a run's configuration has under ``key``, if any."""
     path = run.folder / "config.yaml"
-    poison = read_mapping(path).get("poison") if path.is_file() else None
-    settings = poison.get("init_args") if isinstance(poison, dict) else None
-    return settings if isinstance(settings, dict) else {}
+    part = read_mapping(path).get(key) if path.is_file() else None
+    part = part if isinstance(part, dict) else {}
+    settings = part.get("init_args")
+    return str(part.get("class_path", "")).rpartition(".")[2], settings if isinstance(settings, dict) else {}

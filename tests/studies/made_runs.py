@@ -39,13 +39,17 @@ def make_run(
     success: float = 1.0,
     pairs: bool = True,
     poison: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
     **summary: float | str,
 ) -> Path:
-    """Write a finished run whose accuracy goes from 0.3 to ``final`` and which queries ``success`` of the poisons."""
+    """Write a finished run whose accuracy goes from 0.3 to ``final`` and which queries ``success`` of the poisons.
+
+    ``config`` is laid over its configuration, ``summary`` over its summary.
+    """
     noise = np.random.default_rng(seed)
     folder.mkdir(parents=True)
-    config = {"seed_everything": seed, "poison": (poison or SETTING) if poisoned else None}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    resolved = {"seed_everything": seed, "poison": (poison or SETTING) if poisoned else None, **(config or {})}
+    (folder / "config.yaml").write_text(yaml.safe_dump(resolved))
     rounds, found = [], 0.0
     for index in range(math.ceil(budget / query_size) + 1):
         queried = min(query_size, budget - (index - 1) * query_size) if index else 0

@@ -115,24 +115,79 @@ def test_accuracies_at_unequal_budgets_are_not_compared(tmp_path: Path) -> None:
     assert "not compared: seed 0 has 120 labels in poisoned and 70 in clean" in str(test)
 
 
+WORDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
+
+
+def configured(data: str = "CIFAR10", **changed: dict[str, object]) -> dict[str, object]:
+    """Return a configuration of the paper's setting with the arguments of a part changed."""
+    parts = {"data": {"limit": None}, "query": {"query_size": 1}, "model": {"freeze": True, "unfreeze_at": None}}
+    parts["data"] |= {"words": WORDS} if data == "SpeechCommands" else {"classes": None}  # type: ignore[dict-item]
+    classes = {
+        "data": f"datamodules.{data}",
+        "query": "callbacks.QueryRounds",
+        "model": "aal.models.TransferClassifier",
+    }
+    return {
+        key: {"class_path": classes[key], "init_args": {**arguments, **changed.get(key, {})}}
+        for key, arguments in parts.items()
+    }
+
+
+def paper_run(
+    folder: Path, config: dict[str, object], poison: dict[str, object] = SETTING, **summary: object
+) -> dict[str, float]:
+    """Return the paper's figures beside a run of 500 poisons with a configuration."""
+    run = read_run(make_run(folder, pairs=False, query_size=50, poison=poison, config=config))
+    same = {"data": "any name", "head": "NN2", "poisons": 500, "budget": 500}
+    return paper_figures(Run(folder, {**run.summary, **same, **summary}, run.rounds, run.config))
+
+
 def test_the_papers_figures_stand_beside_ours_only_under_its_setting(tmp_path: Path) -> None:
-    same = {"data": "CIFAR10", "head": "NN2", "poisons": 500, "budget": 500}
-
-    def figures(name: str, poison: dict[str, object] = SETTING, **summary: object) -> dict[str, float]:
-        folder = make_run(tmp_path / name, pairs=False, query_size=50, poison=poison)
-        run = read_run(folder)
-        return paper_figures(Run(folder, {**run.summary, **same, **summary}, run.rounds, run.config))
-
-    assert figures("same") == dict(zip(QUANTITIES, PAPER["CIFAR10", "NN2"], strict=True))
-    assert figures("same2")["poisoned"] == 0.341
-    assert figures("audio", data="SpeechCommands", head="NN1")["clean"] == 0.252
-    other = {"digits": {"data": "Digits"}, "fewer": {"poisons": 400}, "budget": {"budget": 100}}
+    ours = configured()
+    assert paper_run(tmp_path / "same", ours) == dict(zip(QUANTITIES, PAPER["CIFAR10", "NN2"], strict=True))
+    assert paper_run(tmp_path / "same2", ours)["poisoned"] == 0.341
+    assert paper_run(tmp_path / "audio", configured("SpeechCommands"), head="NN1")["clean"] == 0.252
+    assert paper_run(tmp_path / "stl", configured("STL10"))["clean"] == 0.844
+    other = {"fewer": {"poisons": 400}, "budget": {"budget": 100}}
     other |= {"random": {"strategy": "Random"}, "head": {"head": "NN3"}}
     for name, summary in other.items():
-        assert figures(name, **summary) == {}
+        assert paper_run(tmp_path / name, ours, **summary) == {}  # type: ignore[arg-type]
     for name, value in (("mu", "one"), ("screen", False), ("balance", False)):
         poison = {**SETTING, "init_args": {**SETTING["init_args"], name: value}}  # type: ignore[dict-item]
-        assert figures(f"other {name}", poison) == {}
+        assert paper_run(tmp_path / f"other {name}", ours, poison) == {}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        configured(model={"freeze": False}),
+        configured(model={"unfreeze_at": 0}),
+        configured(query={"query_size": 50}),
+        configured(data="ImageFolder"),
+        configured(data="Digits"),
+        configured("CIFAR10") | {"data": {"class_path": "CIFAR10", "init_args": {"classes": ["airplane", "frog"]}}},
+        configured("STL10") | {"data": {"class_path": "datamodules.STL10", "init_args": {"limit": 100}}},
+        configured("SpeechCommands")
+        | {"data": {"class_path": "datamodules.SpeechCommands", "init_args": {"words": WORDS[:3]}}},
+        {},
+    ],
+    ids=["unfrozen", "late", "fifty", "folder", "digits", "two classes", "limit", "three words", "unknown"],
+)
+def test_a_part_that_is_not_the_papers_has_no_figures_beside_it(tmp_path: Path, config: dict[str, object]) -> None:
+    for data in ("CIFAR10", "STL10", "SpeechCommands"):
+        assert paper_run(tmp_path / data, config, data=data) == {}, "the name is free, the setting is not"
+
+
+def test_the_name_of_the_data_is_free_and_arguments_may_be_absent(tmp_path: Path) -> None:
+    bare = {"query": {"init_args": {"query_size": 1}}, "model": {"class_path": "aal.models.TransferClassifier"}}
+    assert paper_run(tmp_path / "bare", {**bare, "data": {"class_path": "STL10"}})["poisoned"] == 0.7
+    cells = {"clean": {}, "poisoned": {}}
+    for seed, data in enumerate(("CIFAR10", "ImageFolder")):
+        folder = make_run(tmp_path / data, pairs=False, query_size=50, config=configured(data), data=f"my {data}")
+        cells["poisoned"][seed] = read_run(folder)
+    assert "The paper has no figures for my ImageFolder." in printed(
+        collision_table((Row("poisoned", "clean"),), cells)
+    )
 
 
 def test_a_row_may_name_the_papers_data_set(tmp_path: Path) -> None:
@@ -177,7 +232,8 @@ def test_the_printed_table_shows_the_papers_figures(tmp_path: Path) -> None:
     text = printed(make_table(tmp_path, data="STL10", poisons=500, budget=100))
     assert "[" not in text.split("Accuracy")[0]
     cells = {"clean": {}, "poisoned": {}}
-    folder = make_run(tmp_path / "stl", pairs=False, budget=500, query_size=50, data="STL10", poisons=500)
+    figures = {"data": "STL10", "poisons": 500}
+    folder = make_run(tmp_path / "stl", pairs=False, budget=500, config=configured("STL10"), **figures)  # type: ignore[arg-type]
     cells["poisoned"] = {0: read_run(folder)}
     text = printed(collision_table((Row("poisoned", "clean"),), cells))
     for part in ("[0.347]", "[66,451]", "[107.7]", "[0.126]", "[113.1]"):
