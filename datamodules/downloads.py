@@ -21,6 +21,11 @@ TIMEOUT = 30.0  # seconds without a byte
 REPAIR = "delete it and set data.init_args.download: true, or take it as it is with data.init_args.checksums: false"
 
 
+def missing(root: str, files: Sequence[str]) -> list[str]:
+    """Return which of the files or folders are not below ``root``."""
+    return [file for file in files if not (Path(root) / file).exists()]
+
+
 def require(root: str, files: Sequence[str], source: str, *, download: bool = True) -> None:
     """Refuse to go on without all of a data set's files.
 
@@ -33,10 +38,9 @@ def require(root: str, files: Sequence[str], source: str, *, download: bool = Tr
     Raises:
         UserError: Names every one that is missing.
     """
-    missing = [file for file in files if not (Path(root) / file).exists()]
-    if missing:
+    if absent := missing(root, files):
         offer = ", or set data.init_args.download: true" if download else ""
-        raise UserError(f"data.init_args.root: {root} has no {', '.join(missing)}; put them there ({source}){offer}")
+        raise UserError(f"data.init_args.root: {root} has no {', '.join(absent)}; put them there ({source}){offer}")
 
 
 def fetch(url: str, path: Path, checksum: str | None = None) -> None:

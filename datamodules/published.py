@@ -10,12 +10,13 @@ from filelock import FileLock
 from torch import Tensor
 
 from aal.checks import at_least
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
+from aal.files import NO_SPACE
 from aal.samples import Samples
 from aal.seeds import generator
 from aal.splits import of_each_class, stratified
 from datamodules.base import ActiveDataModule
-from datamodules.downloads import require
+from datamodules.downloads import missing, require
 
 SPLITS = {
     "held_out": {"pool": 0.8, "craft": 0.1, "test": 0.1},
@@ -125,7 +126,8 @@ class Published(Stored):
         source: Where the publisher gives it.
 
     Raises:
-        UserError: As of :class:`Stored`.
+        UserError: As of :class:`Stored`; what is missing cannot be fetched or written.
+        RunStopped: There is no space left for it.
     """
 
     source: str
@@ -133,7 +135,7 @@ class Published(Stored):
     def __init__(self, download: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.download = download
-        self._not_fetched: UserError | None = None
+        self._not_fetched: UserError | RunStopped | None = None
 
     @abstractmethod
     def files(self, part: str) -> Sequence[str]:
@@ -148,33 +150,42 @@ class Published(Stored):
         """
 
     def prepare_data(self) -> None:
-        """Fetch what is missing, in one process a machine; what goes wrong is told by ``load``, on every rank."""
-        if not self.download:
-            return
+        """Fetch what is missing, in one process a machine; what goes wrong is told by ``load``, on every rank.
+
+        Where nothing is missing nothing is written, so that ``root`` may be read-only.
+        """
         try:
-            self._fetch_alone()
-        except UserError as error:  # raised here it would leave the other ranks waiting
+            if self.download and missing(self.root, self._needed):
+                self._fetch_alone()
+        except (UserError, RunStopped) as error:  # raised here it would leave the other ranks waiting
             self._not_fetched = error
+        except OSError as error:
+            self._not_fetched = self._unwritten(error)
 
     def _fetch_alone(self) -> None:
         """Fetch what is missing; a second run that wants the same waits for it."""
-        lock = FileLock(Path(self.root) / LOCK)
-        try:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except (FileExistsError, NotADirectoryError, PermissionError) as error:
-            raise UserError(f"data.init_args.root: {self.root} cannot be written to ({error.strerror})") from None
-        try:
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        with FileLock(Path(self.root) / LOCK):
             self.fetch()
-        finally:
-            lock.release()
+
+    def _unwritten(self, error: OSError) -> UserError | RunStopped:
+        if error.errno in NO_SPACE:
+            return RunStopped(f"no space left to fetch to {self.root}; what was fetched before is whole")
+        return UserError(f"data.init_args.root: {self.root} cannot be written to ({error.strerror})")
+
+    @property
+    def _needed(self) -> list[str]:
+        files = [file for part in self.parts for file in self.files(part)]
+        return list(dict.fromkeys(files))
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits, if all files are there."""
         if self._not_fetched is not None:
             raise self._not_fetched
-        files = [file for part in self.parts for file in self.files(part)]
-        require(self.root, list(dict.fromkeys(files)), self.source)
+        try:
+            require(self.root, self._needed, self.source)
+        except OSError as error:
+            raise UserError(f"data.init_args.root: {self.root} cannot be read ({error.strerror})") from None
         return super().load()
 
 

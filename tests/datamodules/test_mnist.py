@@ -1,7 +1,10 @@
 """MNIST: the idx format, compressed or not, and what is refused."""
 
+import errno
 import gzip
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,8 @@ import pytest
 import torch
 
 import datamodules.mnist
-from aal.errors import UserError
+import datamodules.published
+from aal.errors import RunStopped, UserError
 from datamodules import MNIST
 from tests.data import data
 from tests.datamodules.files import mnist, samples
@@ -138,6 +142,48 @@ def test_a_root_that_cannot_hold_files_is_named(tmp_path: Path) -> None:
         data.prepare_data()  # in one process of many: what went wrong is told where all of them are
         with pytest.raises(UserError, match=r"^data\.init_args\.root: .* cannot be written to \("):
             data.setup("fit")
+
+
+def test_nothing_is_locked_where_nothing_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = mnist(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(datamodules.published, "FileLock", refusing(errno.EROFS))
+    data = MNIST(**arguments, download=True, test="published")
+    data.prepare_data()
+    data.setup("fit")
+    assert len(data.samples["test"]) == 50
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def refusing(number: int) -> Callable[..., object]:
+    """Return a function that the disk refuses."""
+
+    def refuse(*_: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO, errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("what", ["datamodules.published.FileLock", "datamodules.mnist.fetch"])
+def test_what_the_disk_refuses_is_told_where_all_ranks_are(
+    number: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(what, refusing(number))
+    data = MNIST(root=str(tmp_path), download=True)
+    data.prepare_data()
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    line = "^no space left to fetch to " if full else r"^data\.init_args\.root: .* cannot be written to \("
+    with pytest.raises(RunStopped if full else UserError, match=line):
+        data.setup("fit")
+
+
+@pytest.mark.parametrize(("download", "done"), [(True, "written to"), (False, "read")])
+def test_a_root_that_cannot_be_looked_into(download: bool, done: str) -> None:
+    data = MNIST(root="x" * 300, download=download)
+    data.prepare_data()
+    with pytest.raises(UserError, match=rf"^data\.init_args\.root: x+ cannot be {done} \(File name too long\)$"):
+        data.setup("fit")
 
 
 @pytest.mark.data
