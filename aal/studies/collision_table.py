@@ -127,6 +127,7 @@ def _paper_setting(run: Run) -> bool:
         and model.get("unfreeze_at") is None
         and data.get("classes") is None
         and data.get("limit") is None
+        and "labels" not in data  # of AudioSet, whose ten labels are the user's choice
         and (words is None or (isinstance(words, list) and set(map(str, words)) == PAPER_WORDS))
     )
 
