@@ -18,6 +18,7 @@ from datamodules.published import Stored, choose, distinct
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
 CHUNK = 64  # files that a thread decodes at a time
+WIDENED = ("PNG", "PPM")  # whose 16 bits Pillow may give as 32
 WHITE = (255, 255, 255, 255)
 
 
@@ -26,7 +27,8 @@ class ImageFolder(Stored):
 
     Every image is turned as its EXIF data say, laid on white where it is transparent, brought to 8 bits and to RGB or
     gray, and resized so that its centre square has ``size`` pixels a side. Hidden files are left alone; files that are
-    no whole images are left out and named in ``skipped``.
+    no whole images are left out and named in ``skipped``. Files that hold the same image are not kept in one split:
+    remove copies first.
 
     Args:
         size: Pixels a side that every image is brought to.
@@ -130,7 +132,7 @@ def read_image(path: Path, size: int, gray: bool) -> "np.ndarray[tuple[int, ...]
         ValueError: Its pixels have no known range.
     """
     with Image.open(path, formats=FORMATS) as file:
-        image = _eight_bits(ImageOps.exif_transpose(file))
+        image = _eight_bits(ImageOps.exif_transpose(file), str(file.format))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
@@ -139,14 +141,16 @@ def read_image(path: Path, size: int, gray: bool) -> "np.ndarray[tuple[int, ...]
     return pixels[None] if gray else pixels.transpose(2, 0, 1)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit gray values, which Pillow would cut off at 255."""
+def _eight_bits(image: Image.Image, format: str) -> Image.Image:
+    """Scale 16-bit gray values, which Pillow would cut off at 255; wider ones must be of 8 bits already."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+    if image.mode.startswith("I;16") or (image.mode == "I" and format in WIDENED):
+        return Image.fromarray((values / 257).round().astype(np.uint8))
+    if not (values == values.clip(0, 255).round()).all():  # NaN neither
         raise ValueError("its pixels are of neither 8 nor 16 bits")
-    return Image.fromarray((values / 257).round().astype(np.uint8))
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def _folders(top: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """ImageFolder: every kind of image brought to one form, and files that are no images named."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,26 @@ def test_shrinking_averages(tmp_path: Path) -> None:
         ("RGBA", (255, 0, 0, 0), (255, 255, 255)),
         ("LA", (0, 0), (255, 255, 255)),
         ("I;16", 100 * 257, (100, 100, 100)),
-        ("I", 65535, (255, 255, 255)),
+        ("I;16", 200, (1, 1, 1)),
+        ("I", 100, (100, 100, 100)),
+        ("F", 100.0, (100, 100, 100)),
     ],
 )
 def test_every_mode_becomes_8_bit_rgb(mode: str, value: Any, seen: tuple[int, ...], tmp_path: Path) -> None:  # noqa: ANN401
-    suffix = ".tiff" if mode == "I" else ".png"
+    suffix = ".tiff" if mode in ("I", "F") else ".png"
     assert colour(saved(tmp_path / f"x{suffix}", Image.new(mode, (6, 6), value))) == seen
+
+
+def test_sixteen_bits_in_every_format(tmp_path: Path) -> None:
+    for name in ("x.png", "x.tiff", "x.pgm"):
+        assert colour(saved(tmp_path / name, Image.new("I;16", (6, 6), 100 * 257))) == (100, 100, 100)
+
+
+@pytest.mark.parametrize(("mode", "value"), [("I", 256), ("I", 65535), ("I", -1), ("F", 0.5), ("F", math.nan)])
+def test_pixels_of_no_known_range(mode: str, value: float, tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.tiff", Image.new(mode, (6, 6), value))
+    with pytest.raises(ValueError, match="neither 8 nor 16 bits"):
+        read_image(path, 4, gray=True)
 
 
 def test_palettes_and_inks(tmp_path: Path) -> None:
