@@ -1,11 +1,16 @@
-"""Encoding: every split once, added samples alone."""
+"""The base: every split encoded once, added samples alone; ranks that end together; the order of an epoch."""
 
+from pathlib import Path
+
+import pytest
 import pytorch_lightning as pl
 import torch
 
+from aal.errors import UserError
 from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
-from datamodules import Digits
+from aal.sharding import LINE, Shard
+from datamodules import MNIST, Digits
 from datamodules.batches import EpochBatches
 
 
@@ -40,6 +45,26 @@ def test_each_split_is_encoded_once_and_then_only_what_was_added() -> None:
     data.add_samples(x, data.labels["craft"][:5], torch.arange(5))
     assert torch.equal(data.inputs("pool", torch.arange(1438, 1443)), x.flatten(1))
     assert backbone.samples == 1443
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_rank_that_cannot_load_ends_all_of_them(other: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = torch.zeros(LINE, dtype=torch.int64)
+    line[:9] = torch.tensor(list(b"elsewhere"))
+    answers = iter([torch.tensor([0, int(other)]), line * other])
+    said: list[torch.Tensor] = []
+
+    def add_up(tensor: torch.Tensor) -> torch.Tensor:
+        said.append(tensor)
+        return tensor + next(answers)
+
+    shard = Shard(0, 2, add_up)
+    monkeypatch.setattr(Shard, "of", lambda _: shard)
+    data = Digits() if other else MNIST(root=str(tmp_path))  # Digits load; the files of MNIST are missing
+    data.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(UserError, match="^elsewhere$" if other else r"^data\.init_args\.root: "):
+        data.setup("fit")
+    assert said[0].tolist() == [int(not other), 0], "what this rank tells the others"
 
 
 def test_epochs_are_shuffled_anew_and_alike() -> None:
