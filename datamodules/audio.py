@@ -46,6 +46,16 @@ class Recordings(Published):
         self.seconds, self.sample_rate, self.strict = seconds, sample_rate, strict
         self.sample_shape = (length,)
 
+    def setup(self, stage: str) -> None:
+        """Make the splits; a network that hears another sample rate is refused first."""
+        modules = self.trainer.lightning_module.modules() if self.trainer is not None else ()
+        for module in modules:
+            rate = getattr(module, "sample_rate", self.sample_rate)
+            if rate != self.sample_rate:
+                name = type(module).__name__
+                raise UserError(f"data.init_args.sample_rate: {name} takes {rate} Hz, got {self.sample_rate}")
+        super().setup(stage)
+
     def clips(
         self, files: Sequence[tuple[Path, int]], part: str, where: str
     ) -> tuple[AudioSamples, Tensor, list[Path]]:

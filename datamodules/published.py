@@ -101,17 +101,19 @@ class Stored(ActiveDataModule):
             shares: Share of each split by name; they sum to 1.
 
         Raises:
-            UserError: A class has fewer samples than there are splits, so that one of them would lack it.
+            UserError: A class has so few samples that a split would lack it.
         """
-        counts = torch.bincount(labels, minlength=self.num_classes)
-        if (counts < len(shares)).any():
-            name = int((counts < len(shares)).nonzero()[0])
-            called = self.classes[name] if self.classes else name
-            raise UserError(
-                f"data.init_args.root: {self.root} has {int(counts[name])} samples of class {called}; "
-                f"{', '.join(shares)} need at least one each"
-            )
         parts = stratified(labels, tuple(shares.values()), generator(self.seed, "split"))
+        for split, part in zip(shares, parts, strict=True):
+            absent = torch.bincount(labels[part], minlength=self.num_classes) == 0
+            if absent.any():
+                label = int(absent.nonzero()[0])
+                called = self.classes[label] if self.classes else label
+                limit = "" if self.limit is None else f" with data.init_args.limit {self.limit}"
+                raise UserError(
+                    f"data.init_args.root: {self.root} has {int((labels == label).sum())} samples of class {called}"
+                    f"{limit}, and {split} got none: {', '.join(shares)} need at least one each"
+                )
         return {split: (samples.take(part), labels[part]) for split, part in zip(shares, parts, strict=True)}
 
 

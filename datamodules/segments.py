@@ -151,7 +151,7 @@ def _names(path: Path) -> list[tuple[str, str, tuple[str, ...]]]:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Give the lines of a published table that are not empty, each with its number."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, skipinitialspace=True)
             yield from ((reader.line_num, row) for row in reader if row)
     except OSError as error:
