@@ -36,6 +36,15 @@ def test_a_limit_reads_no_more_than_it_uses(tmp_path: Path) -> None:
     assert torch.cat(list(module.labels.values())).bincount().tolist() == [10, 10]
 
 
+@pytest.mark.parametrize("limit", [3, 5, 8])
+def test_a_limit_that_leaves_a_split_without_a_class_is_refused(limit: int, tmp_path: Path) -> None:
+    module = QuickDraw(**{**quickdraw(tmp_path), "limit": limit})
+    with pytest.raises(
+        UserError, match=rf"{limit} samples of class .* with data.init_args.limit {limit}, and .* got none"
+    ):
+        module.setup("fit")
+
+
 @pytest.mark.parametrize(
     ("categories", "line"),
     [
