@@ -1,4 +1,4 @@
-"""The files of a run: rounds.jsonl, ledger.csv and summary.json."""
+"""The files of a run: rounds.jsonl, ledger.csv, crafted.safetensors and summary.json."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from aal import __version__
 from aal.errors import UserError
-from aal.files import append_line, write_csv, write_json
+from aal.extras import Extras
+from aal.files import append_line, write_csv, write_json, write_tensors
 from aal.pool import ORIGINS, Pool
 
 LEDGER_COLUMNS = (
@@ -71,6 +72,13 @@ def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None
         for row, true_label, origin, base in known
     )
     write_csv(folder / "ledger.csv", LEDGER_COLUMNS, rows, durable=False)
+
+
+def write_crafted(folder: Path, extras: Extras, pool: Pool) -> None:
+    """Write ``crafted.safetensors``, what the classifier trains on besides the labels, where there is or was any."""
+    path = folder / "crafted.safetensors"
+    if extras.counts or path.exists():
+        write_tensors(path, extras.tensors(pool), durable=False)
 
 
 def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, device: torch.device) -> None:

@@ -101,6 +101,12 @@ class Shard:
             results = part.new_zeros(len(indices), *part.shape[1:])
         return results
 
+    def first(self, result: Tensor) -> Tensor:
+        """Return on every rank what the first has of a result of the same shape on all."""
+        if self.world == 1:
+            return result
+        return self.sum(result if self.rank == 0 else torch.zeros_like(result)).to(result.device)
+
     def stop_together(self, stop: UserError | RunStopped | None) -> None:
         """Raise on every rank what the first that has to stop says; else the others would wait for it in vain."""
         kinds = torch.zeros(self.world, dtype=torch.int64)

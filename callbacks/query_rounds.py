@@ -8,15 +8,20 @@ from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
-from aal.strategies import Strategy, View
+from aal.sharding import Shard
+from aal.strategies import Selection, Strategy, View
 from callbacks.round_callback import Record, data_of, round_callbacks
 from callbacks.rounds import Rounds
+from callbacks.stop_rule import KEY as STOP
+from callbacks.stop_rule import StopRule
+from datamodules import ActiveDataModule
 
 
 class QueryRounds(Rounds):
     """Active learning: each round queries the labels that a strategy chooses (paper *collision*, section IV.A).
 
-    The run ends when the budget is spent or the pool is empty.
+    The run ends when the budget is spent, the rounds are over, a stop rule is met or the pool is empty; ``ended_by`` in
+    its summary says which.
 
     Args:
         strategy: Chooses what to query.
@@ -24,13 +29,17 @@ class QueryRounds(Rounds):
         initial: Labels at the start, drawn at random from the natural samples; they are not of the budget.
         query_size: Labels a query.
         budget: Labels to query in all; ``null`` for the whole pool.
+        rounds: Most queries; ``null`` for as many as the budget gives.
+        stop: Rules that end the run early.
         max_epochs: Most epochs a round.
         patience: Epochs without a lower loss after which a round has converged.
         min_delta: Least decrease of the loss, in nats, that counts as one.
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
 
     Raises:
-        UserError: A size below 1; in ``setup``, more initial labels or budget than the pool has samples.
+        UserError: A size below 1; in ``setup``, more initial labels or budget than the pool has samples, or a
+            classifier that the strategy cannot work with; after the second round, a stop rule's column that there is
+            not.
     """
 
     def __init__(
@@ -40,6 +49,8 @@ class QueryRounds(Rounds):
         initial: int = 20,
         query_size: int = 1,
         budget: int | None = None,
+        rounds: int | None = None,
+        stop: list[StopRule] | None = None,
         max_epochs: int = 100,
         patience: int = 10,
         min_delta: float = 1e-3,
@@ -47,13 +58,17 @@ class QueryRounds(Rounds):
     ) -> None:
         super().__init__(max_epochs, patience, min_delta, warm_start)
         at_least(1, {"query.init_args.initial": initial, "query.init_args.query_size": query_size})
-        if budget is not None:
-            at_least(1, {"query.init_args.budget": budget})
+        for name, number in (("budget", budget), ("rounds", rounds)):
+            if number is not None:
+                at_least(1, {f"query.init_args.{name}": number})
         self.strategy, self.oracle = strategy, oracle or Perfect()
         self.initial, self.query_size, self.budget = initial, query_size, budget
+        self.rounds, self.stop = rounds, tuple(stop or ())
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Refuse what the pool cannot give. Samples that an attacker is going to add count."""
+        """Refuse what the pool cannot give, where an attacker's samples count, and what the strategy cannot use."""
+        assert isinstance(module, Classifier)
+        self.strategy.check(module)
         pool = data_of(trainer).pool
         natural = len(pool.of_origin("natural"))
         if self.initial > natural:
@@ -79,57 +94,105 @@ class QueryRounds(Rounds):
             callback.on_labels_given(trainer, module)
 
     def labels_to_reach(self, trainer: pl.Trainer) -> int:
-        """Return how many samples are labelled when the run ends."""
-        return len(data_of(trainer).pool) if self.budget is None else self.initial + self.budget
+        """Return how many samples are labelled when the run ends, if no stop rule ends it before."""
+        labels = len(data_of(trainer).pool) if self.budget is None else self.initial + self.budget
+        return labels if self.rounds is None else min(labels, self.initial + self.rounds * self.query_size)
 
-    def is_last(self, trainer: pl.Trainer) -> bool:
-        """Whether the budget is spent, or the pool empty."""
-        return self._next_size(trainer) == 0
+    def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
+        """Whether budget or rounds are spent, the pool is empty, or the record meets a stop rule."""
+        return bool(self._ended_by(trainer, record))
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
-        """Query the next labels; return how many there were, 0 at the end of the budget or the pool."""
-        data = data_of(trainer)
-        candidates, n = data.pool.unlabelled, self._next_size(trainer)
-        if n == 0:
+        """Query the next labels; return how many there were, 0 at the end of the run."""
+        for rule in self.stop:
+            if self.round and rule.column not in record:
+                raise UserError(f"{STOP}: a round has no column {rule.column!r}; it has {', '.join(record)}")
+        self.ended_by = self._ended_by(trainer, record)
+        if self.ended_by:
             return 0
+        data, n = data_of(trainer), self._next_size(trainer)
+        selection = self._select(trainer, module, record, n)
+        labels, labelers = self.oracle.label(selection.indices)
+        data.pool.label(
+            selection.indices,
+            labels,
+            round=self.round + 1,
+            strategy=type(self.strategy).__name__,
+            labelers=labelers,
+            scores=selection.scores,
+        )
+        self._take_extras(data, selection)
+        self.figures = dict(selection.figures)
+        return n
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return strategy, budget, the size of the natural unlabelled pool at the start, and what ended the run."""
+        data = data_of(trainer)
+        return {
+            "strategy": type(self.strategy).__name__,
+            "budget": len(data.pool.ledger) - self.initial,
+            "pool": len(data.pool.of_origin("natural")) - self.initial,
+            **data.extras.counts,
+            "ended_by": self.ended_by,
+        }
+
+    def _select(self, trainer: pl.Trainer, module: Classifier, record: Record, n: int) -> Selection:
+        """Have the strategy choose, and see that it kept its contract."""
+        data, name = data_of(trainer), type(self.strategy).__name__
         view = View(
             module=module,
-            candidates=candidates,
+            candidates=data.pool.unlabelled,
             labelled=data.pool.labelled,
             inputs=lambda indices: data.inputs("pool", indices),
             images=lambda indices: data.samples["pool"][indices].to(module.device),
             map=data.map,
             record=record,
             budget_left=self._budget_left(trainer),
+            bounds=data.samples["pool"].bounds,
+            agree=Shard.of(trainer).first,
+            report=data.progress.line,
         )
-        name = type(self.strategy).__name__
         try:
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
-        if len(selection.indices) != n:
-            raise RunStopped(f"round {self.round}: {name} selected {len(selection.indices)} samples, asked for {n}")
-        if selection.scores is not None and selection.scores.isnan().any():
-            raise RunStopped(f"round {self.round}: {name} selected a sample whose score is NaN")
-        labels, labelers = self.oracle.label(selection.indices)
-        data.pool.label(
-            selection.indices,
-            labels,
-            round=self.round + 1,
-            strategy=name,
-            labelers=labelers,
-            scores=selection.scores,
-        )
-        return n
+        chosen, crafted, pseudo = selection.indices, selection.crafted, selection.pseudo
+        for broken, fault in (
+            (len(chosen) != n, f"selected {len(chosen)} samples, asked for {n}"),
+            (
+                selection.scores is not None and bool(selection.scores.isnan().any()),
+                "selected a sample whose score is NaN",
+            ),
+            (
+                crafted is not None and not bool(torch.isin(crafted.sources, chosen).all()),
+                "crafted a copy of a sample that it did not select",
+            ),
+            (
+                pseudo is not None and bool(torch.isin(pseudo.indices, torch.cat([chosen, view.labelled])).any()),
+                "gave a pseudo-label to a sample that has or gets a label",
+            ),
+        ):
+            if broken:
+                raise RunStopped(f"round {self.round}: {name} {fault}")
+        return selection
 
-    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
-        """Return strategy, budget and the size of the natural unlabelled pool at the start."""
-        pool = data_of(trainer).pool
-        return {
-            "strategy": type(self.strategy).__name__,
-            "budget": len(pool.ledger) - self.initial,
-            "pool": len(pool.of_origin("natural")) - self.initial,
-        }
+    def _take_extras(self, data: ActiveDataModule, selection: Selection) -> None:
+        """Keep what the selection gives to train on besides the labels."""
+        crafted, pseudo, later = selection.crafted, selection.pseudo, self.round + 1
+        if crafted is not None:
+            data.extras.craft(crafted.x, crafted.sources, round=later)
+        none = torch.empty(0, dtype=torch.int64)
+        data.extras.revise(*((none, none) if pseudo is None else (pseudo.indices, pseudo.labels)), round=later)
+
+    def _ended_by(self, trainer: pl.Trainer, record: Record) -> str:
+        """Return what ends the run after this round, empty if nothing does."""
+        if not len(data_of(trainer).pool.unlabelled):
+            return "pool"
+        if not self._budget_left(trainer):
+            return "budget"
+        if self.rounds is not None and self.round >= self.rounds:
+            return "rounds"
+        return next((why for rule in self.stop if (why := rule.met(record))), "")
 
     def _next_size(self, trainer: pl.Trainer) -> int:
         return min(self.query_size, self._budget_left(trainer), len(data_of(trainer).pool.unlabelled))

@@ -80,7 +80,7 @@ class RobustEvaluation(RoundCallback):
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Evaluate if it is time to."""
-        last = clock_of(trainer).is_last(trainer)
+        last = clock_of(trainer).is_last(trainer, record)
         if not last and (self.every is None or record["round"] % self.every):
             return
         data = data_of(trainer)

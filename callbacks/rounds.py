@@ -33,7 +33,10 @@ class Rounds(RoundCallback):
         UserError: A number of epochs below 1 or a negative ``min_delta``.
     """
 
-    STATE = ("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished", "queried", "seconds_query")
+    STATE = (
+        *("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished"),
+        *("queried", "seconds_query", "figures", "ended_by"),
+    )
 
     def __init__(
         self, max_epochs: int = 100, patience: int = 10, min_delta: float = 1e-3, warm_start: bool = False
@@ -49,6 +52,8 @@ class Rounds(RoundCallback):
         self.finished = False
         self.queried = 0  # labels given before this round
         self.seconds_query = 0.0
+        self.figures: dict[str, float] = {}  # of what came before this round
+        self.ended_by = ""  # what ended the run
         self._started = time.perf_counter()
 
     @property
@@ -60,8 +65,8 @@ class Rounds(RoundCallback):
         """Return how many samples are labelled when the run ends."""
         raise NotImplementedError
 
-    def is_last(self, trainer: pl.Trainer) -> bool:
-        """Whether no round comes after the one that has just been trained."""
+    def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
+        """Whether no round comes after the one that has just been trained, as far as its record tells by now."""
         raise NotImplementedError
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
@@ -154,6 +159,7 @@ class Rounds(RoundCallback):
             "round": self.round,
             "labels": len(data.pool.labelled),
             "queried": self.queried,
+            **data.extras.counts,
             "accuracy": accuracy,
             "loss": loss,
             "train_loss": train_loss,
@@ -161,6 +167,7 @@ class Rounds(RoundCallback):
             "seconds_train": seconds_train,
             "seconds_query": self.seconds_query,
             "seconds": time.perf_counter() - self._started + self.seconds_query,
+            **self.figures,
         }
 
 

@@ -10,7 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from aal.files import truncate, write_csv
 from aal.models import Classifier, TransferClassifier
-from aal.records import append_round, read_rounds, write_ledger, write_summary
+from aal.records import append_round, read_rounds, write_crafted, write_ledger, write_summary
 from aal.report import write_run_report
 from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from callbacks.rounds import clock_of
@@ -59,10 +59,11 @@ class RunRecords(RoundCallback):
             _log(trainer, record)
 
     def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
-        """Write the ledger anew."""
-        data = data_of(trainer)
+        """Write the ledger anew, and what is trained on besides."""
+        data, folder = data_of(trainer), Path(trainer.default_root_dir)
         if trainer.is_global_zero:
-            write_ledger(Path(trainer.default_root_dir), data.pool, data.labels["pool"], data.bases)
+            write_ledger(folder, data.pool, data.labels["pool"], data.bases)
+            write_crafted(folder, data.extras, data.pool)
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write the summary and the report of a finished run."""

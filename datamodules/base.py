@@ -15,6 +15,7 @@ from aal.attacks.base import frozen
 from aal.checks import at_least
 from aal.encoded_split import EncodedSplit
 from aal.errors import RunStopped, UserError
+from aal.extras import Extras
 from aal.feature_bank import FeatureBank
 from aal.feature_key import feature_key
 from aal.models import Classifier, TransferClassifier
@@ -54,6 +55,7 @@ class ActiveDataModule(pl.LightningDataModule):
         groups: Group of each sample of the pool ``(P,)``, kept together when some are held out; ``None`` where each
             stands alone.
         pool: Which samples of the split ``pool`` are labelled.
+        extras: What is trained on besides them.
         bases: Index in ``craft`` that each sample of ``pool`` was made from ``(P,)``, -1 for natural samples.
         fingerprint: SHA-256 of the splits as they were loaded.
         progress: Where long work shows how far it is.
@@ -114,6 +116,7 @@ class ActiveDataModule(pl.LightningDataModule):
         self._hold_out()
         self._sizes = {split: len(samples) for split, samples in self.samples.items()}
         self.pool = Pool(len(self.samples["pool"]))
+        self.extras = Extras(tuple(self.samples["pool"][torch.arange(1)].shape[1:]))
         self.bases = torch.full((len(self.pool),), -1)
         self.fingerprint = self._fingerprint()
 
@@ -206,20 +209,19 @@ class ActiveDataModule(pl.LightningDataModule):
             return Shard.of(self._trainer).map(function, indices, self.scoring_batch_size, advance)
 
     def train_dataloader(self) -> "DataLoader[tuple[Tensor, Tensor]]":
-        """Return the batches of this round's labelled samples, shuffled anew each epoch.
+        """Return the batches of what this round trains on, shuffled anew each epoch: labelled samples and extras.
 
         Every rank is given all of them: with the same weights and seeds the ranks then stay equal, and the result
         does not depend on their number.
         """
-        labelled = self.pool.labelled
-        inputs = self.inputs("pool", labelled)
+        inputs, labels = self._trained_on()
         if self.num_workers:
             inputs = inputs.cpu()  # worker processes have no device
-        batches = EpochBatches(len(labelled), self.batch_size, self.seed)
+        batches = EpochBatches(len(labels), self.batch_size, self.seed)
         # with workers the first epoch's order is drawn before Lightning tells a resumed run's epoch
         batches.set_epoch(self._trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
-            Labelled(inputs, self.pool.labels[labelled].to(inputs.device)),
+            Labelled(inputs, labels.to(inputs.device)),
             batch_size=None,  # the sampler's items are whole batches
             sampler=batches,
             num_workers=self.num_workers,
@@ -228,12 +230,29 @@ class ActiveDataModule(pl.LightningDataModule):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the pool's state for a checkpoint."""
-        return self.pool.state_dict()
+        """Return the state of pool and extras for a checkpoint."""
+        return {"pool": self.pool.state_dict(), "extras": self.extras.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the pool's state from a checkpoint."""
-        self.pool.load_state_dict(state_dict)
+        """Take the state of pool and extras from a checkpoint."""
+        self.pool.load_state_dict(state_dict["pool"])
+        self.extras.load_state_dict(state_dict["extras"])
+
+    def _trained_on(self) -> tuple[Tensor, Tensor]:
+        """Return inputs ``(N, ...)`` and labels ``(N,)`` of the labelled samples, then of the extras."""
+        labelled, extras = self.pool.labelled, self.extras
+        inputs = [self.inputs("pool", torch.cat([labelled, extras.pseudo]))]
+        labels = [self.pool.labels[labelled], extras.pseudo_labels]
+        used = extras.in_use(self.pool)
+        if len(used):
+            encoded = self._classifier.encoded
+            inputs.append(
+                self._features_of("crafted", used, lambda done: None)
+                if encoded
+                else extras.crafted[used].to(self._device)
+            )
+            labels.append(self.pool.labels[extras.sources[used]])
+        return torch.cat(inputs), torch.cat(labels)
 
     def _encoded(self, split: str) -> tuple[Tensor | EncodedSplit, Tensor]:
         """Return the features of a split's own samples, in memory or mapped from the bank, and of those added.
@@ -284,7 +303,8 @@ class ActiveDataModule(pl.LightningDataModule):
 
     def _encode_batch(self, split: str, batch: Tensor) -> Tensor:
         """Encode one batch; a sum over ranks makes 0 of -0, so one process does, too."""
-        return self._classifier.encode(self.samples[split][batch].to(self._device)) + 0.0
+        samples = self.extras.crafted if split == "crafted" else self.samples[split]
+        return self._classifier.encode(samples[batch].to(self._device)) + 0.0
 
     def _hold_out(self) -> None:
         """Move the samples that ``val`` and ``secured`` ask for out of the pool."""

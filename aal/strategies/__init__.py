@@ -1,8 +1,22 @@
 """Query strategies, all under one contract."""
 
-from aal.strategies.base import Selection, Strategy, highest
+from aal.strategies.base import Crafted, PseudoLabels, Selection, Strategy, highest, lowest
 from aal.strategies.entropy import Entropy
+from aal.strategies.least_confidence import LeastConfidence
+from aal.strategies.margin import Margin
 from aal.strategies.random import Random
 from aal.strategies.view import View
 
-__all__ = ["Entropy", "Random", "Selection", "Strategy", "View", "highest"]
+__all__ = [
+    "Crafted",
+    "Entropy",
+    "LeastConfidence",
+    "Margin",
+    "PseudoLabels",
+    "Random",
+    "Selection",
+    "Strategy",
+    "View",
+    "highest",
+    "lowest",
+]

@@ -1,12 +1,42 @@
 """The contract of every query strategy: ``select(view, n, *, generator) -> Selection``."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from aal.errors import RunStopped
+from aal.models.classifier import Classifier
 from aal.strategies.view import View
+
+KEY = "query.init_args.strategy.init_args"
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """Copies to train on with the labels that their sources will be given; they cost no budget.
+
+    Attributes:
+        x: The copies ``(M, ...)``, within the data's bounds.
+        sources: Index ``(M,)`` of the selected sample that each was made from.
+    """
+
+    x: Tensor
+    sources: Tensor
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Samples to train on with labels that the classifier predicts; they hold until the next selection.
+
+    Attributes:
+        indices: Distinct candidates ``(Q,)``, none of them selected.
+        labels: Their labels ``(Q,)``, int64.
+    """
+
+    indices: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -16,14 +46,27 @@ class Selection:
     Attributes:
         indices: Distinct unlabelled indices of the pool ``(n,)``, first choice first.
         scores: Their scores ``(n,)``, or ``None`` where the strategy has none.
+        crafted: Copies of selected samples to train on as well.
+        pseudo: Samples to train on without asking for their labels.
+        figures: What is worth recording of the selection; columns of the next round's record.
     """
 
     indices: Tensor
     scores: Tensor | None = None
+    crafted: Crafted | None = None
+    pseudo: PseudoLabels | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Strategy:
     """A way to choose what to label next. Subclasses are frozen dataclasses of hyper-parameters."""
+
+    def check(self, module: Classifier) -> None:
+        """Refuse, before anything is trained, a classifier that the strategy cannot work with.
+
+        Raises:
+            UserError: What it lacks.
+        """
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` of the view's candidates.
@@ -46,8 +89,34 @@ def highest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection
         RunStopped: A score is NaN; the message names the strategy and the first such index.
     """
     scores = scores.cpu()
-    if scores.isnan().any():
-        index = int(view.candidates[scores.isnan()][0])
-        raise RunStopped(f"{type(strategy).__name__}: the score of index {index} is NaN; nothing was queried")
+    refuse_nan(strategy, view.candidates, scores)
     order = torch.argsort(scores, descending=True, stable=True)[:n]
     return Selection(view.candidates[order], scores[order])
+
+
+def lowest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
+    """Select the ``n`` candidates with the lowest scores ``(U,)``; equal scores go to the lower index.
+
+    Raises:
+        RunStopped: A score is NaN; the message names the strategy and the first such index.
+    """
+    selection = highest(strategy, view, -scores, n)
+    assert selection.scores is not None
+    return Selection(selection.indices, -selection.scores)
+
+
+def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> None:
+    """Stop where a score is NaN.
+
+    Args:
+        strategy: Whose scores they are.
+        indices: Indices of the pool ``(U,)`` on the CPU.
+        scores: Their scores, or whatever scores are made of, ``(U, ...)``.
+
+    Raises:
+        RunStopped: The message names the strategy and the first such index.
+    """
+    bad = scores.isnan().flatten(1).any(1).cpu() if scores.ndim > 1 else scores.isnan().cpu()
+    if bad.any():
+        index = int(indices[bad][0])
+        raise RunStopped(f"{type(strategy).__name__}: the score of index {index} is NaN; nothing was queried")

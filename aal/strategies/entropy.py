@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from aal.strategies.base import Selection, Strategy, highest
 from aal.strategies.view import View
@@ -10,8 +11,17 @@ from aal.strategies.view import View
 
 @dataclass(frozen=True)
 class Entropy(Strategy):
-    """Query the highest entropy of the class probabilities, in nats (paper *collision*, Equations 4-5)."""
+    """Query the highest entropy of the class probabilities, in nats.
+
+    Source: paper *collision*, Equations 4-5; *uncertainty* in paper *dfal*, section 4.2.
+    """
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest entropy."""
-        return highest(self, view, torch.special.entr(view.probabilities.double()).sum(-1), n)
+        return highest(self, view, view.score(entropy_of), n)
+
+
+def entropy_of(logits: Tensor) -> Tensor:
+    """Return the entropy, in nats, of the class probabilities that logits ``(B, C)`` stand for, ``(B,)``."""
+    entropy: Tensor = torch.special.entr(logits.softmax(-1)).sum(-1)
+    return entropy

@@ -1,13 +1,20 @@
 """What a strategy may look at: computed when first asked for, in batches, over all ranks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from aal.models.classifier import Classifier
+from aal.models.dropout import dropping
+from aal.seeds import key, seed_device
+
+
+def _alone(result: Tensor) -> Tensor:
+    return result
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,9 @@ class View:
             and shared out over the ranks.
         record: The columns of this round's record so far.
         budget_left: Labels that may still be asked for.
+        bounds: The data's range (low, high).
+        agree: Gives every rank what the first rank has of a result; for work whose outcome depends on a clock.
+        report: Shows one line to the person at the terminal.
     """
 
     module: Classifier
@@ -34,6 +44,40 @@ class View:
     map: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
     record: dict[str, Any]
     budget_left: int
+    bounds: tuple[float, float] = (0.0, 1.0)
+    agree: Callable[[Tensor], Tensor] = _alone
+    report: Callable[[str], None] = field(default=lambda line: None)
+
+    def among(self, size: int | None, generator: torch.Generator) -> "View":
+        """Return a view of ``size`` candidates drawn at random; this one where it is ``None`` or there are no more."""
+        if size is None or size >= len(self.candidates):
+            return self
+        drawn = torch.randperm(len(self.candidates), generator=generator)[:size].sort().values
+        return self.only(drawn)
+
+    def only(self, places: Tensor) -> "View":
+        """Return a view of the candidates at ``places``, ascending ``(K,)`` or bool ``(U,)``."""
+        return replace(self, candidates=self.candidates[places])
+
+    def score(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply a function of logits ``(B, C)`` in float64 to all candidates, in the memory of a batch, ``(U,)``."""
+        return self.map(lambda batch: function(self.module.classify(self.inputs(batch)).double()), self.candidates)
+
+    def draws(self, k: int, generator: torch.Generator) -> Tensor:
+        """Class probabilities under ``k`` draws of the module's dropout, for the candidates ``(U, k, C)``.
+
+        A batch's draws depend on the generator and on the batch alone, so they are alike on any number of ranks.
+        """
+        seed = int(torch.randint(2**62, (), generator=generator))
+
+        def drawn(batch: Tensor) -> Tensor:
+            device = self.module.device
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), dropping(self.module):
+                seed_device(key(seed, "dropout", int(batch[0])), device)
+                inputs = self.inputs(batch)
+                return torch.stack([self.module.classify(inputs).softmax(-1) for _ in range(k)], dim=1)
+
+        return self.map(drawn, self.candidates)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -49,6 +93,11 @@ class View:
     def features(self) -> Tensor:
         """Inputs of the classifier's last layer for the candidates ``(U, D)``."""
         return self.map(lambda batch: self.module.embed(self.inputs(batch)), self.candidates)
+
+    @cached_property
+    def labelled_logits(self) -> Tensor:
+        """Logits of the labelled samples ``(L, C)``."""
+        return self.map(lambda batch: self.module.classify(self.inputs(batch)), self.labelled)
 
     @cached_property
     def labelled_features(self) -> Tensor:

@@ -32,14 +32,16 @@ class Given(Backbone):
 
 
 def view(x: Tensor, candidates: Tensor, labelled: Tensor) -> View:
-    model = TransferClassifier(Given(), DenseHead(), num_classes=3)
+    model = TransferClassifier(Given(), DenseHead(hidden=8, dropout=0.5), num_classes=3)
     model.renew(generator(0, "weights"))
+    model.eval()
 
     def mapped(function: Any, indices: Tensor) -> Tensor:  # noqa: ANN401
         with torch.no_grad():
             return Shard().map(function, indices, 4)
 
-    return View(model, candidates, labelled, lambda i: x[i], lambda i: x[i], mapped, {}, len(candidates))
+    inputs, bounds = (lambda i: x[i]), (-10.0, 10.0)
+    return View(model, candidates, labelled, inputs, inputs, mapped, {}, len(candidates), bounds)
 
 
 def samples(n: int = 30) -> Tensor:

@@ -1,0 +1,87 @@
+"""What a classifier trains on besides labelled samples: crafted copies and pseudo-labels. They cost no budget."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aal.pool import Pool
+
+
+class Extras:
+    """Crafted copies of labelled samples, and pseudo-labelled samples of the pool. They are no labels: no ledger.
+
+    A crafted copy has whatever label its source has, and rests while the source has none. Pseudo-labels are predictions
+    of the classifier and hold until they are revised.
+
+    Args:
+        sample_shape: Shape of a sample.
+
+    Attributes:
+        crafted: The copies ``(M, ...)``, float32 on the CPU.
+        sources: The pool's index that each was made from ``(M,)``.
+        rounds: The round that first trains on each ``(M,)``.
+        pseudo: Indices of the pool with a pseudo-label ``(Q,)``.
+        pseudo_labels: Their labels ``(Q,)``.
+        pseudo_round: The round that first trains on them.
+    """
+
+    def __init__(self, sample_shape: tuple[int, ...]) -> None:
+        self.crafted = torch.empty(0, *sample_shape)
+        self.sources = torch.empty(0, dtype=torch.int64)
+        self.rounds = torch.empty(0, dtype=torch.int64)
+        self.pseudo = torch.empty(0, dtype=torch.int64)
+        self.pseudo_labels = torch.empty(0, dtype=torch.int64)
+        self.pseudo_round = 0
+
+    def craft(self, x: Tensor, sources: Tensor, *, round: int) -> None:
+        """Add copies ``(N, ...)`` of the samples with the indices ``sources`` ``(N,)``.
+
+        Raises:
+            ValueError: The numbers or shapes differ, or a copy is not finite; nothing has changed.
+        """
+        if x.shape != (len(sources), *self.crafted.shape[1:]):
+            raise ValueError(f"{len(sources)} copies of shape {tuple(self.crafted.shape[1:])}, not {tuple(x.shape)}")
+        bad = ~x.flatten(1).isfinite().all(1)
+        if bad.any():
+            raise ValueError(f"the copy crafted of index {int(sources[bad.cpu()][0])} is not finite")
+        self.crafted = torch.cat([self.crafted, x.detach().float().cpu()])
+        self.sources = torch.cat([self.sources, sources])
+        self.rounds = torch.cat([self.rounds, torch.full_like(sources, round)])
+
+    def revise(self, indices: Tensor, labels: Tensor, *, round: int) -> None:
+        """Put pseudo-labels ``(Q,)`` of the indices ``(Q,)`` in the place of all there were."""
+        self.pseudo, self.pseudo_labels, self.pseudo_round = indices, labels, round
+
+    def in_use(self, pool: Pool) -> Tensor:
+        """Tell which copies are trained on, those whose source has a label: places ``(K,)`` in ``crafted``."""
+        return (pool.labels[self.sources] >= 0).nonzero()[:, 0]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each kind there are, where there are any."""
+        return {name: n for name, n in (("crafted", len(self.crafted)), ("pseudo", len(self.pseudo))) if n}
+
+    def tensors(self, pool: Pool) -> dict[str, Tensor]:
+        """Return what ``crafted.safetensors`` holds: the copies with label (-1: none), source and round, and the rest.
+
+        Pseudo-labelled samples are given by their index in the pool.
+        """
+        return {
+            "x": self.crafted,
+            "label": pool.labels[self.sources],
+            "source": self.sources,
+            "round": self.rounds,
+            "pseudo_source": self.pseudo,
+            "pseudo_label": self.pseudo_labels,
+            "pseudo_round": torch.full_like(self.pseudo, self.pseudo_round),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and numbers that :meth:`load_state_dict` takes."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the state of other extras of samples of the same shape."""
+        vars(self).update(state)

@@ -1,0 +1,45 @@
+"""Stop rules: a run ends when a recorded quantity crosses a bound."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aal.errors import UserError
+
+KEY = "query.init_args.stop"
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Ends the run after the first round whose record has ``column`` at or beyond a bound.
+
+    Any column of ``rounds.jsonl`` will do: the accuracy on the test split, the mean perturbation of the samples that
+    the last query chose, what is left of the accuracy under attack.
+
+    Args:
+        column: Name of the column.
+        at_least: The run ends where the column is as high as this; ``null`` for no such bound.
+        at_most: The run ends where the column is as low as this; ``null`` for no such bound.
+
+    Raises:
+        UserError: No bound.
+    """
+
+    column: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that would never end anything."""
+        if self.at_least is None and self.at_most is None:
+            raise UserError(f"{KEY}: the rule for {self.column!r} needs at_least or at_most")
+
+    def met(self, record: dict[str, Any]) -> str:
+        """Return how a round's record meets the rule, empty where it does not."""
+        value = record.get(self.column)
+        if value is None:
+            return ""
+        if self.at_least is not None and value >= self.at_least:
+            return f"{self.column} at least {self.at_least:g}"
+        if self.at_most is not None and value <= self.at_most:
+            return f"{self.column} at most {self.at_most:g}"
+        return ""
