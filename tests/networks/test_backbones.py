@@ -1,7 +1,7 @@
 """Backbones by name: the features are what the library's own network gives to its last layer."""
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,11 @@ from torchvision.transforms.functional import normalize
 
 from aal.errors import UserError
 from aal.networks import DigitBackbone, ImageBackbone, NamedBackbone, torchvision_backbones
+from aal.networks.image_backbone import IMAGENET
 from tests.data import cifar10, data
 
-# One member a family, and what comes in it after the map that is pooled.
+# One member a family, and what comes in it after the map that is pooled. AlexNet stands for VGG, which is put together
+# like it and is four times as large.
 Tail = Callable[[Any, Tensor], Tensor]
 FC: Tail = lambda net, maps: net.fc(maps.mean((2, 3)))  # noqa: E731
 CLASSIFIER: Tail = lambda net, maps: net.classifier(maps.mean((2, 3)))  # noqa: E731
@@ -39,14 +41,22 @@ LARGE: dict[str, Tail] = {
     "convnext_tiny": lambda net, maps: net.classifier(net.avgpool(maps)),
     "maxvit_t": lambda net, maps: net.classifier(maps),
     "swin_t": lambda net, maps: net.head(maps.mean((2, 3))),
-    "vgg11": POOLED,
 }
 SIZES = {"inception_v3": 139, "maxvit_t": 224, "vit_b_32": 224}  # else 80
 ALL = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.slow) for name in (*LARGE, "vit_b_32"))]
 
 
-def images(size: int, channels: int = 3) -> Tensor:
-    return torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+EXACTLY: dict[str, float] = {"rtol": 1e-9, "atol": 1e-9}  # in float64: float32 rounds otherwise on other machines
+
+
+def images(size: int, channels: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def normalised(x: Tensor, numbers: tuple[Sequence[float], Sequence[float]] = IMAGENET) -> Tensor:
+    """Normalise by mean and deviation as float32 has them, like a backbone that was made in float32."""
+    mean, deviation = torch.tensor(numbers).view(2, 3, 1, 1)
+    return (x - mean) / deviation
 
 
 def original(name: str) -> nn.Module:
@@ -59,7 +69,7 @@ def original(name: str) -> nn.Module:
     for layer in norms:
         layer.train().momentum = None
     if norms:  # measured statistics, else random weights make all images alike
-        network(torch.rand(4, 3, SIZES.get(name, 80), SIZES.get(name, 80)))
+        network(torch.rand(2 if name in LARGE else 4, 3, SIZES.get(name, 80), SIZES.get(name, 80)))
     return network.eval()
 
 
@@ -70,7 +80,7 @@ def inner(ours: NamedBackbone) -> Any:  # noqa: ANN401 - the library's own modul
 
 
 def ours_with(network: nn.Module, name: str, folder: Path, pool: Literal["avg", "none"] = "avg") -> NamedBackbone:
-    """Return our backbone with the weights of the library's network; the files of the largest are not written."""
+    """Return our backbone with the library's weights, in float64; the files of the largest are not written."""
     size = SIZES.get(name, 80)
     if name in FAMILIES:
         torch.save(network.state_dict(), folder / "whole.pth")
@@ -79,7 +89,7 @@ def ours_with(network: nn.Module, name: str, folder: Path, pool: Literal["avg", 
         ours = NamedBackbone(name, "none", size=size, pool=pool)
         own = inner(ours).state_dict()  # in the same order; what was cut off came last
         inner(ours).load_state_dict(dict(zip(own, network.state_dict().values(), strict=False)))
-    return ours.eval()
+    return ours.double().eval()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -87,22 +97,25 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
     network, size = original(name), SIZES.get(name, 80)
     ours = ours_with(network, name, tmp_path)
     usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-    x = images(size)
+    x = images(size, dtype=torch.float64)
+    whole = name in torchvision_backbones.INCEPTIONS  # they turn ImageNet's numbers into halves themselves
+    theirs = normalize(x, usual.mean, usual.std) if whole else normalised(x, (usual.mean, usual.std))
     with torch.no_grad():
-        features, logits = ours(x), network(normalize(x, usual.mean, usual.std))
+        features, logits = ours(x), network.double()(theirs)
         last = [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
         assert features.shape == (2, ours.feature_size)
         assert not torch.allclose(features[0], features[1], rtol=1e-4)
         if isinstance(last, nn.Linear):
-            torch.testing.assert_close(last(features), logits, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(last(features), logits, **EXACTLY)
         if name == "vit_b_32":
             return
-        flat = ours_with(network, name, tmp_path, pool="none")
+        flat = ours_with(network.float(), name, tmp_path, pool="none")
+        network.double()
         maps = flat(x)
         assert maps.shape == (2, flat.feature_size)
         side = round((flat.feature_size / inner(flat)(x).shape[1]) ** 0.5)
         square = maps.view(2, -1, side, side)
-        torch.testing.assert_close((FAMILIES | LARGE)[name](network, square), logits, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close((FAMILIES | LARGE)[name](network, square), logits, **EXACTLY)
 
 
 def test_every_classifier_of_torchvision_says_what_it_was_made_for() -> None:
@@ -115,16 +128,15 @@ def test_every_classifier_of_torchvision_says_what_it_was_made_for() -> None:
 
 def test_images_are_resized_made_colour_and_normalised_inside() -> None:
     torch.manual_seed(0)
-    ours = NamedBackbone("squeezenet1_1", "none", size=40).eval()
-    gray = images(28, channels=1)
+    ours = NamedBackbone("squeezenet1_1", "none", size=40).double().eval()
+    gray = images(28, channels=1, dtype=torch.float64)
     colour = gray.repeat(1, 3, 1, 1)
-    torch.testing.assert_close(ours(gray), ours(colour))
+    torch.testing.assert_close(ours(gray), ours(colour), **EXACTLY)
     resized = nn.functional.interpolate(colour, (40, 40), mode="bilinear", antialias=True)
-    normalised = normalize(resized, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    torch.testing.assert_close(ours(gray), inner(ours)(normalised), rtol=1e-3, atol=1e-3)
-    free = NamedBackbone("squeezenet1_1", "none").eval()
+    torch.testing.assert_close(ours(gray), inner(ours)(normalised(resized)), **EXACTLY)
+    free = NamedBackbone("squeezenet1_1", "none").double().eval()
     free.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(free(resized), ours(gray), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(free(resized), ours(gray), **EXACTLY)
 
 
 def test_its_forward_pass_can_be_traced_so_that_attacks_can_fold_batch_norms() -> None:
@@ -163,9 +175,9 @@ def test_densenets_published_names_are_understood(tmp_path: Path) -> None:
         old[name] = tensor
     assert old.keys() != network.state_dict().keys()
     torch.save(old, tmp_path / "old.pth")
-    ours, x = NamedBackbone("densenet121", str(tmp_path / "old.pth"), size=32).eval(), images(32)
-    normalised = normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    torch.testing.assert_close(network.classifier(ours(x)), network(normalised), rtol=1e-3, atol=1e-3)
+    ours = NamedBackbone("densenet121", str(tmp_path / "old.pth"), size=32).double().eval()
+    x = images(32, dtype=torch.float64)
+    torch.testing.assert_close(network.double().classifier(ours(x)), network(normalised(x)), **EXACTLY)
 
 
 def test_published_weights_are_taken_from_torchs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,14 +248,14 @@ class TestTimm:
         network = timm.create_model(name, num_classes=7).eval()
         safetensors.torch.save_file(network.state_dict(), tmp_path / "whole.safetensors")
         size = network.pretrained_cfg["input_size"][-1]
-        ours = NamedBackbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size).eval()
-        x = images(size)
-        normalised = normalize(x, list(network.pretrained_cfg["mean"]), list(network.pretrained_cfg["std"]))
+        ours = NamedBackbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size).double().eval()
+        x = images(size, dtype=torch.float64)
+        theirs = normalised(x, (network.pretrained_cfg["mean"], network.pretrained_cfg["std"]))
         with torch.no_grad():
-            torch.testing.assert_close(network.get_classifier()(ours(x)), network(normalised), rtol=1e-3, atol=1e-3)
-            flat = NamedBackbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size, pool="none").eval()
-            wanted = network.forward_features(normalised).flatten(1)
-            torch.testing.assert_close(flat(x), wanted, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(network.double().get_classifier()(ours(x)), network(theirs), **EXACTLY)
+            flat = NamedBackbone(f"timm/{name}", str(tmp_path / "whole.safetensors"), size=size, pool="none").double()
+            wanted = network.forward_features(theirs).flatten(1)
+            torch.testing.assert_close(flat.eval()(x), wanted, **EXACTLY)
             assert wanted.shape == (2, flat.feature_size)
 
     def test_names_are_timms(self) -> None:
