@@ -4,20 +4,40 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache, partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from tests.server import Server
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENT = ROOT / "configs" / "experiment" / "collision_digits.yaml"
 SMALL = ("--query.init_args.budget=6", "--query.init_args.max_epochs=8", "--poison.init_args.n=30")
+# Where a process may fork after importing torch: not where it may have touched a GPU.
+FORKS = sys.platform == "linux" and not torch.cuda.is_available()
+
+
+@cache
+def server(number: int) -> Server:
+    """Return one of this process's servers, started when it is first asked for."""
+    return Server({**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"})
+
+
+# Two in turn, so that runs that are compared hash their strings differently, as two processes do.
+SERVERS = cycle([partial(server, 0), partial(server, 1)])
 
 
 def aal(
     *arguments: str | Path, code: str | None = None, before: tuple[str, ...] = (), **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others."""
-    start = ["-m", "aal"] if code is None else ["-c", code, *before]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", **variables}
+    if code is None and FORKS:
+        return next(SERVERS)().run(list(map(str, arguments)), environment)
+    start = ["-m", "aal"] if code is None else ["-c", code, *before]
     return subprocess.run(
         [sys.executable, *start, *map(str, arguments)],
         cwd=ROOT,

@@ -63,19 +63,29 @@ class View:
         """Apply a function of logits ``(B, C)`` in float64 to all candidates, in the memory of a batch, ``(U,)``."""
         return self.map(lambda batch: function(self.module.classify(self.inputs(batch)).double()), self.candidates)
 
-    def draws(self, k: int, generator: torch.Generator) -> Tensor:
-        """Class probabilities under ``k`` draws of the module's dropout, for the candidates ``(U, k, C)``.
+    def draws(self, k: int, generator: torch.Generator, function: Callable[[Tensor], Tensor] = _alone) -> Tensor:
+        """Class probabilities under ``k`` draws of the module's dropout, or a function of them, for all candidates.
 
         A batch's draws depend on the generator and on the batch alone, so they are alike on any number of ranks.
+
+        Args:
+            k: Draws a sample; which units are dropped is drawn anew for each sample and draw.
+            generator: Seeds the draws; the default generators are left as they were.
+            function: Takes a batch's probabilities ``(B, k, C)`` in float64 and returns ``(B, ...)``, so that no more
+                than that is held of a large pool.
+
+        Returns:
+            What ``function`` returned ``(U, ...)``; without one the probabilities ``(U, k, C)``.
         """
         seed = int(torch.randint(2**62, (), generator=generator))
 
         def drawn(batch: Tensor) -> Tensor:
             device = self.module.device
+            inputs = self.inputs(batch)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), dropping(self.module):
                 seed_device(key(seed, "dropout", int(batch[0])), device)
-                inputs = self.inputs(batch)
-                return torch.stack([self.module.classify(inputs).softmax(-1) for _ in range(k)], dim=1)
+                logits = torch.stack([self.module.classify(inputs) for _ in range(k)], dim=1)
+            return function(logits.double().softmax(-1))
 
         return self.map(drawn, self.candidates)
 

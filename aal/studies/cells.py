@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from aal import files
 from aal.documents import read_mapping, to_yaml
+from aal.studies.arms import named, resolved
 from aal.studies.study import BANK, Study
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -82,9 +84,14 @@ def fit_command(cell: Cell, configs: list[str]) -> list[str]:
     ]
 
 
+def folder_of(directory: Path, arm: str, seed: int) -> Path:
+    """Return where the cell of an arm and seed is in a study's folder."""
+    return directory / arm / f"seed={seed}"
+
+
 def cells_of(study: Study, directory: Path) -> list[Cell]:
     """List a study's cells, seed by seed, so that an interrupted study has whole comparisons early."""
-    return [Cell(arm, seed, directory / arm / f"seed={seed}") for seed in study.seeds for arm in study.arms]
+    return [Cell(arm, seed, folder_of(directory, arm, seed)) for seed in study.seeds for arm in study.arms]
 
 
 def config_files(study: Study, arm: str, directory: Path) -> list[str]:
@@ -109,6 +116,26 @@ def config_files(study: Study, arm: str, directory: Path) -> list[str]:
         else:
             paths.append(config)
     return paths
+
+
+def files_of_cell(study: Study, cell: Cell, directory: Path, paths: Sequence[str]) -> list[str]:
+    """Return a cell's config files: its arm's, but of each that reads other cells one of its own.
+
+    Args:
+        study: The study.
+        cell: The cell.
+        directory: The study's folder.
+        paths: What :func:`config_files` returned for its arm.
+    """
+    configs = study.arms[cell.arm].configs
+    before = len(paths) - len(configs)
+    own = list(paths)
+    for index, config in enumerate(configs):
+        if isinstance(config, dict) and named([config]):
+            path = directory / cell.arm / f"{index}.seed={cell.seed}.yaml"
+            files.write_text(path, to_yaml(resolved(config, lambda arm: folder_of(directory, arm, cell.seed))))
+            own[before + index] = str(path)
+    return own
 
 
 class CellProcess:

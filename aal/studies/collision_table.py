@@ -1,13 +1,11 @@
 """Table I of the collision paper (Adversarial Vulnerability of Active Transfer Learning): ours beside the paper's."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from aal.documents import read_mapping
 from aal.studies.paired import paired_test
-from aal.studies.runs import Run, number
-from aal.studies.study import Row
-from aal.studies.table import Column, Estimate, Table, Value, estimate
+from aal.studies.runs import Run, common, number, part
+from aal.studies.study import Cells, Row, Study, TableKind
+from aal.studies.table import UNCORRECTED, Column, Estimate, Table, Value, difference, difference_columns, estimate
 
 QUANTITIES = ("clean", "poisoned", "initial", "adversarial", "success", "random", "seconds")
 PAPER: dict[tuple[str, str], tuple[float, ...]] = {  # by datamodule and head; the order is that of QUANTITIES
@@ -44,7 +42,7 @@ COLUMNS = (
     Column("n_clean", printed=False),
     Column("labels", printed=False),
     *(Column(key, digits=3, estimated=True, printed=False) for key in (*NORMS, "squared_crafted", *DISTORTION)),
-    *(Column(f"difference_{key}", printed=False) for key in ("n", "mean", "sd", "t", "p", "remark")),
+    *difference_columns(),
 )
 
 LOSSES = (
@@ -60,34 +58,29 @@ PAPER_OTHERWISE = (
     "[ ]: the paper's figure for the data set that the study's row names: 500 poisons and 500 queries, ResNet-50 for "
     "images and YAMNet for audio; where our setting differs the study's note says how."
 )
-UNCORRECTED = "p is not corrected for the number of rows."
 
 
-def collision_table(rows: tuple[Row, ...], cells: Mapping[str, Mapping[int, Run]]) -> Table:
+def collision_table(study: Study, cells: Cells) -> Table:
     """Make Table I from the finished cells of a study.
 
     Args:
-        rows: The poisoned and clean arms to set beside each other.
+        study: The study; its rows set a poisoned arm beside a clean one.
         cells: Finished runs by arm and seed.
 
     Returns:
-        A table with a row for each of ``rows``, those without a finished run included.
+        A table with a row for each of the study's, those without a finished run included.
     """
-    tests = tuple(paired_test(row.arm, row.clean, cells[row.arm], cells[row.clean]) for row in rows)
-    values: list[dict[str, Value]] = []
-    for row, test in zip(rows, tests, strict=True):
-        value = _row(row, list(cells[row.arm].values()), list(cells[row.clean].values()))
-        difference: dict[str, Value] = {
-            "n": test.n,
-            "mean": test.mean,
-            "sd": test.sd,
-            "t": test.t,
-            "p": test.p,
-            "remark": test.remark,
-        }
-        value |= {f"difference_{key}": part for key, part in difference.items()}
-        values.append(value)
-    return Table(COLUMNS, tuple(values), tests, tuple(_notes(rows, cells, values)))
+    tests, values = [], []
+    for row in study.rows:
+        assert row.against is not None
+        poisoned, clean = cells[row.arm], cells[row.against]
+        test = paired_test(row.arm, row.against, poisoned, clean)
+        values.append(_row(row, list(poisoned.values()), list(clean.values())) | difference(test))
+        tests.append(test)
+    return Table(COLUMNS, tuple(values), tuple(tests), tuple(_notes(study.rows, cells, values)))
+
+
+KIND = TableKind(collision_table, papers=tuple(dict.fromkeys(data for data, _ in PAPER)), paired=True)
 
 
 def paper_figures(run: Run, beside: str | None = None) -> dict[str, float]:
@@ -110,13 +103,13 @@ def paper_figures(run: Run, beside: str | None = None) -> dict[str, float]:
 
 def _paper_data(run: Run) -> str:
     """Return what the paper calls the data set that a run's datamodule reads; its class where the paper has none."""
-    name, _ = _part(run, "data")
+    name, _ = part(run, "data")
     return PAPER_DATA.get(name, name)
 
 
 def _paper_setting(run: Run) -> bool:
     """Return whether a run's poison, queries, model and choice of data are those of the paper's Table I."""
-    (_, poison), (_, query), (_, model), (_, data) = (_part(run, key) for key in ("poison", "query", "model", "data"))
+    (_, poison), (_, query), (_, model), (_, data) = (part(run, key) for key in ("poison", "query", "model", "data"))
     words = data.get("words")
     return (
         (poison.get("mu"), poison.get("screen"), poison.get("balance")) == ("zero", True, True)
@@ -140,53 +133,36 @@ def _row(row: Row, poisoned: list[Run], clean: list[Run]) -> dict[str, Value]:
         return estimate((number(run.summary, key) for run in runs), paper.get(quantity))
 
     return {
-        "data": _common(both, "data"),
-        "head": _common(both, "head"),
+        "data": common(both, "data"),
+        "head": common(both, "head"),
         "arm": row.arm,
         "n": str(len(poisoned)) if len(poisoned) == len(clean) else f"{len(poisoned)} / {len(clean)}",
         "accuracy_clean": of(clean, "accuracy", "clean"),
         "accuracy_poisoned": of(poisoned, "accuracy", "poisoned"),
         "loss_initial": of(poisoned, "squared_initial", "initial"),
         "loss_adversarial": of(poisoned, "squared_saved", "adversarial"),
-        "poisons": _common(poisoned, "poisons"),
+        "poisons": common(poisoned, "poisons"),
         "success_poison": of(poisoned, "poison_success", "success"),
         "success_random": of(poisoned, "random_success", "random"),
         "success_random_expected": of(poisoned, "random_success_expected"),
         "seconds_per_poison": of(poisoned, "seconds_per_poison", "seconds"),
-        "clean_arm": row.clean,
+        "clean_arm": row.against,
         "n_poisoned": len(poisoned),
         "n_clean": len(clean),
-        "labels": _common(both, "labels"),
+        "labels": common(both, "labels"),
         **{key: of(poisoned, key) for key in (*NORMS, "squared_crafted", *DISTORTION)},
     }
 
 
-def _common(runs: list[Run], key: str) -> str | None:
-    """Return what all runs say under ``key``, or every value there is where they differ."""
-    found = dict.fromkeys(str(run.summary[key]) for run in runs if key in run.summary)
-    return " / ".join(found) or None
-
-
-def _notes(
-    rows: tuple[Row, ...], cells: Mapping[str, Mapping[int, Run]], values: list[dict[str, Value]]
-) -> Iterator[str]:
+def _notes(rows: tuple[Row, ...], cells: Cells, values: list[dict[str, Value]]) -> Iterator[str]:
     yield UNCORRECTED
     yield "Mean ±sample standard deviation over n seeds (n of the arm / n of the clean arm where they differ)."
     yield LOSSES
     yield RANDOM
     if any(isinstance(cell, Estimate) and cell.paper is not None for value in values for cell in value.values()):
         yield PAPER_OTHERWISE if any(row.paper for row in rows) else PAPER_SAME
-    elsewhere = {row.arm for row in rows if row.paper} | {row.clean for row in rows if row.paper}
+    elsewhere = {row.arm for row in rows if row.paper} | {row.against for row in rows if row.paper}
     ours = [run for arm, runs in cells.items() if arm not in elsewhere for run in runs.values()]
     missing = sorted({run.summary["data"] for run in ours if (_paper_data(run), "NN1") not in PAPER})
     if missing:
         yield f"The paper has no figures for {', '.join(missing)}."
-
-
-def _part(run: Run, key: str) -> tuple[str, dict[str, Any]]:
-    """Return the class, without its module, and the arguments that a run's configuration has under ``key``, if any."""
-    path = run.folder / "config.yaml"
-    part = read_mapping(path).get(key) if path.is_file() else None
-    part = part if isinstance(part, dict) else {}
-    settings = part.get("init_args")
-    return str(part.get("class_path", "")).rpartition(".")[2], settings if isinstance(settings, dict) else {}

@@ -1,4 +1,7 @@
-"""Run a study's cells, several at a time: finished ones are skipped, broken ones named and tried once more."""
+"""Run a study's cells, several at a time: finished ones are skipped, broken ones named and tried once more.
+
+A cell that reads another's run starts when that one has finished.
+"""
 
 import signal
 import threading
@@ -13,9 +16,11 @@ from filelock import FileLock, Timeout
 
 from aal.errors import UserError
 from aal.files import NO_SPACE
-from aal.studies.cells import Cell, CellProcess, Command, cells_of, config_files, fit_command
+from aal.studies.arms import fingerprint
+from aal.studies.cells import Cell, CellProcess, Command, cells_of, config_files, files_of_cell, fit_command
 from aal.studies.progress import Progress
-from aal.studies.study import Study, claim_folder, fingerprint, save_study
+from aal.studies.study import Study, claim_folder, save_study
+from aal.studies.waiting import Queue
 
 ATTEMPTS = 2  # a second one resumes a run that something outside it ended
 USER_ERROR = 2  # the exit code of wrong input, which no second attempt makes right
@@ -23,13 +28,15 @@ USER_ERROR = 2  # the exit code of wrong input, which no second attempt makes ri
 
 @dataclass(frozen=True)
 class Broken:
-    """A cell that did not finish: its exit code and the last line that it printed."""
+    """A cell that did not finish: its exit code, None if it was not started, and the last line that it printed."""
 
     cell: Cell
-    code: int
+    code: int | None
     line: str
 
     def __str__(self) -> str:
+        if self.code is None:
+            return f"{self.cell.name}: not started: {self.line}"
         return f"{self.cell.name}: exit code {self.code}: {self.line} (log: {self.cell.log})"
 
 
@@ -68,35 +75,34 @@ def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_c
 def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> list[Broken]:
     configs = {arm: config_files(study, arm, directory) for arm in study.arms}
     cells = cells_of(study, directory)
-    waiting = [(cell, 1) for cell in cells if not cell.finished]
+    unfinished = [cell for cell in cells if not cell.finished]
+    queue = Queue(study, unfinished)
     running: list[tuple[CellProcess, int]] = []
     broken: list[Broken] = []
-    with Progress(cells=len(cells), skipped=len(cells) - len(waiting)) as progress:
+    with Progress(cells=len(cells), skipped=len(cells) - len(unfinished)) as progress:
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    cell, attempt = waiting.pop(0)
+            while queue or running:
+                while len(running) < jobs and (taken := queue.take()):
+                    cell, attempt = taken
                     _check_unchanged(study, cell.arm)
-                    process = CellProcess(cell, command(cell, configs[cell.arm]), study.threads)
-                    running.append((process, attempt))
+                    own = files_of_cell(study, cell, directory, configs[cell.arm])
+                    running.append((CellProcess(cell, command(cell, own), study.threads), attempt))
                     progress.start(cell)
                 for process, attempt in list(running):
-                    if (code := process.poll()) is None:
+                    if process.poll() is None:
                         continue
                     running.remove((process, attempt))
-                    if code == 0 and process.cell.finished:
+                    failure = _failure(process)
+                    if failure is None:
+                        queue.finished(process.cell)
                         progress.done(process.cell, process.seconds)
                         continue
-                    line = process.cell.last_line() if code else "it ended without a summary and a report"
-                    failure = Broken(process.cell, code, line)
-                    if code == USER_ERROR:  # no other seed would fare better
-                        raise UserError(f"{process.cell.name}: {line.removeprefix('error: ')}")
                     again = attempt < ATTEMPTS
                     progress.broken(process.cell, str(failure), again=again)
                     if again:
-                        waiting.append((process.cell, attempt + 1))
+                        queue.again(process.cell, attempt + 1)
                     else:
-                        broken.append(failure)
+                        broken += [failure, *_lost(queue, process.cell)]
                 progress.update()
                 time.sleep(0.05)
         finally:
@@ -105,9 +111,31 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> li
     return broken
 
 
+def _failure(process: CellProcess) -> Broken | None:
+    """Return why a cell whose process has ended did not finish, None if it did.
+
+    Raises:
+        UserError: It refused its configuration: no other seed would fare better.
+    """
+    code, cell = process.poll(), process.cell
+    if code == 0 and cell.finished:
+        return None
+    line = cell.last_line() if code else "it ended without a summary and a report"
+    if code == USER_ERROR:
+        raise UserError(f"{cell.name}: {line.removeprefix('error: ')}")
+    return Broken(cell, code, line)
+
+
+def _lost(queue: Queue, cell: Cell) -> list[Broken]:
+    """Give up the cells that cannot start since one that they read, over others or not, is broken."""
+    return [Broken(other, None, f"it reads {source.name}, which is broken") for other, source in queue.give_up(cell)]
+
+
 def _check_unchanged(study: Study, arm: str) -> None:
     """See that an arm's config files still say what they said when the study began: its cells must be alike."""
-    if fingerprint(study.arms[arm].configs, study.threads, f"configs of {arm}") != study.arms[arm].fingerprint:
+    own = study.arms[arm]
+    sources = [study.arms[source] for source in own.reads]
+    if fingerprint(own.configs, study.threads, sources, f"configs of {arm}") != own.fingerprint:
         raise UserError(f"configs of {arm}: a file was changed while the study ran")
 
 

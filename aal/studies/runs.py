@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aal import files
+from aal.documents import read_mapping
 from aal.errors import UserError
 from aal.records import read_rounds
 
@@ -93,6 +94,25 @@ def number(record: Mapping[str, Any], key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
         return None
     return float(value)
+
+
+def common(runs: Collection[Run], key: str) -> str | None:
+    """Return what the summaries of all runs say under ``key``, or every value there is where they differ."""
+    found = dict.fromkeys(str(run.summary[key]) for run in runs if key in run.summary)
+    return " / ".join(found) or None
+
+
+def part(run: Run, key: str) -> tuple[str, dict[str, Any]]:
+    """Return the class, without its module, and the arguments that a run's configuration has under ``key``, if any."""
+    path = run.folder / "config.yaml"
+    return class_and_arguments(read_mapping(path).get(key) if path.is_file() else None)
+
+
+def class_and_arguments(value: object) -> tuple[str, dict[str, Any]]:
+    """Return the class, without its module, and the arguments of a part of a configuration, if it is one."""
+    value = value if isinstance(value, dict) else {}
+    arguments = value.get("init_args")
+    return str(value.get("class_path", "")).rpartition(".")[2], arguments if isinstance(arguments, dict) else {}
 
 
 def _read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:

@@ -1,50 +1,41 @@
 """A study: arms of one experiment over the same seeds. Everything in its file is checked before a cell starts."""
 
-import hashlib
-import json
-import re
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aal import files
 from aal.documents import read_mapping, to_yaml
 from aal.errors import UserError
-
-Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline
+from aal.studies.arms import Arm, read_arms
+from aal.studies.runs import Run
+from aal.studies.table import Table
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
-OPTIONAL = ("title", "note", "threads")
-PAPER_DATA = ("STL10", "CIFAR10", "AudioSet")  # the data sets of Table I
-SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+OPTIONAL = ("title", "note", "threads", "settings")
 RECORD = "study.yaml"
 BANK = "features"  # folder of the feature bank that its cells share
 RESERVED = (RECORD, "table.csv", "report.html", "figures", BANK)  # what else a study's folder holds
 
+Cells = Mapping[str, Mapping[int, Run]]  # finished runs by arm and seed
+
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: a poisoned arm beside the clean arm that it is compared with.
+    """A row of the table: an arm, beside the arm that it is compared with.
 
     Attributes:
-        arm: The poisoned arm.
-        clean: The clean one.
-        paper: The data set whose figures in the paper are to stand beside ours, although the setting is not quite the
-            paper's; None: they do where the setting is the same.
+        arm: The arm.
+        against: The arm that it is compared with: the clean one of a poisoned one, random queries of other queries.
+            None: it is compared with none, which not every table allows.
+        paper: Whose figures in the paper are to stand beside ours, by the table's names for them; None: those that the
+            table itself finds, if any.
     """
 
     arm: str
-    clean: str
+    against: str | None = None
     paper: str | None = None
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm: its configs in the order they are laid over each other, and a hash of what they say."""
-
-    configs: tuple[Config, ...]
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -57,9 +48,10 @@ class Study:
         note: Sentence printed with the table; may be empty.
         seeds: Seeds of every arm, each 0 or more.
         threads: CPU threads of torch in each cell. Part of the study, since sums depend on it.
-        table: Name of the table's maker in :data:`aal.studies.tables.TABLES`.
-        rows: Pairs of arms that the table compares.
+        table: Name of the table's kind in :data:`aal.studies.tables.TABLES`.
+        rows: The table's rows.
         arms: Arms by name, in the order of the file.
+        settings: What else the table is told, as its kind has checked it.
     """
 
     name: str
@@ -70,14 +62,36 @@ class Study:
     table: str
     rows: tuple[Row, ...]
     arms: dict[str, Arm]
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
-def read_study(path: Path, tables: Collection[str], seeds: int | None = None) -> Study:
+@dataclass(frozen=True)
+class TableKind:
+    """A kind of table that studies can end in.
+
+    Attributes:
+        make: Makes it from a study and its finished runs.
+        papers: What a row's ``paper`` may be.
+        paired: Whether every row must say ``against`` what.
+        required: Settings that it must be given.
+        optional: Settings that it may be given.
+        check: Refuses settings that make no sense; told what an error starts with.
+    """
+
+    make: Callable[[Study, Cells], Table]
+    papers: Collection[str] = ()
+    paired: bool = False
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    check: Callable[[Study, str], None] = lambda study, called: None
+
+
+def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = None) -> Study:
     """Read and check a study file.
 
     Args:
         path: The YAML file; config paths in it are relative to its folder.
-        tables: Names of the tables there are.
+        tables: The kinds of tables by name.
         seeds: Use the seeds ``0 .. seeds-1`` instead of the file's.
 
     Raises:
@@ -95,31 +109,22 @@ def read_study(path: Path, tables: Collection[str], seeds: int | None = None) ->
             raise UserError(f"{path}: {key} must be text, not {text[key]!r}")
     if text["table"] not in tables:
         raise UserError(f"{path}: table: no table {text['table']!r}; there is {', '.join(sorted(tables))}")
-    threads = text.get("threads", 1)
-    arms = _arms(path, text["configs"], text["arms"], _integer(threads, 1, f"{path}: threads"))
-    return Study(
+    kind = tables[text["table"]]
+    threads = _integer(text.get("threads", 1), 1, f"{path}: threads")
+    arms = read_arms(path, text["configs"], text["arms"], threads, RESERVED)
+    study = Study(
         name=text["name"],
         title=text.get("title") or text["name"],
         note=text.get("note", ""),
         seeds=_seeds(text["seeds"] if seeds is None else seeds, f"{path}: seeds" if seeds is None else "--seeds"),
         threads=threads,
         table=text["table"],
-        rows=_rows(path, text["rows"], arms),
+        rows=_rows(path, text["rows"], arms, kind),
         arms=arms,
+        settings=_settings(text.get("settings", {}), kind, f"{path}: settings", text["table"]),
     )
-
-
-def fingerprint(configs: tuple[Config, ...], threads: int, called: str) -> str:
-    """Hash what the configs of an arm say (their content, not their names or comments) and its threads.
-
-    Raises:
-        UserError: A config file cannot be read; the line starts with ``called``.
-    """
-    content = [
-        config if isinstance(config, dict) else read_mapping(Path(config), f"{called}[{index}]")
-        for index, config in enumerate(configs)
-    ]
-    return hashlib.sha256(json.dumps([content, threads], sort_keys=True, default=str).encode()).hexdigest()
+    kind.check(study, str(path))
+    return study
 
 
 def save_study(study: Study, directory: Path) -> None:
@@ -141,7 +146,7 @@ def load_study(directory: Path) -> Study:
     record = read_mapping(path)
     try:
         arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
-        rows = tuple(Row(**row) for row in record["rows"])
+        rows = tuple(Row(**_renamed(row)) for row in record["rows"])
         return Study(**{**record, "seeds": tuple(record["seeds"]), "arms": arms, "rows": rows})
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not the record of a study ({error})") from None
@@ -172,57 +177,46 @@ def claim_folder(study: Study, directory: Path) -> None:
             )
 
 
-def _arms(path: Path, base: object, arms: object, threads: int) -> dict[str, Arm]:
-    if not isinstance(arms, dict) or not arms:
-        raise UserError(f"{path}: arms must name at least one arm, each with a list of configs")
-    shared = _configs(path, base, f"{path}: configs")
-    if not shared:
-        raise UserError(f"{path}: configs must name at least one config file")
-    resolved = {}
-    for name, own in arms.items():
-        if not isinstance(name, str) or not SAFE.fullmatch(name) or name.lower() in RESERVED:
-            raise UserError(f"{path}: arms: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'")
-        configs = shared + _configs(path, own, f"{path}: arms.{name}")
-        resolved[name] = Arm(configs, fingerprint(configs, threads, f"{path}: configs of {name}"))
-    if len({name.lower() for name in resolved}) < len(resolved):
-        raise UserError(f"{path}: arms: two names differ only in case, which some file systems cannot tell apart")
-    return resolved
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded row under today's names: ``against`` was ``clean`` once, and cells take hours to run again."""
+    return {"against" if key == "clean" else key: value for key, value in row.items()}
 
 
-def _configs(path: Path, value: object, called: str) -> tuple[Config, ...]:
-    if not isinstance(value, list):
-        raise UserError(f"{called} must be a list of config files and inline configs, not {value!r}")
-    configs: list[Config] = []
-    for index, item in enumerate(value):
-        if isinstance(item, dict) and all(isinstance(key, str) for key in item):
-            configs.append(item)
-        elif isinstance(item, str):
-            file = (path.parent / item).resolve()
-            read_mapping(file, f"{called}[{index}]")
-            configs.append(str(file))
-        else:
-            raise UserError(f"{called}[{index}] must be the path of a config or a config itself, not {item!r}")
-    return tuple(configs)
-
-
-def _rows(path: Path, value: object, arms: Collection[str]) -> tuple[Row, ...]:
+def _rows(path: Path, value: object, arms: Collection[str], kind: TableKind) -> tuple[Row, ...]:
+    needed = ("arm", "against") if kind.paired else ("arm",)
+    form = "{" + ", ".join(f"{key}: ..." for key in needed) + "}"
+    more = [f"{key}: ..." for key in ("against", "paper") if key not in needed]
     if not isinstance(value, list) or not value:
-        raise UserError(f"{path}: rows must list at least one {{arm: ..., clean: ...}}")
+        raise UserError(f"{path}: rows must list at least one {form}")
     rows = []
     for index, item in enumerate(value):
         called = f"{path}: rows[{index}]"
-        if not isinstance(item, dict) or set(item) - {"paper"} != {"arm", "clean"}:
-            raise UserError(f"{called} must be {{arm: ..., clean: ...}}, with paper: ... where asked, not {item!r}")
-        for key in ("arm", "clean"):
-            if item[key] not in arms:
+        if not isinstance(item, dict) or not set(needed) <= set(item) <= {"arm", "against", "paper"}:
+            raise UserError(f"{called} must be {form}, with {' and '.join(more)} where asked, not {item!r}")
+        row = Row(item["arm"], item.get("against"), item.get("paper"))
+        for key in ("arm", "against"):
+            if key in item and not (isinstance(item[key], str) and item[key] in arms):
                 raise UserError(f"{called}.{key}: no arm {item[key]!r}; there is {', '.join(arms)}")
-        if item["arm"] == item["clean"]:
+        if row.arm == row.against:
             raise UserError(f"{called}: an arm cannot be compared with itself")
-        paper = item.get("paper")
-        if paper is not None and paper not in PAPER_DATA:
-            raise UserError(f"{called}.paper: the paper has no data set {paper!r}; there is {', '.join(PAPER_DATA)}")
-        rows.append(Row(item["arm"], item["clean"], paper))
+        if row.paper is not None and not (isinstance(row.paper, str) and row.paper in kind.papers):
+            there = ", ".join(kind.papers) or "nothing in it for this table"
+            raise UserError(f"{called}.paper: the paper has no {row.paper!r}; there is {there}")
+        rows.append(row)
     return tuple(rows)
+
+
+def _settings(value: object, kind: TableKind, called: str, table: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{called} must be a mapping, not {value!r}")
+    takes = kind.required + kind.optional
+    for key in value:
+        if key not in takes:
+            raise UserError(f"{called}: unknown key {key!r}; the table {table!r} takes {', '.join(takes) or 'none'}")
+    for key in kind.required:
+        if key not in value:
+            raise UserError(f"{called}: the key {key!r} is missing, which the table {table!r} needs")
+    return value
 
 
 def _seeds(value: object, called: str) -> tuple[int, ...]:

@@ -15,6 +15,9 @@ from aal import files
 from aal.studies.paired import NAME, PairedTest
 
 NONE = "—"
+UNCORRECTED = "p is not corrected for the number of rows."
+SPREAD = "Mean ±sample standard deviation over n seeds."
+NAMED = "[ ]: the figure that the paper prints under the name in the study's row; the study's note says what differs."
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,17 @@ class Estimate:
     Attributes:
         mean: Mean; None where no run has the quantity.
         sd: Sample standard deviation; None under two runs.
-        paper: The paper's figure under the same setting; None where it has none.
+        paper: The paper's figure under the same setting, as text where it is a bound; None where it has none.
+        beyond: Where there is no mean, what the quantity is known not to be below.
     """
 
     mean: float | None
     sd: float | None = None
-    paper: float | None = None
+    paper: float | str | None = None
+    beyond: float | None = None
 
 
-def estimate(values: Iterable[float | None], paper: float | None = None) -> Estimate:
+def estimate(values: Iterable[float | None], paper: float | str | None = None) -> Estimate:
     """Estimate mean and spread; if any run lacks the quantity, there is no estimate, since n would not hold for it."""
     numbers = list(values)
     known = [value for value in numbers if value is not None]
@@ -42,6 +47,7 @@ def estimate(values: Iterable[float | None], paper: float | None = None) -> Esti
 
 
 Value = str | int | float | Estimate | None
+DIFFERENCE = ("n", "mean", "sd", "t", "p", "remark")  # of a paired test, as the CSV file has it
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,16 @@ class Column:
         return self.estimated or self.counts
 
 
+def difference_columns() -> tuple[Column, ...]:
+    """Return the columns that a paired test has in the CSV file."""
+    return tuple(Column(f"difference_{key}", printed=False) for key in DIFFERENCE)
+
+
+def difference(test: PairedTest | None) -> dict[str, Value]:
+    """Return a row's values for :func:`difference_columns`; all empty where it is compared with no other arm."""
+    return {f"difference_{key}": None if test is None else getattr(test, key) for key in DIFFERENCE}
+
+
 @dataclass(frozen=True)
 class Table:
     """A study's table and what belongs under it.
@@ -77,14 +93,16 @@ class Table:
     Attributes:
         columns: Columns in order.
         rows: Value by column key, one mapping a row.
-        tests: Paired tests, one a row.
+        tests: Paired tests, one for each row that is compared with another arm.
         notes: Sentences to read the table by.
+        tested: What the tests are of.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[dict[str, Value], ...]
     tests: tuple[PairedTest, ...]
     notes: tuple[str, ...]
+    tested: str = "Final accuracy"
 
     @property
     def printed(self) -> tuple[Column, ...]:
@@ -115,7 +133,12 @@ def lines(value: Value, digits: int) -> list[str]:
     if not isinstance(value, Estimate):
         return [NONE if value is None else str(value), "", ""]
     spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
-    return [show(value.mean, digits), spread, "" if value.paper is None else show(value.paper, digits)]
+    mean = show(value.mean, digits)
+    if value.mean is None and value.beyond is not None:
+        mean = f"≥ {show(value.beyond, digits)}"
+    if isinstance(value.paper, str):
+        return [mean, spread, value.paper]
+    return [mean, spread, "" if value.paper is None else show(value.paper, digits)]
 
 
 def print_table(table: Table, console: Console, title: str, note: str) -> None:
@@ -166,7 +189,8 @@ def _cell(column: Column, value: Value) -> Text:
 def _below(table: Table, note: str) -> Iterator[str]:
     if note:
         yield note
-    yield f"Accuracy, {NAME} over identical seeds:"
+    if table.tests:
+        yield f"{table.tested}, {NAME} over identical seeds:"
     for test in table.tests:
         yield f"  {test}"
     yield from table.notes

@@ -1,15 +1,20 @@
-"""The tables that a study can end in, and making one from a study's folder."""
+"""The kinds of tables that a study can end in, and making one from a study's folder."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aal.errors import UserError
-from aal.studies.collision_table import collision_table
+from aal.studies import collision_table, effort_table, labels_table, seconds_table, transfer_table
 from aal.studies.runs import Run, read_cells
-from aal.studies.study import Row, Study
+from aal.studies.study import Study, TableKind
 from aal.studies.table import Table
 
-TABLES: dict[str, Callable[[tuple[Row, ...], Mapping[str, Mapping[int, Run]]], Table]] = {"collision": collision_table}
+TABLES: dict[str, TableKind] = {
+    "collision": collision_table.KIND,
+    "labels": labels_table.KIND,
+    "effort": effort_table.KIND,
+    "seconds": seconds_table.KIND,
+    "transfer": transfer_table.KIND,
+}
 
 
 def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[int, Run]]]:
@@ -28,4 +33,4 @@ def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[in
     if study.table not in TABLES:
         raise UserError(f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
     cells = {arm: read_cells(directory, arm, study.seeds) for arm in study.arms}
-    return TABLES[study.table](study.rows, cells), cells
+    return TABLES[study.table].make(study, cells), cells

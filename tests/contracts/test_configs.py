@@ -23,8 +23,10 @@ SMALLER = {
     "collision_audio": (UNTRAINED, "--data.init_args.seconds=0.1", '--data.init_args.words=["yes", "no", "up"]'),
 }
 FEW = ("--query.init_args.budget=2", "--query.init_args.max_epochs=2", "--poison.init_args.n=3")
-# Laid under an overlay that says what the experiment says already, so that it has something to change back.
+# Laid under an overlay that says what the experiment says already, so that it has something to change back; or that
+# asks for something that the experiment does not have.
 DISTURBED = {
+    "bald": "--model.init_args.head.dropout=0.3",
     "nn1": "--model.init_args.head.hidden=5",
     "entropy": "--query.init_args.strategy=aal.strategies.Random",
     "collision": "--poison.init_args.screen=false",

@@ -1,0 +1,90 @@
+"""BALD: the candidates on which networks drawn by dropout are each sure, and disagree."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.models.classifier import Classifier
+from aal.models.conv import ConvClassifier
+from aal.models.dropout import dropout_layers
+from aal.models.transfer import TransferClassifier
+from aal.strategies.base import KEY, Selection, Strategy, highest
+from aal.strategies.view import View
+
+
+@dataclass(frozen=True)
+class BALD(Strategy):
+    """Query the highest mutual information of prediction and weights, in nats, in [0, ln C].
+
+    The weights' posterior is that of dropout: each draw is a pass with units dropped as in training. Memory is that of
+    a batch's draws and the scores.
+
+    Source: paper *dfal*, section 4.2: 10 draws, a random subset of the unlabelled samples; Houlsby, Huszár, Ghahramani
+    and Lengyel, "Bayesian Active Learning for Classification and Preference Learning", Equation 2; by dropout: Gal,
+    Islam and Ghahramani, "Deep Bayesian Active Learning with Image Data", section 4. How large the subset is the paper
+    does not say.
+
+    Args:
+        draws: Networks drawn, at least 2.
+        subset: Candidates looked at, drawn anew for each query, but never fewer than it queries; ``null`` for all.
+
+    Raises:
+        UserError: Fewer than 2 draws, or a subset below 1; in ``check``, a network that drops no units.
+    """
+
+    draws: int = 10
+    subset: int | None = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(2, {f"{KEY}.draws": self.draws})
+        if self.subset is not None:
+            at_least(1, {f"{KEY}.subset": self.subset})
+
+    def check(self, module: Classifier) -> None:
+        """Refuse a network that drops no units in some round.
+
+        Raises:
+            UserError: Says which argument makes it drop some.
+        """
+        if not dropout_layers(module, in_every_round=True):
+            what = "a trained part of the network" if isinstance(module, TransferClassifier) else "the network"
+            raise UserError(
+                f"{KEY.removesuffix('.init_args')}: BALD needs dropout, and {what} has none; {_remedy(module)}"
+            )
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose the ``n`` candidates of highest mutual information."""
+        size = None if self.subset is None else max(self.subset, n)
+        some = view.among(size, generator)
+        return highest(self, some, some.draws(self.draws, generator, information_of), n)
+
+
+def information_of(probabilities: Tensor) -> Tensor:
+    """Return the mutual information, in nats, of prediction and draw: the mean's entropy less the mean entropy.
+
+    Args:
+        probabilities: Of each class under each draw, ``(B, k, C)``, in float64: the two may nearly cancel.
+
+    Returns:
+        One value a sample ``(B,)``, at least 0.
+    """
+    draws = probabilities.shape[1]
+    return (_surprise(probabilities) / draws - _surprise(probabilities.mean(1))).clamp_min(0)
+
+
+def _surprise(probabilities: Tensor) -> Tensor:
+    """Sum p ln p over all but the first dimension; where p is 0, so is p ln p."""
+    logs = probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log_()
+    return torch.linalg.vecdot(probabilities.flatten(1), logs.flatten(1))
+
+
+def _remedy(module: Classifier) -> str:
+    if isinstance(module, TransferClassifier):
+        return "set model.init_args.head.dropout above 0"
+    if isinstance(module, ConvClassifier):
+        return "set model.init_args.network.init_args.dropout above 0 (LeNet5, MLP, VGG8 and VGG16 take it)"
+    return f"put an nn.Dropout into {type(module).__name__}"

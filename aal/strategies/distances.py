@@ -1,0 +1,158 @@
+"""Exact Euclidean distances at nearly the speed of float32: a product rules out most pairs, float64 settles the rest.
+
+``|a - b|^2 = |a|^2 + |b|^2 - 2 ab`` is one matrix product, but what it loses grows with the points' norms and not with
+their distance. Points are therefore moved to their mean, and each distance gets a bound of what may be lost; pairs that
+the bounds cannot tell apart are computed again by differences.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+ROWS, COLUMNS = 4096, 1024  # of a block of distances: 16 MiB in float32
+ELEMENTS = 2**21  # of a block of differences: 16 MiB in float64
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where points are moved to so that float32 loses little.
+
+    Attributes:
+        origin: What is taken from every point ``(D,)``.
+        scale: What it is multiplied by then: a power of two, so that nothing is lost and no square overflows.
+    """
+
+    origin: Tensor
+    scale: float
+
+    @classmethod
+    def of(cls, *sets: Tensor) -> Self:
+        """Return the frame around the mean of the first of some sets of points ``(N, D)``, float32 or float64.
+
+        Raises:
+            ValueError: A coordinate is NaN or infinite.
+        """
+        origin, reach = sets[0].mean(0), 0.0
+        for points in sets:
+            if len(points):
+                low, high = torch.aminmax(points, dim=0)
+                reach = max(reach, float(torch.maximum(high - origin, origin - low).max()))
+                if not math.isfinite(reach) or not bool((low.isfinite() & high.isfinite()).all()):
+                    raise ValueError("points must be finite")
+        return cls(origin, 2.0 ** -math.frexp(reach)[1])
+
+    def place(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points ``(B, D)`` in the frame, in float32, and their squared norms ``(B,)`` there, in float64."""
+        placed = ((points - self.origin) * self.scale).float()
+        return placed, torch.linalg.vector_norm(placed, dim=1, dtype=torch.float64).square()
+
+    @property
+    def loss(self) -> float:
+        """Most that a squared distance in the frame may be wrong by, as a share of the sum of the squared norms.
+
+        A sum of ``k`` products in any order is wrong by at most ``ku / (1 - ku)`` of the sum of their sizes, ``u`` the
+        unit of float32 (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); that sum is at most
+        twice the norms' here. Rounding the points themselves adds a few ``u``.
+        """
+        lost = (len(self.origin) + 8) * 2.0**-24
+        return 2.2 * lost / (1 - lost)
+
+    @property
+    def least(self) -> float:
+        """Most that a squared distance in the frame may be wrong by because of numbers below the least of float32."""
+        return len(self.origin) * 2.0**-120
+
+    def at_most(self, points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], apart: Tensor | None) -> Tensor:
+        """Return bounds from above of the squared distances to the nearest of some points.
+
+        Args:
+            points: Placed points ``(B, D)`` and their squared norms ``(B,)``.
+            others: The points to be near, ``(C, D)`` and ``(C,)``.
+            apart: Which pairs count, bool ``(B, C)``; ``None`` for all.
+
+        Returns:
+            The bounds ``(B,)`` in float64, in the units of the points; infinite where no pair counts.
+        """
+        (placed, norms), (there, norms_there) = points, others
+        partial = torch.addmm(((1 + self.loss) * norms_there).float(), placed, there.T, alpha=-2)
+        if apart is not None:
+            partial.masked_fill_(~apart, math.inf)
+        return (partial.amin(1) + (1 + self.loss) * norms + self.least) / self.scale**2
+
+    def within(self, points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], limit: Tensor) -> Tensor:
+        """Return which pairs may have a squared distance of at most ``limit`` ``(B,)``, bool ``(B, C)``.
+
+        Args:
+            points: Placed points ``(B, D)`` and their squared norms ``(B,)``.
+            others: Likewise ``(C, D)`` and ``(C,)``.
+            limit: In the units of the points.
+        """
+        (placed, norms), (there, norms_there) = points, others
+        partial = torch.addmm(((1 - self.loss) * norms_there).float(), placed, there.T, alpha=-2)
+        most = (limit * self.scale**2 - (1 - self.loss) * norms + self.least).float()
+        return partial <= most.nextafter(most.new_tensor(math.inf))[:, None]  # never below what float64 would say
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the squared distances of pairs of points ``(P, D)`` and ``(P, D)``, by differences in float64, ``(P,)``."""
+    return (a.double() - b.double()).square().sum(-1)
+
+
+def pair_distances(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """Return squared distances in the memory of a block.
+
+    Args:
+        points: ``(N, D)``.
+        others: ``(M, D)``.
+        pairs: Rows of ``points`` and of ``others``, ``(P,)`` each.
+
+    Returns:
+        Their squared distances ``(P,)``, by differences in float64.
+    """
+    size = max(1, ELEMENTS // max(1, points.shape[1]))
+    parts = zip(pairs[0].split(size), pairs[1].split(size), strict=True)
+    return torch.cat([squared_distances(points[i], others[j]) for i, j in parts])
+
+
+def nearest(points: Tensor, others: Tensor, classes: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Return the exact distance from every point to the nearest of some others.
+
+    Args:
+        points: Points ``(N, D)``, finite.
+        others: The points to be near, ``(M, D)``.
+        classes: A class for every point ``(N,)`` and every other ``(M,)``: then only others of another class count.
+
+    Returns:
+        Distances ``(N,)`` in float64; infinite where there is no point to be near.
+
+    Raises:
+        ValueError: A coordinate is NaN or infinite.
+    """
+    points, others = full(points), full(others)
+    frame = Frame.of(points, others)
+    parts = [torch.empty(0, dtype=torch.float64, device=points.device)]
+    for rows in torch.arange(len(points), device=points.device).split(ROWS):
+        placed = frame.place(points[rows])
+        bound = torch.full((len(rows),), math.inf, dtype=torch.float64, device=points.device)
+        exact = bound.clone()
+        blocks = torch.arange(len(others), device=points.device).split(COLUMNS)
+        for columns in blocks:
+            apart = None if classes is None else classes[0][rows][:, None] != classes[1][columns]
+            bound = torch.minimum(bound, frame.at_most(placed, frame.place(others[columns]), apart))
+        for columns in blocks:
+            near = frame.within(placed, frame.place(others[columns]), torch.minimum(bound, exact))
+            if classes is not None:
+                near &= classes[0][rows][:, None] != classes[1][columns]
+            i, j = near.nonzero(as_tuple=True)
+            exact.scatter_reduce_(0, i, pair_distances(points, others, (rows[i], columns[j])), "amin")
+        parts.append(exact.sqrt())
+    return torch.cat(parts)
+
+
+def full(points: Tensor) -> Tensor:
+    """Return points ``(N, ...)`` as float32 ``(N, D)``, or float64 where they are that."""
+    points = points.flatten(1)
+    return points if points.dtype == torch.float64 else points.float()

@@ -1,0 +1,166 @@
+"""Expected gradient length: the candidates whose label is expected to change the weights most."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vjp, vmap
+from torch.nn import functional as F
+
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.models.classifier import Classifier
+from aal.models.conv import ConvClassifier
+from aal.models.transfer import TransferClassifier
+from aal.strategies.base import KEY, Selection, Strategy, highest
+from aal.strategies.view import View
+
+# Numbers of gradients held at a time: more than its caches take make a processor slower; a GPU is slow to start a step.
+FLOATS = {"cpu": 2**23, "cuda": 2**27}
+
+
+@dataclass(frozen=True)
+class EGL(Strategy):
+    """Query the highest expected length of the gradient of the cross entropy by the weights.
+
+    For each class the gradient's L2 norm, were that the label, is weighted by the class's predicted probability.
+
+    Source: Settles, Craven and Ray, "Multiple-Instance Active Learning", section 3.2; with a random subset of the
+    unlabelled samples, whose size it does not say, in paper *dfal*, section 4.2.
+
+    Args:
+        scope: Of which weights: ``"last_layer"``, the last dense layer's weight and bias, in closed form, or
+            ``"network"``, all that the round trains. The latter differentiates C times a sample and holds at most
+            2**23 numbers of gradients (32 MiB) on a CPU, 2**27 on a GPU, or one sample's gradient if that is larger.
+        subset: Candidates looked at, drawn anew for each query, but never fewer than it queries; ``null`` for all.
+
+    Raises:
+        UserError: Another scope, or a subset below 1; in ``check``, no dense layer with ``"last_layer"``; in
+            ``select``, a network that ``torch.func`` cannot differentiate sample by sample.
+    """
+
+    scope: Literal["last_layer", "network"] = "last_layer"
+    subset: int | None = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.scope not in ("last_layer", "network"):
+            raise UserError(f"{KEY}.scope: must be last_layer or network, got {self.scope}")
+        if self.subset is not None:
+            at_least(1, {f"{KEY}.subset": self.subset})
+
+    def check(self, module: Classifier) -> None:
+        """Refuse a classifier without a dense layer where the last one's gradient is asked for.
+
+        Raises:
+            UserError: It has none.
+        """
+        if self.scope == "last_layer" and not any(isinstance(layer, nn.Linear) for layer in module.modules()):
+            raise UserError(f"{KEY}.scope: {type(module).__name__} has no nn.Linear; set it to network")
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose the ``n`` candidates of highest expected gradient length."""
+        some = view.among(None if self.subset is None else max(self.subset, n), generator)
+        if self.scope == "last_layer":
+            lengths = some.map(lambda batch: last_layer_lengths(some.module, some.inputs(batch)), some.candidates)
+        else:
+            names = trained(some.module)  # asked here: within ``map`` nothing is trained
+            lengths = some.map(lambda batch: network_lengths(some.module, names, some.inputs(batch)), some.candidates)
+        return highest(self, some, lengths, n)
+
+
+def last_layer_lengths(module: Classifier, inputs: Tensor) -> Tensor:
+    """Return the expected length of the gradient by the last dense layer's weight and bias.
+
+    With class probabilities p and the layer's input h, label y gives the gradient (p - e_y) h^T by the weight and
+    p - e_y by the bias; its length is |p - e_y| sqrt(|h|^2 + 1).
+
+    Args:
+        module: A classifier whose last ``nn.Linear``, in order of definition, makes the logits.
+        inputs: What ``module.classify`` takes, ``(B, ...)``.
+
+    Returns:
+        One value a sample ``(B,)``, float64.
+    """
+    layer = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
+    embedded = module.embed(inputs)
+    probabilities = layer(embedded).double().softmax(-1)
+    residuals = (_others(probabilities.square()) + _others(probabilities).square()).sqrt()
+    bias = 0.0 if layer.bias is None else 1.0
+    return (probabilities * residuals).sum(-1) * (embedded.double().square().sum(-1) + bias).sqrt()
+
+
+def _others(values: Tensor) -> Tensor:
+    """Sum the other columns, for each column of values ``(B, C)``; what is small is not lost in 1 less the rest."""
+    before, after = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
+    return F.pad(before[:, :-1], (1, 0)) + F.pad(after[:, 1:], (0, 1))
+
+
+def trained(module: Classifier) -> list[str]:
+    """Return the names of the parameters that the present round trains."""
+    return [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+
+
+def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Tensor:
+    """Return the expected length of the gradient by the named parameters, by differentiating once a class.
+
+    The passes of a chunk, one a sample and class, are no more than ``inputs`` has samples, so that activations take
+    the memory of a batch; how many gradients are held at a time stands in :class:`EGL`.
+
+    Args:
+        module: A classifier in eval mode.
+        names: Parameters as ``named_parameters`` has them.
+        inputs: What ``module.classify`` takes, ``(B, ...)``.
+
+    Returns:
+        One value a sample ``(B,)``, float64.
+
+    Raises:
+        UserError: The network cannot be differentiated sample by sample: it changes a state of its own in place, say,
+            or branches on values.
+    """
+    network, own = _Classify(module), dict(module.named_parameters())
+    parameters = {f"module.{name}": own[name].detach() for name in names}
+    size = sum(parameter.numel() for parameter in parameters.values())
+    at_once = max(min(FLOATS.get(inputs.device.type, FLOATS["cpu"]) // size, len(inputs)), 1)
+    labels = min(at_once, module.num_classes)
+
+    def expected(x: Tensor) -> Tensor:
+        logits, pull = vjp(lambda changed: functional_call(network, changed, (x.unsqueeze(0),)).squeeze(0), parameters)
+        probabilities = logits.double().softmax(-1)
+        residuals = probabilities - torch.eye(len(logits), dtype=torch.float64, device=logits.device)
+
+        def length(residual: Tensor) -> Tensor:
+            norms = [torch.linalg.vector_norm(gradient) for gradient in pull(residual)[0].values()]
+            return torch.linalg.vector_norm(torch.stack(norms))
+
+        return (probabilities * vmap(length, chunk_size=labels)(residuals.to(logits.dtype))).sum()
+
+    try:
+        lengths: Tensor = vmap(expected, chunk_size=max(at_once // labels, 1))(inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{KEY}.scope: {_name(module)} cannot be differentiated sample by sample ({said}); set it to last_layer"
+        ) from None
+    return lengths
+
+
+class _Classify(nn.Module):
+    """``classify`` as the ``forward`` of a module, which is what can be called with other parameters."""
+
+    def __init__(self, module: Classifier) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.module.classify(inputs)
+
+
+def _name(module: Classifier) -> str:
+    network = module.network if isinstance(module, ConvClassifier) else module
+    network = module.backbone if isinstance(module, TransferClassifier) else network
+    return type(network).__name__

@@ -1,0 +1,155 @@
+"""The arms of a study: configs laid over each other, some of which name the cell of another arm with the same seed."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aal.documents import read_mapping
+from aal.errors import UserError
+
+Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline
+
+CELL = "cell:"  # before the name of an arm: the folder of that arm's cell
+SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm: its configs in the order they are laid over each other, and a hash of what they say."""
+
+    configs: tuple[Config, ...]
+    fingerprint: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Arms whose cells its own cells read."""
+        return named(self.configs)
+
+
+def named(configs: Collection[Config]) -> tuple[str, ...]:
+    """Return the arms that inline configs name by ``cell:ARM``, in order."""
+    texts = (text for config in configs if isinstance(config, dict) for text in _texts(config))
+    return tuple(dict.fromkeys(text.removeprefix(CELL) for text in texts if text.startswith(CELL)))
+
+
+def resolved(value: Any, folder: Callable[[str], Path]) -> Any:  # noqa: ANN401 - whatever a config holds
+    """Put an arm's ``folder`` in the place of each ``cell:ARM`` in a config."""
+    if isinstance(value, dict):
+        return {key: resolved(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [resolved(inner, folder) for inner in value]
+    if isinstance(value, str) and value.startswith(CELL):
+        return str(folder(value.removeprefix(CELL)))
+    return value
+
+
+def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Collection[str]) -> dict[str, Arm]:
+    """Check the arms of a study file.
+
+    Args:
+        path: The study file; config paths in it are relative to its folder.
+        base: The configs that all arms share, as the file has them.
+        arms: Each arm's own configs by its name, as the file has them.
+        threads: CPU threads of a cell.
+        reserved: Names that no arm may have.
+
+    Returns:
+        Arms by name, in the order of the file.
+
+    Raises:
+        UserError: A name cannot be a folder's, a config is missing or broken, or a cell that is read is of no arm, or
+            reads in turn, over others or not, the cell that reads it.
+    """
+    if not isinstance(arms, dict) or not arms:
+        raise UserError(f"{path}: arms must name at least one arm, each with a list of configs")
+    shared = _configs(path, base, f"{path}: configs")
+    if not shared:
+        raise UserError(f"{path}: configs must name at least one config file")
+    configs = {}
+    for name, own in arms.items():
+        if not isinstance(name, str) or not SAFE.fullmatch(name) or name.lower() in reserved:
+            raise UserError(f"{path}: arms: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'")
+        configs[name] = shared + _configs(path, own, f"{path}: arms.{name}")
+    if len({name.lower() for name in configs}) < len(configs):
+        raise UserError(f"{path}: arms: two names differ only in case, which some file systems cannot tell apart")
+    done: dict[str, Arm] = {}
+    for name in _sources_first(path, configs):
+        sources = [done[source] for source in named(configs[name])]
+        done[name] = Arm(configs[name], fingerprint(configs[name], threads, sources, f"{path}: configs of {name}"))
+    return {name: done[name] for name in configs}
+
+
+def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[Arm], called: str) -> str:
+    """Hash what the configs of an arm say (their content, not their names or comments), its threads and what it reads.
+
+    Args:
+        configs: The configs.
+        threads: CPU threads of a cell.
+        sources: The arms whose cells it reads.
+        called: What an error starts with.
+
+    Raises:
+        UserError: A config file cannot be read.
+    """
+    content = [
+        config if isinstance(config, dict) else read_mapping(Path(config), f"{called}[{index}]")
+        for index, config in enumerate(configs)
+    ]
+    said = [content, threads, *(source.fingerprint for source in sources)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _configs(path: Path, value: object, called: str) -> tuple[Config, ...]:
+    if not isinstance(value, list):
+        raise UserError(f"{called} must be a list of config files and inline configs, not {value!r}")
+    configs: list[Config] = []
+    for index, item in enumerate(value):
+        if isinstance(item, dict) and all(isinstance(key, str) for key in item):
+            configs.append(item)
+        elif isinstance(item, str):
+            file = (path.parent / item).resolve()
+            read_mapping(file, f"{called}[{index}]")
+            configs.append(str(file))
+        else:
+            raise UserError(f"{called}[{index}] must be the path of a config or a config itself, not {item!r}")
+    return tuple(configs)
+
+
+def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[str]:
+    """Order arms so that each comes after those whose cells it reads."""
+    reads = {name: named(own) for name, own in configs.items()}
+    for name, sources in reads.items():
+        for source in sources:
+            if source not in configs:
+                raise UserError(
+                    f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}"
+                )
+    order: list[str] = []
+    left = dict(reads)
+    while left:
+        ready = [name for name, sources in left.items() if left.keys().isdisjoint(sources)]
+        if not ready:
+            raise UserError(f"{path}: arms: each reads a cell of the next: {' -> '.join(_circle(left))}")
+        order += ready
+        left = {name: sources for name, sources in left.items() if name not in ready}
+    return order
+
+
+def _circle(reads: dict[str, tuple[str, ...]]) -> list[str]:
+    """Return arms that read each other in a circle, the first once more at the end; each of ``reads`` leads to one."""
+    walk = [next(iter(reads))]
+    while walk[-1] not in walk[:-1]:
+        walk.append(next(source for source in reads[walk[-1]] if source in reads))
+    return walk[walk.index(walk[-1]) :]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)

@@ -1,0 +1,120 @@
+"""A process that has imported everything and forks for each run of the command line: importing takes most of a run.
+
+A run is a process of its own as ever, with its own arguments, environment, output and exit code; it begins where
+``python -m aal`` stands after its imports. Environment variables that are read while Python starts or libraries are
+imported (other than ``PYTHONPATH``) have the values that they had when the server started.
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LOADED = ("aal.cli", "aal.selftest.command", "aal.studies.command", "aal.report", "timm")
+SECONDS = 300
+
+
+class Server:
+    """Starts the process; runs commands from it, one at a time.
+
+    Args:
+        environment: The process's environment variables.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.connection, theirs = socket.socketpair()
+        self.connection.settimeout(SECONDS)
+        self.said = tempfile.TemporaryFile("w+")
+        subprocess.Popen(  # it ends when this process does, and the connection with it
+            [sys.executable, "-m", "tests.server", str(theirs.fileno())],
+            cwd=ROOT,
+            env=environment,
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.said,
+        )
+        theirs.close()
+        self.answers = self.connection.makefile("r")
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        """Run ``aal`` with arguments and environment variables like :func:`subprocess.run`."""
+        with (
+            tempfile.TemporaryFile("w+") as asked,
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+        ):
+            json.dump({"arguments": arguments, "environment": dict(environment)}, asked)
+            asked.seek(0)
+            socket.send_fds(self.connection, [b"!"], [asked.fileno(), out.fileno(), err.fileno()])
+            child = int(self._answer())
+            try:
+                code = int(self._answer())
+            except TimeoutError:
+                os.kill(child, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(["aal", *arguments], SECONDS) from None
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(["aal", *arguments], code, out.read(), err.read())
+
+    def _answer(self) -> str:
+        line = self.answers.readline()
+        if not line:
+            self.said.seek(0)
+            raise RuntimeError(f"the server of runs has ended: {self.said.read()}")
+        return line
+
+
+def serve(connection: socket.socket) -> list[int]:
+    """Fork for every command; return in the child, with its files: what is asked, standard output and error."""
+    while True:
+        _, files, _, _ = socket.recv_fds(connection, 1, 3)
+        if not files:  # the tests have ended
+            os._exit(0)
+        threads = len(os.listdir("/proc/self/task"))
+        assert threads == 1, f"{threads} threads: a fork would lose all but one"
+        child = os.fork()
+        if child == 0:
+            connection.close()
+            return files
+        for file in files:
+            os.close(file)
+        connection.sendall(b"%d\n" % child)
+        _, status = os.waitpid(child, 0)
+        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+def become(asked: int, out: int, err: int) -> None:
+    """Turn this process into the command that is asked for."""
+    import numpy as np
+
+    for file, standard in ((out, 1), (err, 2)):
+        os.dup2(file, standard)
+        os.close(file)
+    with open(asked) as file:
+        request = json.load(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.argv[1:] = request["arguments"]
+    np.random.seed()  # noqa: NPY002 - as in a process that has just begun: another state in each
+    runpy.run_module("aal", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and their runs
+    for name in LOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    become(*serve(socket.socket(fileno=int(sys.argv[1]))))
