@@ -97,7 +97,7 @@ class Frame:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distances of pairs of points ``(P, D)`` and ``(P, D)``, by differences in float64, ``(P,)``."""
+    """Return the squared distances of pairs of points ``(P, D)``, by differences in float64, ``(P,)``."""
     return (a.double() - b.double()).square().sum(-1)
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances
 
-FEW = 64  # points that are looked at first for the farthest one
+FEW = 16  # points that are looked at first for the farthest one
+PAIRS = 256  # so few distances are computed without ruling any out
 NEVER = 2**62  # number of centers that no point has seen
 
 
@@ -47,10 +48,10 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     Source: Gonzalez, "Clustering to minimize the maximum intercluster distance"; Algorithm 1 of Sener and Savarese,
     "Active Learning for Convolutional Neural Networks: A Core-Set Approach".
     """
-    traversal = _Traversal(full(points), full(centers))
+    traversal = _Traversal(full(points), full(centers), n)
     distances = [traversal.pick() for _ in range(n)]
     return Cover(
-        torch.tensor(traversal.picks, dtype=torch.int64),
+        traversal.picks,
         torch.tensor(distances, dtype=torch.float64).sqrt(),
         math.sqrt(max(0.0, traversal.farthest()[1])),
     )
@@ -59,27 +60,24 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
 class _Traversal:
     """Points, each with the squared distance to the nearest of the first centers that it has seen, or a bound of it."""
 
-    def __init__(self, points: Tensor, centers: Tensor) -> None:
-        self.points, self.given = points, centers
-        self.frame = Frame.of(points, centers)
-        self.picks: list[int] = []
+    def __init__(self, points: Tensor, centers: Tensor, n: int) -> None:
+        self.points, self.given, self.picks = points, centers, torch.empty(n, dtype=torch.int64, device=points.device)
+        self.frame, self.count = Frame.of(points, centers), 0
+        self.placed = torch.empty(len(centers) + n, points.shape[1], device=points.device)
+        self.norms = torch.empty(len(centers) + n, dtype=torch.float64, device=points.device)
         self.bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
         self.seen = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-        for rows in torch.arange(len(points), device=points.device).split(ROWS) if len(centers) else ():
-            placed = self.frame.place(points[rows])
-            for part in centers.split(COLUMNS):
-                at_most = self.frame.at_most(placed, self.frame.place(part), None)
-                self.bound[rows] = torch.minimum(self.bound[rows], at_most)
-
-    @property
-    def count(self) -> int:
-        """How many centers there are."""
-        return len(self.given) + len(self.picks)
+        if len(centers):
+            self._add(centers)
+            self._bound_all()
 
     def pick(self) -> float:
         """Make the farthest point a center; return its squared distance to those before."""
         place, distance = self.farthest()
-        self.picks.append(place)
+        self.picks[self.count - len(self.given)] = place
+        self._add(self.points[place : place + 1])
+        if self.count == 1:
+            self._bound_all()
         self.bound[place], self.seen[place] = -1.0, NEVER  # below all distances for good
         return distance
 
@@ -88,7 +86,7 @@ class _Traversal:
         width = FEW
         while True:
             bounds, top = self.bound.topk(min(width, len(self.points)))
-            if not 0 < bounds[0] < math.inf:  # no center, or no distance left: nothing tells the points apart
+            if not self.count or not bounds[0] > 0:  # nothing tells the points apart
                 return int((self.bound == bounds[0]).nonzero()[0]), float(bounds[0])
             seen = self.seen[top]
             self._settle(top[seen == self.count - 1])  # apart from those that have more to see
@@ -99,22 +97,46 @@ class _Traversal:
                 return int(top[distances == farthest].min()), float(farthest)
             width *= 4
 
+    def _add(self, centers: Tensor) -> None:
+        """Add centers ``(C, D)``."""
+        more = slice(self.count, self.count + len(centers))
+        self.placed[more], self.norms[more] = self.frame.place(centers)
+        self.count += len(centers)
+
+    def _bound_all(self) -> None:
+        """Bound the distances of all points to the nearest of the centers so far."""
+        for rows in torch.arange(len(self.points), device=self.points.device).split(ROWS):
+            placed = self.frame.place(self.points[int(rows[0]) : int(rows[-1]) + 1])
+            for start in range(0, self.count, COLUMNS):
+                self.bound[rows] = torch.minimum(self.bound[rows], self.frame.at_most(placed, self._there(start), None))
+
     def _settle(self, stale: Tensor) -> None:
         """Make the distances of points ``(B,)`` exact with respect to all centers."""
         for rows in stale.split(ROWS) if len(stale) else ():
-            placed, seen, limit = self.frame.place(self.points[rows]), self.seen[rows], self.bound[rows]
-            exact = torch.where(seen > 0, limit, math.inf)
-            for start in range(int(seen.min()), self.count, COLUMNS):
-                others = self._centers(start, min(start + COLUMNS, self.count))
-                near = self.frame.within(placed, self.frame.place(others), limit)
-                near &= torch.arange(start, start + len(others), device=seen.device) >= seen[:, None]
+            seen, limit = self.seen[rows], self.bound[rows]
+            exact, first = torch.where(seen > 0, limit, math.inf), int(seen.min())
+            few = len(rows) * (self.count - first) <= PAIRS
+            placed = None if few else self.frame.place(self.points[rows])
+            for start in range(first, self.count, COLUMNS):
+                new = torch.arange(start, min(start + COLUMNS, self.count), device=seen.device) >= seen[:, None]
+                near = new if placed is None else new & self.frame.within(placed, self._there(start), limit)
                 i, j = near.nonzero(as_tuple=True)
-                exact.scatter_reduce_(0, i, pair_distances(self.points, others, (rows[i], j)), "amin")
+                exact.scatter_reduce_(0, i, self._distances(rows[i], j + start), "amin")
                 limit = torch.minimum(limit, exact)
             self.bound[rows], self.seen[rows] = exact, self.count
 
-    def _centers(self, start: int, stop: int) -> Tensor:
-        """Return the centers from one to another, the given ones first, ``(C, D)``."""
-        given = len(self.given)
-        picks = torch.tensor(self.picks[max(0, start - given) : max(0, stop - given)], dtype=torch.int64)
-        return torch.cat([self.given[start:stop], self.points[picks.to(self.points.device)]])
+    def _there(self, start: int) -> tuple[Tensor, Tensor]:
+        """Return a block of the placed centers and their squared norms."""
+        block = slice(start, min(start + COLUMNS, self.count))
+        return self.placed[block], self.norms[block]
+
+    def _distances(self, rows: Tensor, centers: Tensor) -> Tensor:
+        """Return the squared distances of pairs of points and centers, by number ``(P,)``, the given centers first."""
+        distances = self.bound.new_empty(len(rows))
+        given = centers < len(self.given)
+        for some, others, places in (
+            (given, self.given, centers[given]),
+            (~given, self.points, self.picks[centers[~given] - len(self.given)]),
+        ):
+            distances[some] = pair_distances(self.points, others, (rows[some], places))
+        return distances
