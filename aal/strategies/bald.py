@@ -79,7 +79,8 @@ def information_of(probabilities: Tensor) -> Tensor:
 def _surprise(probabilities: Tensor) -> Tensor:
     """Sum p ln p over all but the first dimension; where p is 0, so is p ln p."""
     logs = probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log_()
-    return torch.linalg.vecdot(probabilities.flatten(1), logs.flatten(1))
+    sums: Tensor = torch.linalg.vecdot(probabilities.flatten(1), logs.flatten(1))
+    return sums
 
 
 def _remedy(module: Classifier) -> str:

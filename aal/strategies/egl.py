@@ -88,7 +88,8 @@ def last_layer_lengths(module: Classifier, inputs: Tensor) -> Tensor:
     probabilities = layer(embedded).double().softmax(-1)
     residuals = (_others(probabilities.square()) + _others(probabilities).square()).sqrt()
     bias = 0.0 if layer.bias is None else 1.0
-    return (probabilities * residuals).sum(-1) * (embedded.double().square().sum(-1) + bias).sqrt()
+    lengths: Tensor = (probabilities * residuals).sum(-1) * (embedded.double().square().sum(-1) + bias).sqrt()
+    return lengths
 
 
 def _others(values: Tensor) -> Tensor:
@@ -127,15 +128,20 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
     labels = min(at_once, module.num_classes)
 
     def expected(x: Tensor) -> Tensor:
-        logits, pull = vjp(lambda changed: functional_call(network, changed, (x.unsqueeze(0),)).squeeze(0), parameters)
-        probabilities = logits.double().softmax(-1)
+        logits, pull = vjp(lambda changed: functional_call(network, changed, (x.unsqueeze(0),))[0], parameters)[:2]
+        probabilities: Tensor = logits.double().softmax(-1)
         residuals = probabilities - torch.eye(len(logits), dtype=torch.float64, device=logits.device)
+
+        sizes = residuals.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
 
         def length(residual: Tensor) -> Tensor:
             norms = [torch.linalg.vector_norm(gradient) for gradient in pull(residual)[0].values()]
-            return torch.linalg.vector_norm(torch.stack(norms))
+            squared: Tensor = torch.stack(norms).square().sum()
+            return squared.sqrt()
 
-        return (probabilities * vmap(length, chunk_size=labels)(residuals.to(logits.dtype))).sum()
+        # Of residuals of length 1, for squares of small ones would be 0 in float32.
+        each: Tensor = vmap(length, chunk_size=labels)((residuals / sizes).to(logits.dtype))
+        return (probabilities * sizes.squeeze(-1) * each).sum()
 
     try:
         lengths: Tensor = vmap(expected, chunk_size=max(at_once // labels, 1))(inputs)
@@ -157,6 +163,7 @@ class _Classify(nn.Module):
         self.module = module
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs to logits ``(B, C)``."""
         return self.module.classify(inputs)
 
 

@@ -1,0 +1,22 @@
+"""A view of a classifier's samples, for the tests of single strategies."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from aal.attacks.base import frozen
+from aal.models import Classifier
+from aal.sharding import Shard
+from aal.strategies import View
+
+
+def view_of(module: Classifier, x: Tensor, batch: int = 4, shard: Shard | None = None) -> View:
+    """Return a view in which all inputs ``x`` but the first are candidates, or what a rank of many sees of it."""
+
+    def mapped(function: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
+        with frozen(module), torch.no_grad():
+            return (shard or Shard()).map(function, indices, batch)
+
+    candidates = torch.arange(1, len(x))
+    return View(module, candidates, torch.tensor([0]), lambda i: x[i], lambda i: x[i], mapped, {}, len(candidates))
