@@ -6,18 +6,19 @@ from matplotlib.figure import Figure
 
 from aal import files
 from aal.documents import to_yaml
-from aal.report.curves import Curve, Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
 from aal.report.page import Listing, Page, Section, Tile, picture, render_page
 from aal.report.run import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
 from aal.report.style import CLEAN, PALETTE, render
 from aal.studies.paired import PairedTest
 from aal.studies.runs import Run, number
 from aal.studies.study import Study, load_study
-from aal.studies.table import estimate, show
+from aal.studies.table import Table, estimate, show
 from aal.studies.tables import study_table
 
 Cells = dict[str, dict[int, Run]]
 PAIRS = 6  # base/poison pairs that a study's report shows
+TILES = 4  # paired tests that stand at its top
 BAND = " Line: mean over seeds; band: ± one sample standard deviation."
 
 
@@ -35,31 +36,45 @@ def write_study_report(directory: Path) -> None:
     table, cells = study_table(study, directory)
     finished = [run for runs in cells.values() for run in runs.values()]
     poisoned = {arm: run for arm, run in _first(study, cells).items() if number(run.summary, "poisons") is not None}
-    pairs: tuple[Section, ...] = ()
-    if poisoned:
-        arm, run = next(iter(poisoned.items()))
-        pairs = (pairs_section(run.folder, PAIRS, f"Base instances and poison: {arm}"),)
     page = Page(
         title=study.title,
         subtitle=_subtitle(study, cells),
         note=study.note,
-        tiles=_tiles(study, cells, table.tests),
+        tiles=_poison_tiles(study, cells, table.tests) if poisoned else _tiles(table),
         table=table,
-        sections=(*_curves(directory, study, cells), features_section(poisoned), *pairs),
+        sections=(_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
         listings=(*_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
     )
     files.write_text(directory / "report.html", render_page(page))
 
 
-def colours(study: Study) -> dict[str, tuple[str, bool]]:
-    """Give every arm its colour, and whether its lines are dashed; clean arms are grey.
+def groups(study: Study) -> dict[str, list[str]]:
+    """Return which arms are drawn together: those compared with one arm after that one, by its name.
 
-    Arms take the palette's colours in the order of the rows, anew for each clean arm, so that the same attack on
-    another head, listed in the same order, has the same colour.
+    An arm that is compared with none, and none with it, is left out where there are others: it may be of another scale,
+    such as one trained on everything. Under an empty name come the arms that those drawn read, if they are in no row.
     """
-    given = {row.clean: (CLEAN, False) for row in study.rows}
-    for clean in list(given):
-        compared = [row.arm for row in study.rows if row.clean == clean and row.arm not in given]
+    found: dict[str, list[str]] = {}
+    for row in study.rows:
+        arms = found.setdefault(row.group, [row.group])
+        arms += [row.arm] if row.arm not in arms else []
+    found = {group: arms for group, arms in found.items() if len(arms) > 1} or found
+    drawn = dict.fromkeys(arm for arms in found.values() for arm in arms)
+    read = dict.fromkeys(source for arm in drawn if arm in study.arms for source in study.arms[arm].reads)
+    sources = [arm for arm in read if arm not in drawn]
+    return found | ({"": sources} if sources else {})
+
+
+def colours(study: Study) -> dict[str, tuple[str, bool]]:
+    """Give every arm that is drawn its colour, and whether its lines are dashed; what is compared with is grey.
+
+    Arms take the palette's colours in the order of the rows, anew for each arm that they are compared with, so that the
+    same attack on another head, listed in the same order, has the same colour.
+    """
+    drawn = groups(study)
+    given = {group: (CLEAN, False) for group in drawn if group}
+    for arms in drawn.values():
+        compared = [arm for arm in arms if arm not in given]
         for index, arm in enumerate(compared):
             given[arm] = (PALETTE[index % len(PALETTE)], index >= len(PALETTE))
     return given
@@ -78,10 +93,20 @@ def _subtitle(study: Study, cells: Cells) -> str:
     return f"Study {study.name}: {len(study.arms)} arms, {len(study.seeds)} seeds, {state}"
 
 
-def _tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[Tile, ...]:
+def _tiles(table: Table) -> tuple[Tile, ...]:
+    """Show what the first paired tests say."""
+    tiles = []
+    for test in table.tests[:TILES]:
+        value = "—" if test.mean is None else f"{test.mean:+,.{test.digits}f}"
+        what = table.tested[0].lower() + table.tested[1:]
+        tiles.append(Tile(f"{test.arm}: {what}", value, f"against {test.against}: {_seeds_and_p(test)}"))
+    return tuple(tiles)
+
+
+def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[Tile, ...]:
     """Show the first row's key numbers."""
     row, test = study.rows[0], tests[0]
-    arm, clean = list(cells[row.arm].values()), list(cells[row.clean].values())
+    arm, clean = list(cells[row.arm].values()), list(cells[row.group].values())
     if not arm or not clean:
         return ()
     ours, theirs = (show(estimate(number(run.summary, "accuracy") for run in runs).mean, 3) for runs in (arm, clean))
@@ -89,41 +114,56 @@ def _tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[T
         show(estimate(number(run.summary, key) for run in arm).mean, 3)
         for key in ("poison_success", "random_success_expected")
     )
-    seeds = f"{test.n} seed{'s' if test.n != 1 else ''}"
-    p = f"p = {test.p:.2g}" if test.p is not None else test.remark.split(":")[0]
     difference = "—" if test.mean is None else f"{test.mean:+.3f}"
     return (
         Tile("accuracy, clean → poisoned", f"{theirs} → {ours}", row.arm),
         Tile("share of poisons queried", success, f"random queries: {random}"),
-        Tile("difference in accuracy", difference, f"{seeds}, {p}"),
+        Tile("difference in accuracy", difference, _seeds_and_p(test)),
     )
 
 
-def _curves(directory: Path, study: Study, cells: Cells) -> tuple[Section, Section]:
-    given = colours(study)
-    accuracy: list[Panel] = []
-    shares: list[Panel] = []
-    for clean in dict.fromkeys(row.clean for row in study.rows):
-        arms = [row.arm for row in study.rows if row.clean == clean]
-        made = {arm: _arm_curves(arm, given, cells) for arm in (clean, *arms)}
-        title = f"against {clean}"
-        if curves := tuple(curve for curve, _ in made.values() if curve is not None):
-            accuracy.append(Panel(title, curves))
-        if curves := tuple(curve for _, curve in made.values() if curve is not None):
-            first = next(run for arm in (*arms, clean) for run in cells[arm].values())
-            shares.append(Panel(title, curves, expected_share(first)))
+def _seeds_and_p(test: PairedTest) -> str:
+    p = f"p = {test.p:.2g}" if test.p is not None else test.remark.split(":")[0]
+    return f"{test.n} seed{'s' if test.n != 1 else ''}, {p}"
+
+
+def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
+    """Draw accuracy over labels, a panel for each arm that others are compared with."""
+    given, drawn = colours(study), []
+    for group, arms in groups(study).items():
+        curves = [accuracy_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
+        drawn.append(Panel(_title(group, arms), tuple(filter(None, curves))))
+    drawn = [panel for panel in drawn if panel.curves]
+    return _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(drawn) if drawn else None)
+
+
+def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
+    """Show what poison did: the share of it among the queries, features and pairs; nothing where there was none."""
+    if not poisoned:
+        return ()
+    given, shares = colours(study), []
+    for group, arms in groups(study).items():
+        curves = [poison_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
+        if shown := tuple(filter(None, curves)):
+            first = next(run for arm in (*arms[1:], arms[0]) for run in _runs(cells, arm))
+            shares.append(Panel(_title(group, arms), shown, expected_share(first)))
+    figure = poison_figure(shares) if shares else None
+    arm, run = next(iter(poisoned.items()))
     return (
-        _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(accuracy) if accuracy else None),
-        _section(
-            directory, "Poison among the queries", "poison_share", SHARE, poison_figure(shares) if shares else None
-        ),
+        _section(directory, "Poison among the queries", "poison_share", SHARE, figure),
+        features_section(poisoned),
+        pairs_section(run.folder, PAIRS, f"Base instances and poison: {arm}"),
     )
 
 
-def _arm_curves(arm: str, given: dict[str, tuple[str, bool]], cells: Cells) -> tuple[Curve | None, Curve | None]:
-    colour, dashed = given[arm]
-    runs = list(cells[arm].values())
-    return accuracy_curve(arm, colour, runs, dashed=dashed), poison_curve(arm, colour, runs, dashed=dashed)
+def _title(group: str, arms: list[str]) -> str:
+    if not group:
+        return "read by these"
+    return f"against {group}" if len(arms) > 1 else group
+
+
+def _runs(cells: Cells, arm: str) -> list[Run]:
+    return list(cells[arm].values())
 
 
 def _section(directory: Path, title: str, name: str, text: str, figure: Figure | None) -> Section:
@@ -135,17 +175,19 @@ def _section(directory: Path, title: str, name: str, text: str, figure: Figure |
 
 
 def _cell_listing(study: Study, cells: Cells) -> tuple[Listing, ...]:
-    header = ("arm", "seed", "labels", "accuracy", "poisons queried", "seconds")
+    """List every cell with its end."""
+    finished = [run for runs in cells.values() for run in runs.values()]
+    shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4)}
+    if any("poison_success" in run.summary for run in finished):
+        shown["poisons queried"] = ("poison_success", 3)
+    shown["seconds"] = ("seconds", 1)
     rows = []
     for arm, runs in cells.items():
         for seed in sorted({*study.seeds, *runs}):
             summary = runs[seed].summary if seed in runs else {}
-            state = [
-                show(number(summary, key), digits)
-                for key, digits in (("labels", 0), ("accuracy", 4), ("poison_success", 3), ("seconds", 1))
-            ]
-            rows.append((arm, str(seed), *(state if summary else ("not finished", "", "", ""))))
-    return (Listing("Every run", header=header, rows=tuple(rows)),)
+            numbers = [show(number(summary, key), digits) if summary else "" for key, digits in shown.values()]
+            rows.append((arm, str(seed), *numbers, str(summary.get("ended_by", "")) if summary else "not finished"))
+    return (Listing("Every run", header=("arm", "seed", *shown, "ended by"), rows=tuple(rows)),)
 
 
 def _config_listings(study: Study, cells: Cells) -> list[Listing]:

@@ -70,7 +70,7 @@ def _check(study: Study, called: str) -> None:
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
         raise UserError(f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}")
     target = study.settings[TARGET]
-    groups = {_group(row) for row in study.rows}
+    groups = {row.group for row in study.rows}
     if isinstance(target, dict):
         for name in target:
             if name not in groups:
@@ -87,14 +87,10 @@ def _check(study: Study, called: str) -> None:
 KIND = TableKind(effort_table, papers=tuple(dfal_paper.EFFORT), required=(TARGET,), optional=(TOLERANCE,), check=_check)
 
 
-def _group(row: Row) -> str:
-    return row.against or row.arm
-
-
 def _target(study: Study, row: Row, cells: Cells) -> float | None:
     """Return the accuracy that a row's runs are to reach; None while no run of the arm that says it has finished."""
     target: Any = study.settings[TARGET]
-    target = target[_group(row)] if isinstance(target, dict) else target
+    target = target[row.group] if isinstance(target, dict) else target
     if isinstance(target, str):
         target = estimate(number(run.summary, "accuracy") for run in cells[target].values()).mean
     return None if target is None else float(target) - float(study.settings.get(TOLERANCE, 0.0))
@@ -103,6 +99,8 @@ def _target(study: Study, row: Row, cells: Cells) -> float | None:
 def _test(row: Row, cells: Cells, target: float | None) -> PairedTest:
     """Compare the annotations that two arms took, if all of their runs reached the target."""
     assert row.against is not None
+    if target is None:
+        return PairedTest(row.arm, row.against, 0, remark="not compared: no run has said yet what the target is")
     labels: list[dict[int, float]] = []
     for arm in (row.arm, row.against):
         reached = {seed: _needed(run, target) for seed, run in cells[arm].items()}

@@ -37,6 +37,11 @@ class Row:
     against: str | None = None
     paper: str | None = None
 
+    @property
+    def group(self) -> str:
+        """What the row is read together with: all rows that are compared with one arm, and that arm's own."""
+        return self.against or self.arm
+
 
 @dataclass(frozen=True)
 class Study:

@@ -33,9 +33,7 @@ COLUMNS = (
     *difference_columns(),
 )
 
-CHOOSER = (
-    "Chooser's accuracy: that of the network which chose the labels, trained on the same ones at the end of its run."
-)
+CHOOSER = "Chooser's accuracy: that of the network which chose the labels, at the end of its own run."
 DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
 
 
@@ -89,5 +87,4 @@ def _row(row: Row, source: str, cells: Cells) -> dict[str, Value]:
 
 def _network(runs: list[Run]) -> str | None:
     """Return the class of the network that runs train, by their configuration."""
-    names = {class_and_arguments(part(run, "model")[1].get("network"))[0] or None for run in runs[:1]}
-    return next(iter(names), None)
+    return class_and_arguments(part(runs[0], "model")[1].get("network"))[0] or None if runs else None

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import wave
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,44 @@ def make_run(
     return folder
 
 
+def make_learning_run(
+    folder: Path,
+    accuracies: Mapping[int, float],
+    *,
+    seed: int = 0,
+    strategy: str = "Random",
+    network: str = "LeNet5",
+    seconds: Mapping[int, float] | None = None,
+    crafted: int = 0,
+    pseudo: int = 0,
+) -> Path:
+    """Write a finished run without poison by its accuracy at each number of labels.
+
+    ``seconds`` says how long the query with that many labels took; of each label queried there are ``crafted`` copies,
+    and of each round but the first ``pseudo`` pseudo-labelled samples.
+    """
+    folder.mkdir(parents=True)
+    model = {"class_path": "aal.models.ConvClassifier", "init_args": {"network": {"class_path": f"a.{network}"}}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "model": model}))
+    rounds: list[dict[str, Any]] = []
+    before = initial = min(accuracies)
+    for index, (labels, accuracy) in enumerate(sorted(accuracies.items())):
+        record = {"round": index, "labels": labels, "queried": labels - before}
+        counts = {"crafted": crafted * (labels - initial), "pseudo": pseudo if index else 0}
+        record |= {name: count for name, count in counts.items() if count}
+        record |= {"accuracy": accuracy, "loss": 2 - accuracy, "epochs": 30}
+        record["seconds_query"] = (seconds or {}).get(before, 0.01) if index else 0.0
+        rounds.append(record)
+        before = labels
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in rounds))
+    last = {key: rounds[-1][key] for key in ("accuracy", "labels", "loss")}
+    summary = {**last, "rounds": len(rounds), "seed": seed, "data": "MNIST", "strategy": strategy, "seconds": 9.0}
+    summary |= {"budget": before - initial, "pool": 54000 - initial, "ended_by": "budget", "environment": {}}
+    files.write_json(folder / "summary.json", summary)
+    (folder / "report.html").touch()
+    return folder
+
+
 def make_poisons(folder: Path, seed: int = 0, count: int = 12) -> None:
     """Write base/poison pairs of 8 x 8 grey images and their manifest."""
     noise = np.random.default_rng(seed)
@@ -161,7 +200,7 @@ def make_study_file(folder: Path, **changes: object) -> Path:
         "seeds": 3,
         "arms": {"clean": [{"poison": None}], "poisoned": []},
         "table": "collision",
-        "rows": [{"arm": "poisoned", "clean": "clean"}],
+        "rows": [{"arm": "poisoned", "against": "clean"}],
     }
     study = {key: value for key, value in {**study, **changes}.items() if value is not None}
     path = folder / "study.yaml"

@@ -12,7 +12,7 @@ from aal.errors import UserError
 from aal.studies.collision_table import COLUMNS, PAPER, QUANTITIES, collision_table, paper_figures
 from aal.studies.paired import paired_test
 from aal.studies.runs import Run, read_cells, read_run
-from aal.studies.study import Row
+from aal.studies.study import Row, Study
 from aal.studies.table import Estimate, Table, lines, print_table, show, write_table
 from tests.studies.made_runs import SETTING, make_run
 
@@ -25,12 +25,16 @@ def make_cells(out: Path, arm: str, finals: tuple[float, ...], **settings: objec
     return read_cells(out, arm, range(100))
 
 
+def study_of(*rows: Row) -> Study:
+    return Study("", "", "", (0,), 1, "collision", rows, {})
+
+
 def make_table(out: Path, **settings: object) -> Table:
     cells = {
         "clean": make_cells(out, "clean", CLEAN, poisoned=False),
         "poisoned": make_cells(out, "poisoned", POISONED, success=0.97, **settings),
     }
-    return collision_table((Row("poisoned", "clean"),), cells)
+    return collision_table(study_of(Row("poisoned", "clean")), cells)
 
 
 def test_means_and_spreads_are_those_worked_out_by_hand(tmp_path: Path) -> None:
@@ -186,13 +190,13 @@ def test_the_name_of_the_data_is_free_and_arguments_may_be_absent(tmp_path: Path
         folder = make_run(tmp_path / data, pairs=False, query_size=50, config=configured(data), data=f"my {data}")
         cells["poisoned"][seed] = read_run(folder)
     assert "The paper has no figures for my ImageFolder." in printed(
-        collision_table((Row("poisoned", "clean"),), cells)
+        collision_table(study_of(Row("poisoned", "clean")), cells)
     )
 
 
 def test_a_row_may_name_the_papers_data_set(tmp_path: Path) -> None:
     cells = {"clean": {}, "poisoned": {0: read_run(make_run(tmp_path / "run", pairs=False, query_size=50))}}
-    table = collision_table((Row("poisoned", "clean", "STL10"),), cells)
+    table = collision_table(study_of(Row("poisoned", "clean", "STL10")), cells)
     text = printed(table)
     assert "[0.347]" in text
     assert "[0.862]" in text
@@ -230,18 +234,18 @@ def test_the_printed_table_fits_and_says_what_it_means(tmp_path: Path) -> None:
 
 def test_the_printed_table_shows_the_papers_figures(tmp_path: Path) -> None:
     text = printed(make_table(tmp_path, data="STL10", poisons=500, budget=100))
-    assert "[" not in text.split("Accuracy")[0]
+    assert "[" not in text.split("Final accuracy")[0]
     cells = {"clean": {}, "poisoned": {}}
     figures = {"data": "STL10", "poisons": 500}
     folder = make_run(tmp_path / "stl", pairs=False, budget=500, config=configured("STL10"), **figures)  # type: ignore[arg-type]
     cells["poisoned"] = {0: read_run(folder)}
-    text = printed(collision_table((Row("poisoned", "clean"),), cells))
+    text = printed(collision_table(study_of(Row("poisoned", "clean")), cells))
     for part in ("[0.347]", "[66,451]", "[107.7]", "[0.126]", "[113.1]"):
         assert part in text
 
 
 def test_rows_without_any_finished_run_are_dashes(tmp_path: Path) -> None:
-    table = collision_table((Row("a", "b"),), {"a": {}, "b": {}})
+    table = collision_table(study_of(Row("a", "b")), {"a": {}, "b": {}})
     assert "—" in printed(table)
     write_table(table, tmp_path / "table.csv")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text()))

@@ -6,11 +6,11 @@ import pytest
 
 from aal.documents import read_mapping, to_yaml
 from aal.errors import UserError
-from aal.studies.study import claim_folder, load_study, read_study, save_study
+from aal.studies.study import Row, claim_folder, load_study, read_study, save_study
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
 
-ROW = {"arm": "poisoned", "clean": "clean"}
+ROW = {"arm": "poisoned", "against": "clean"}
 
 
 def test_configs_are_laid_over_the_shared_ones_and_paths_are_relative_to_the_study(tmp_path: Path) -> None:
@@ -49,12 +49,17 @@ def test_a_study_is_recorded_and_read_back_whole(tmp_path: Path) -> None:
         ({"arms": {"clean": [], "poisoned": [], "Clean": []}}, "case"),
         ({"arms": {"clean": [], "poisoned": ["gone.yaml"]}}, "arms.poisoned[0]"),
         ({"arms": {"clean": [], "poisoned": "nn2.yaml"}}, "arms.poisoned"),
-        ({"rows": [{"arm": "poisoned", "clean": "other"}]}, "rows[0].clean"),
-        ({"rows": [ROW, {"arm": "clean", "clean": "clean"}]}, "rows[1]"),
+        ({"rows": [{"arm": "poisoned", "against": "other"}]}, "rows[0].against"),
+        ({"rows": [{"arm": "poisoned", "against": ["clean"]}]}, "rows[0].against"),
+        ({"rows": [{"arm": "poisoned", "clean": "clean"}]}, "rows[0]"),
+        ({"rows": [ROW, {"arm": "clean", "against": "clean"}]}, "rows[1]"),
         ({"rows": [{"arm": "poisoned"}]}, "rows[0]"),
         ({"rows": [{**ROW, "paper": "Digits"}]}, "rows[0].paper"),
         ({"rows": [{**ROW, "papers": "STL10"}]}, "rows[0]"),
+        ({"rows": [{**ROW, "paper": ["STL10"]}]}, "rows[0].paper"),
         ({"rows": []}, "rows"),
+        ({"settings": {"columns": [1]}}, "unknown key 'columns'"),
+        ({"settings": [1]}, "settings"),
         ({"seeds": 0}, "seeds"),
         ({"seeds": True}, "seeds"),
         ({"seeds": [1, 1]}, "seeds"),
@@ -65,6 +70,9 @@ def test_a_study_is_recorded_and_read_back_whole(tmp_path: Path) -> None:
         ({"threads": "two"}, "threads"),
         ({"table": "other"}, "table"),
         ({"name": 3}, "name"),
+        ({"arms": {"clean": [], "poisoned": [{"query": {"run": "cell:other"}}]}}, "no arm 'other'"),
+        ({"arms": {"clean": [], "poisoned": [{"query": {"run": "cell:poisoned"}}]}}, "poisoned -> poisoned"),
+        ({"arms": {"clean": [{"a": ["cell:poisoned"]}], "poisoned": [{"b": "cell:clean"}]}}, "clean -> poisoned -> cl"),
     ],
 )
 def test_every_mistake_is_one_line_that_names_it(tmp_path: Path, changes: dict[str, object], names: str) -> None:
@@ -126,6 +134,85 @@ def test_a_comment_in_a_config_changes_nothing_and_a_value_does(tmp_path: Path) 
     base.write_text(base.read_text().replace("zero", "one"))
     after = read_study(path, TABLES)
     assert all(after.arms[name].fingerprint != arm.fingerprint for name, arm in before.arms.items())
+
+
+LABELS = {"table": "labels", "rows": [{"arm": "poisoned"}], "settings": {"columns": [100, 500]}}
+EFFORT = {"table": "effort", "rows": [{"arm": "poisoned"}], "settings": {"target": 0.9}}
+
+
+@pytest.mark.parametrize(
+    ("study", "changes", "names"),
+    [
+        (LABELS, {"settings": {}}, "the key 'columns' is missing"),
+        (LABELS, {"settings": None}, "the key 'columns' is missing"),
+        (
+            LABELS,
+            {"settings": {"columns": [100], "target": 1}},
+            "unknown key 'target'; the table 'labels' takes columns",
+        ),
+        (LABELS, {"settings": {"columns": []}}, "settings.columns"),
+        (LABELS, {"settings": {"columns": 100}}, "settings.columns"),
+        (LABELS, {"settings": {"columns": [500, 100]}}, "settings.columns"),
+        (LABELS, {"settings": {"columns": [100, 100]}}, "settings.columns"),
+        (LABELS, {"settings": {"columns": [True]}}, "settings.columns"),
+        (LABELS, {"settings": {"columns": [[1], 2]}}, "settings.columns"),
+        (LABELS, {"rows": [{"arm": "poisoned", "paper": "MNIST/LeNet5/BADGE"}]}, "rows[0].paper"),
+        (LABELS, {"rows": [{"arm": "poisoned", "paper": "STL10"}]}, "rows[0].paper"),
+        (LABELS, {"table": "seconds", "rows": [{"arm": "clean", "paper": "BALD"}]}, "DFAL, CORE-SET"),
+        (EFFORT, {"settings": {"tolerance": 0.1}}, "the key 'target' is missing"),
+        (EFFORT, {"settings": {"target": 98}}, "settings.target"),
+        (EFFORT, {"settings": {"target": True}}, "settings.target"),
+        (EFFORT, {"settings": {"target": "other"}}, "settings.target"),
+        (EFFORT, {"settings": {"target": {"clean": 0.9}}}, "'clean'"),
+        (EFFORT, {"settings": {"target": {}}}, "the key 'poisoned' is missing"),
+        (EFFORT, {"settings": {"target": {"poisoned": [1]}}}, "settings.target"),
+        (EFFORT, {"settings": {"target": 0.9, "tolerance": -0.1}}, "settings.tolerance"),
+        (EFFORT, {"settings": {"target": 0.9, "tolerance": "0.1"}}, "settings.tolerance"),
+        (EFFORT, {"table": "transfer", "settings": None}, "rows[0].arm: poisoned must read"),
+    ],
+)
+def test_what_a_table_is_told_wrong_is_one_line(
+    tmp_path: Path, study: dict[str, object], changes: dict[str, object], names: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        read_study(make_study_file(tmp_path, **{**study, **changes}), TABLES)
+    assert names in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_may_stand_alone_and_settings_are_recorded(tmp_path: Path) -> None:
+    target = {"clean": "clean", "poisoned": 0.5}
+    rows = [{"arm": "clean"}, {"arm": "poisoned", "paper": "MNIST/LeNet5/DFAL"}]
+    settings = {"target": target, "tolerance": 0.005}
+    study = read_study(make_study_file(tmp_path, table="effort", rows=rows, settings=settings), TABLES)
+    assert study.rows == (Row("clean"), Row("poisoned", paper="MNIST/LeNet5/DFAL"))
+    assert study.settings == settings
+    save_study(study, tmp_path / "out")
+    assert load_study(tmp_path / "out") == study
+
+
+def test_the_record_of_a_study_from_before_rows_were_renamed_is_read(tmp_path: Path) -> None:
+    study = read_study(make_study_file(tmp_path), TABLES)
+    save_study(study, tmp_path / "out")
+    record = tmp_path / "out" / "study.yaml"
+    record.write_text(record.read_text().replace("against:", "clean:").replace("settings: {}\n", ""))
+    assert "clean: clean" in record.read_text()
+    assert load_study(tmp_path / "out") == study
+
+
+def test_an_arm_that_reads_another_changes_with_it(tmp_path: Path) -> None:
+    reads = {
+        "first": [{"seed": 1}],
+        "second": [{"run": "cell:first"}],
+        "third": [{"runs": ["cell:second"]}],
+        "alone": [],
+    }
+    rows = {"table": "labels", "rows": [{"arm": "third"}], "settings": {"columns": [1]}}
+    before = read_study(make_study_file(tmp_path, arms=reads, **rows), TABLES)
+    assert [arm.reads for arm in before.arms.values()] == [(), ("first",), ("second",), ()]
+    after = read_study(make_study_file(tmp_path, arms=reads | {"first": [{"seed": 2}]}, **rows), TABLES)
+    changed = [name for name in before.arms if before.arms[name].fingerprint != after.arms[name].fingerprint]
+    assert changed == ["first", "second", "third"]
 
 
 def test_a_folder_of_something_else_is_not_taken(tmp_path: Path) -> None:

@@ -179,10 +179,8 @@ run_study(read_study(Path({file!r}), TABLES), Path({out!r}), 2, fast_cell)
 """
 
 
-def start_study(tmp_path: Path, out: Path) -> subprocess.Popen[bytes]:
-    code = textwrap.dedent(STUDY_PROCESS).format(
-        root=str(ROOT), file=str(tmp_path / "file" / "study.yaml"), out=str(out)
-    )
+def start_study(tmp_path: Path, out: Path, name: str = "file") -> subprocess.Popen[bytes]:
+    code = textwrap.dedent(STUDY_PROCESS).format(root=str(ROOT), file=str(tmp_path / name / "study.yaml"), out=str(out))
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 
 
@@ -211,3 +209,73 @@ def test_two_studies_into_one_folder_are_refused(study: Study, out: Path, tmp_pa
         run_study(study, out, 1, fast_cell)
     process.terminate()
     process.wait(20)
+
+
+READING = {  # an arm that reads one that reads two, before those in the file
+    "last": [{"run": "cell:middle"}],
+    "middle": [{"query": {"run": "cell:clean", "others": ["cell:poisoned"], "at": [10]}}],
+    "clean": [{"poison": None}],
+    "poisoned": [],
+}
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Study:
+    return read_study(make_study_file(tmp_path / "reading", arms=READING, seeds=2), TABLES)
+
+
+def ended(out: Path, arm: str, seed: int) -> float:
+    return float((out / arm / f"seed={seed}" / "ended").read_text())
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_cell_starts_when_those_that_it_reads_have_finished_and_is_told_where(
+    reading: Study, tmp_path: Path, jobs: int
+) -> None:
+    out = tmp_path / "out"
+    assert run_study(reading, out, jobs, fast_cell) == []
+    for seed in range(2):
+        began = {arm: float(starts(out, arm, seed)[0][1]) for arm in ("middle", "last")}
+        assert began["middle"] >= max(ended(out, arm, seed) for arm in ("clean", "poisoned"))
+        assert began["last"] >= ended(out, "middle", seed)
+        told = (out / "middle" / f"seed={seed}" / "configs").read_text()
+        for arm in ("clean", "poisoned"):
+            assert str(out / arm / f"seed={seed}") in told
+        assert "cell:" not in told
+        assert f"run: {out / 'middle' / f'seed={seed}'}\n" in (out / "last" / f"seed={seed}" / "configs").read_text()
+    assert run_study(reading, out, jobs, fast_cell) == []
+    assert len(starts(out, "last", 1)) == 1
+
+
+def test_a_source_that_broke_once_is_waited_for(reading: Study, tmp_path: Path) -> None:
+    save_study(reading, tmp_path / "out")
+    act(tmp_path / "out", "clean", 0, "exit3", "done")
+    assert run_study(reading, tmp_path / "out", 2, fast_cell) == []
+    assert float(starts(tmp_path / "out", "middle", 0)[0][1]) >= ended(tmp_path / "out", "clean", 0)
+
+
+def test_cells_that_read_a_broken_one_are_named_and_run_when_it_has_been_mended(reading: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    save_study(reading, out)
+    act(out, "poisoned", 1, "exit3", "exit3", "done")
+    broken = run_study(reading, out, 2, fast_cell)
+    assert [(failure.cell.name, failure.code) for failure in broken] == [
+        *(("poisoned seed=1", 3), ("middle seed=1", None), ("last seed=1", None)),
+    ]
+    assert str(broken[1]) == "middle seed=1: not started: it reads poisoned seed=1, which is broken"
+    assert str(broken[2]) == "last seed=1: not started: it reads middle seed=1, which is broken"
+    assert (out / "last" / "seed=0" / "summary.json").exists(), "the other seed had to wait"
+    assert not (out / "middle" / "seed=1").exists()
+    assert run_study(reading, out, 2, fast_cell) == []
+    assert float(starts(out, "last", 1)[0][1]) >= ended(out, "middle", 1) >= ended(out, "poisoned", 1)
+
+
+def test_a_study_stopped_while_a_source_ran_goes_on(reading: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    save_study(reading, out)
+    act(out, "clean", 0, "exit2", "done")
+    with pytest.raises(UserError, match="clean seed=0"):
+        run_study(reading, out, 2, fast_cell)
+    assert not (out / "middle" / "seed=0").exists()
+    assert run_study(reading, out, 2, fast_cell) == []
+    assert float(starts(out, "middle", 0)[0][1]) >= ended(out, "clean", 0)
