@@ -1,6 +1,6 @@
 """DeepFool: to the nearest boundary of the linearised classifier, then along the boundary to its nearest point."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,27 @@ class DeepFool(Attack):
             info["class"] = logits.argmax(1)
             success = task.reached(logits, task.labels)
             return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
+
+    def linearised(self, model: nn.Module, x: Tensor, y: Tensor, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Tensor:
+        """Return the distance to the nearest boundary as linearised at each sample: the length of the first step.
+
+        It costs the slopes at the samples and is what a search for the nearest samples can be ordered by.
+
+        Args:
+            model: As in a call.
+            x: Samples ``(B, ...)`` within ``bounds``.
+            y: Labels ``(B,)``.
+            bounds: The data's range (low, high).
+
+        Returns:
+            ``(B,)``; 0 where the label is not predicted, infinite where no slope leads to another class.
+
+        Raises:
+            UserError: As a call does.
+            RunStopped: Likewise.
+        """
+        with attacking(model, x, y, target=None, bounds=bounds, seeds=None) as task:
+            return replace(self, steps=1)._cross(task, norm_but_l1(self.norm))[2]["linearised"]
 
     def _cross(self, task: Task, norm: Norm) -> tuple[Ways, Tensor, dict[str, Tensor]]:
         """Step from each sample to beyond a boundary.

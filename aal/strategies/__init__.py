@@ -2,24 +2,33 @@
 
 from aal.strategies.bald import BALD
 from aal.strategies.base import Crafted, PseudoLabels, Selection, Strategy, highest, lowest
+from aal.strategies.ceal import CEAL
+from aal.strategies.dfal import DFAL
 from aal.strategies.egl import EGL
 from aal.strategies.entropy import Entropy
 from aal.strategies.least_confidence import LeastConfidence
 from aal.strategies.margin import Margin
 from aal.strategies.random import Random
+from aal.strategies.screen import FeatureNorm, Screen, Screened, Subset
 from aal.strategies.view import View
 
 __all__ = [
     "BALD",
+    "CEAL",
+    "DFAL",
     "EGL",
     "Crafted",
     "Entropy",
+    "FeatureNorm",
     "LeastConfidence",
     "Margin",
     "PseudoLabels",
     "Random",
+    "Screen",
+    "Screened",
     "Selection",
     "Strategy",
+    "Subset",
     "View",
     "highest",
     "lowest",

@@ -47,6 +47,7 @@ class View:
     bounds: tuple[float, float] = (0.0, 1.0)
     agree: Callable[[Tensor], Tensor] = _alone
     report: Callable[[str], None] = field(default=lambda line: None)
+    _scores: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False)
 
     def among(self, size: int | None, generator: torch.Generator) -> "View":
         """Return a view of ``size`` candidates drawn at random; this one where it is ``None`` or there are no more."""
@@ -61,7 +62,11 @@ class View:
 
     def score(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply a function of logits ``(B, C)`` in float64 to all candidates, in the memory of a batch, ``(U,)``."""
-        return self.map(lambda batch: function(self.module.classify(self.inputs(batch)).double()), self.candidates)
+        if function not in self._scores:
+            self._scores[function] = self.map(
+                lambda batch: function(self.module.classify(self.inputs(batch)).double()), self.candidates
+            )
+        return self._scores[function]
 
     def draws(self, k: int, generator: torch.Generator, function: Callable[[Tensor], Tensor] = _alone) -> Tensor:
         """Class probabilities under ``k`` draws of the module's dropout, or a function of them, for all candidates.

@@ -1,0 +1,167 @@
+"""DFAL: DeepFool active learning. The candidates nearest to a decision boundary, each with its adversarial copy."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from aal.attacks.base import column, divisor
+from aal.attacks.deepfool import DeepFool
+from aal.attacks.norms import norm_but_l1
+from aal.checks import at_least, positive
+from aal.errors import UserError
+from aal.strategies.base import KEY, Crafted, Selection, Strategy, highest, lowest, refuse_nan
+from aal.strategies.k_center import k_center
+from aal.strategies.view import View
+
+CHUNK = 64  # samples attacked between two looks at whether the nearest are found
+
+
+@dataclass(frozen=True)
+class DFAL(Strategy):
+    """Query the candidates that DeepFool moves least to another class; each enters training twice.
+
+    The second time it is its adversarial copy, with the label that the oracle gives the sample: it costs no budget. A
+    random subset of the pool is looked at; the samples are attacked, through a backbone if there is one, in the space
+    of the data.
+
+    The query needs the nearest only. Samples are attacked in the order of their linearised distances, and those whose
+    linearised distance is above ``slack`` times the n-th smallest distance found are not attacked: such a sample would
+    be chosen only if its distance were less than 1/``slack`` of its linearised one. ``slack: null`` attacks all.
+
+    Source: paper *dfal*, Algorithm 1 (p = 2); ``diversity`` is what its section 4.2 suggests; ``magnitude`` and
+    ``rank: confidence`` are those of paper *shadow*, Table 7. That text gives ``e^-k`` as the magnitude of the
+    perturbation, which can be read as its whole size or as what is added to it: ``beyond`` chooses. It does not say how
+    either is made.
+
+    Args:
+        subset: How many candidates to look at, K (the paper does not say how many); ``null`` for all.
+        norm: The norm of perturbations: ``l2`` or ``linf``.
+        steps: Most steps of DeepFool.
+        slack: See above, at least 1; ``null`` for the exact order.
+        diversity: The ``diversity`` times n nearest are thinned to n by greedy k-center on the features; 1 for the n
+            nearest themselves.
+        rank: ``distance``, or ``confidence``: query those whose adversarial copies are classified with the highest
+            probability.
+        magnitude: Size of the crafted perturbations in ``norm``; ``null`` for DeepFool's own.
+        beyond: Whether ``magnitude`` is added to DeepFool's perturbation, in its direction, instead of replacing it.
+        craft: Whether the adversarial copies are trained on.
+
+    Raises:
+        UserError: A value outside its range; ``beyond`` without ``magnitude``.
+    """
+
+    subset: int | None = 1000
+    norm: Literal["l2", "linf"] = "l2"
+    steps: int = 50
+    slack: float | None = 2.0
+    diversity: int = 1
+    rank: Literal["distance", "confidence"] = "distance"
+    magnitude: float | None = None
+    beyond: bool = False
+    craft: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        norm_but_l1(self.norm)
+        at_least(1, {f"{KEY}.steps": self.steps, f"{KEY}.diversity": self.diversity})
+        at_least(1, {f"{KEY}.{name}": n for name in ("subset", "slack") if (n := getattr(self, name)) is not None})
+        if self.rank not in ("distance", "confidence"):
+            raise UserError(f"{KEY}.rank: must be distance or confidence, got {self.rank!r}")
+        if self.magnitude is not None:
+            positive({f"{KEY}.magnitude": self.magnitude})
+        elif self.beyond:
+            raise UserError(f"{KEY}.beyond: says what magnitude means; give one")
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
+        view = view.among(None if self.subset is None else max(self.subset, n), generator)
+        wanted = min(self.diversity * n, len(view.candidates))
+        if self.rank == "confidence":
+            chosen = highest(self, view, self._confidences(view), wanted)
+        else:
+            chosen = lowest(self, view, self._distances(view, wanted), wanted)
+        if wanted > n:
+            chosen = _thinned(view, chosen, n)
+        copies = self._attacked(view, chosen.indices)
+        made = copies["success"] if self.craft else torch.zeros_like(copies["success"])
+        crafted = Crafted(self._copies(view, chosen.indices[made], copies["x"][made]), chosen.indices[made])
+        distances = copies["distance"][copies["success"]]
+        figures = {"perturbation": float(distances.mean())} if len(distances) else {}
+        return Selection(chosen.indices, chosen.scores, crafted if self.craft else None, figures=figures)
+
+    @property
+    def _attack(self) -> DeepFool:
+        return DeepFool(norm=self.norm, steps=self.steps)
+
+    def _distances(self, view: View, wanted: int) -> Tensor:
+        """Return DeepFool's distances of the candidates ``(U,)``, exact for the ``wanted`` nearest, else infinite."""
+        linearised = view.map(partial(self._linearised, view), view.candidates).cpu()
+        refuse_nan(self, view.candidates, linearised)
+        order = linearised.argsort(stable=True)
+        distances = torch.full_like(linearised, torch.inf)
+        for places in order.split(max(CHUNK, wanted)):
+            nearest = distances.topk(wanted, largest=False).values[-1]
+            if self.slack is not None and linearised[places[0]] > self.slack * nearest:
+                break
+            found = self._attacked(view, view.candidates[places])
+            distances[places] = torch.where(found["success"], found["distance"], torch.inf)
+        return distances
+
+    def _confidences(self, view: View) -> Tensor:
+        """Return how probable the class of each candidate's adversarial copy is ``(U,)``, -1 where there is none."""
+        linearised = view.map(partial(self._linearised, view), view.candidates).cpu()
+        refuse_nan(self, view.candidates, linearised)
+
+        def confidence(batch: Tensor) -> Tensor:
+            found = self._attacked(view, batch)
+            sure = view.module(found["x"].to(view.module.device)).softmax(-1).amax(-1)
+            return torch.where(found["success"].to(sure.device), sure, -1)
+
+        return view.map(confidence, view.candidates)
+
+    def _linearised(self, view: View, batch: Tensor) -> Tensor:
+        """Return the linearised distances of candidates ``(B,)``, NaN where the classifier's output is not finite."""
+        x = view.images(batch)
+        logits = view.module(x)
+        finite = logits.isfinite().all(1)
+        distances = torch.full_like(logits[:, 0], torch.nan)
+        if finite.any():
+            x, y = x[finite], logits[finite].argmax(1)
+            distances[finite] = self._attack.linearised(view.module, x, y, bounds=view.bounds)
+        return distances
+
+    def _attacked(self, view: View, indices: Tensor) -> dict[str, Tensor]:
+        """Attack candidates ``(N,)``: ``x`` ``(N, ...)``, ``distance`` and ``success`` ``(N,)``, on the CPU."""
+        shape = view.images(indices[:1]).shape[1:]
+
+        def attacked(batch: Tensor) -> Tensor:
+            x = view.images(batch)
+            found = self._attack(view.module, x, view.module(x).argmax(1), bounds=view.bounds)
+            return torch.cat([found.x.flatten(1), found.distance[:, None], found.success[:, None]], dim=1)
+
+        found = view.map(attacked, indices).cpu()
+        return {"x": found[:, :-2].view(-1, *shape), "distance": found[:, -2], "success": found[:, -1] > 0}
+
+    def _copies(self, view: View, indices: Tensor, x: Tensor) -> Tensor:
+        """Return the copies to train on ``(N, ...)``, of the magnitude asked for, given DeepFool's ``x``."""
+        if self.magnitude is None:
+            return x
+        sources = view.images(indices).cpu()
+        way = x - sources
+        size = norm_but_l1(self.norm).size(way)
+        wanted = size + self.magnitude if self.beyond else torch.full_like(size, self.magnitude)
+        return (sources + way * column(wanted / divisor(size), way)).clamp(*view.bounds)
+
+
+def _thinned(view: View, chosen: Selection, n: int) -> Selection:
+    """Return ``n`` of a selection that cover its features together with the labelled samples'."""
+    assert chosen.scores is not None
+    places = torch.isin(view.candidates, chosen.indices)
+    some = view.only(places)
+    picks = k_center(some.features, view.labelled_features, n).picks
+    indices = some.candidates[picks.cpu()]
+    at = (chosen.indices[None] == indices[:, None]).long().argmax(1)
+    return Selection(indices, chosen.scores[at])
