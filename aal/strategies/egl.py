@@ -93,9 +93,9 @@ def last_layer_lengths(module: Classifier, inputs: Tensor) -> Tensor:
 
 
 def _others(values: Tensor) -> Tensor:
-    """Sum the other columns, for each column of values ``(B, C)``; what is small is not lost in 1 less the rest."""
+    """Sum the other columns, for each column of values ``(..., C)``; 1 - p would have no digits of a small sum."""
     before, after = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
-    return F.pad(before[:, :-1], (1, 0)) + F.pad(after[:, 1:], (0, 1))
+    return F.pad(before[..., :-1], (1, 0)) + F.pad(after[..., 1:], (0, 1))
 
 
 def trained(module: Classifier) -> list[str]:
@@ -130,8 +130,8 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
     def expected(x: Tensor) -> Tensor:
         logits, pull = vjp(lambda changed: functional_call(network, changed, (x.unsqueeze(0),))[0], parameters)[:2]
         probabilities: Tensor = logits.double().softmax(-1)
-        residuals = probabilities - torch.eye(len(logits), dtype=torch.float64, device=logits.device)
-
+        same = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        residuals = torch.where(same, -_others(probabilities), probabilities)
         sizes = residuals.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
 
         def length(residual: Tensor) -> Tensor:
@@ -141,7 +141,8 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
 
         # Of residuals of length 1, for squares of small ones would be 0 in float32.
         each: Tensor = vmap(length, chunk_size=labels)((residuals / sizes).to(logits.dtype))
-        return (probabilities * sizes.squeeze(-1) * each).sum()
+        weights: Tensor = probabilities * sizes.squeeze(-1)
+        return weights @ each.double()
 
     try:
         lengths: Tensor = vmap(expected, chunk_size=max(at_once // labels, 1))(inputs)

@@ -1,10 +1,10 @@
 """BALD against its definition, and what it leaves as it was."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -16,8 +16,8 @@ from aal.seeds import generator, key
 from aal.sharding import Shard
 from aal.strategies import BALD
 from aal.strategies.bald import information_of
+from callbacks import QueryRounds
 from tests.contracts.test_strategies import Given
-from tests.runs import EXPERIMENT, aal
 from tests.strategies.views import view_of
 
 X = torch.randn(20, 6, generator=generator(0, "samples"))
@@ -152,12 +152,10 @@ def test_a_network_with_dropout_in_every_round_is_taken(model: Any) -> None:  # 
     BALD().check(taken)
 
 
-def test_the_command_line_refuses_a_network_without_dropout_before_any_training(tmp_path: Path) -> None:
-    strategy = "--query.init_args.strategy=aal.strategies.BALD"
-    run = aal("fit", "--config", EXPERIMENT, strategy, "--poison=null", "--out", tmp_path / "run")
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: query.init_args.strategy: BALD needs dropout")
-    assert not list(tmp_path.rglob("rounds.jsonl"))
+def test_the_clock_refuses_a_network_without_dropout_before_any_training() -> None:
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(UserError, match=r"^query.init_args.strategy: BALD needs dropout"):
+        QueryRounds(BALD()).setup(trainer, learner(dropout=0.0), "fit")
 
 
 @pytest.mark.parametrize(("argument", "value"), [("draws", 1), ("subset", 0)])
