@@ -19,7 +19,6 @@ from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_se
 from aal.tracking import loggers_in
 from callbacks import (
     PoisonInjection,
-    QueryRounds,
     RobustEvaluation,
     RoundCheckpoint,
     RoundProgress,
@@ -32,7 +31,7 @@ from callbacks.rounds import clock_of
 from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
-CALLBACKS = {"poison": PoisonInjection, "query": QueryRounds, "robust": RobustEvaluation}
+CALLBACKS = {"poison": PoisonInjection, "query": Rounds, "robust": RobustEvaluation}
 GO_ON = "the same command with --ckpt_path last goes on"
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run

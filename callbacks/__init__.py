@@ -2,22 +2,26 @@
 
 from callbacks.poison_injection import PoisonInjection
 from callbacks.query_rounds import QueryRounds
+from callbacks.replay_ledger import ReplayLedger
 from callbacks.robust_evaluation import RobustEvaluation
 from callbacks.round_callback import RoundCallback
 from callbacks.round_checkpoint import RoundCheckpoint, WholeCheckpointIO, last_checkpoint
 from callbacks.round_progress import RoundProgress
 from callbacks.rounds import Rounds
 from callbacks.run_records import RunRecords
+from callbacks.stop_rule import StopRule
 
 __all__ = [
     "PoisonInjection",
     "QueryRounds",
+    "ReplayLedger",
     "RobustEvaluation",
     "RoundCallback",
     "RoundCheckpoint",
     "RoundProgress",
     "Rounds",
     "RunRecords",
+    "StopRule",
     "WholeCheckpointIO",
     "last_checkpoint",
 ]

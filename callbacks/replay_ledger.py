@@ -1,0 +1,193 @@
+"""Replay of a ledger: another network is trained on the labels, and crafted copies, that a finished run chose."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.files import read_tensors
+from aal.models.classifier import Classifier
+from aal.studies.runs import read_summary
+from callbacks.round_callback import Record, data_of, round_callbacks
+from callbacks.rounds import Rounds
+
+KEY = "query.init_args"
+NONE = torch.empty(0, dtype=torch.int64)
+
+
+class ReplayLedger(Rounds):
+    """Trains on the labels of a finished run, in the order in which they were given (paper *dfal*, section 4.4).
+
+    Each round gives the labels up to the next number of ``at`` and trains from fresh weights. Crafted copies of that
+    run are trained on from the round on that they came with; its pseudo-labels, which are another network's
+    predictions, are not. Labels that were replaced or discarded in the end are left out.
+
+    Args:
+        run: Folder of the run: its ``ledger.csv``, ``summary.json`` and, where there is one, ``crafted.safetensors``.
+        at: Numbers of labels to train with, ascending; ``null`` for those of the run's rounds.
+        max_epochs: Most epochs a round.
+        patience: Epochs without a lower loss after which a round has converged.
+        min_delta: Least decrease of the loss, in nats, that counts as one.
+        warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
+
+    Raises:
+        UserError: ``at`` is not ascending; in ``setup``, no finished run in the folder, one on other data or with
+            poisons, or fewer labels than ``at`` asks for.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        at: list[int] | None = None,
+        max_epochs: int = 100,
+        patience: int = 10,
+        min_delta: float = 1e-3,
+        warm_start: bool = False,
+    ) -> None:
+        super().__init__(max_epochs, patience, min_delta, warm_start)
+        if at is not None:
+            at_least(1, {f"{KEY}.at": min(at, default=0)})
+            if at != sorted(set(at)):
+                raise UserError(f"{KEY}.at: must be ascending, got {at}")
+        self.run, self.at = run, at
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Read the run's files."""
+        data = data_of(trainer)
+        self.ledger = read_ledger(Path(self.run), data.fingerprint, len(data.pool))
+        given = len(self.ledger.indices)
+        self.sizes = self.at or [*(self.ledger.rounds.diff().nonzero()[:, 0] + 1).tolist(), given]
+        if self.sizes[-1] > given:
+            raise UserError(f"{KEY}.at: {self.sizes[-1]} labels, but {self.run} has {given}")
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Give the labels of the first round."""
+        super().on_fit_start(trainer, module)
+        assert isinstance(module, Classifier)
+        if not data_of(trainer).pool.ledger:
+            self._give(trainer, 0)
+        for callback in round_callbacks(trainer):
+            callback.on_labels_given(trainer, module)
+
+    def labels_to_reach(self, trainer: pl.Trainer) -> int:
+        """Return how many samples are labelled when the run ends."""
+        return self.sizes[-1]
+
+    def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
+        """Whether all labels have been given."""
+        return self.round == len(self.sizes) - 1
+
+    def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
+        """Give the labels up to the next size; return how many they were, 0 when all have been given."""
+        if self.is_last(trainer, record):
+            self.ended_by = "ledger"
+            return 0
+        return self._give(trainer, self.round + 1)
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return what chose the labels and how many of them it queried."""
+        data = data_of(trainer)
+        initial = self.ledger.initial
+        return {
+            "strategy": self.ledger.strategy,
+            "replayed": True,
+            "budget": len(data.pool.ledger) - initial,
+            "pool": len(data.pool.of_origin("natural")) - initial,
+            **data.extras.counts,
+            "ended_by": self.ended_by,
+        }
+
+    def _give(self, trainer: pl.Trainer, round: int) -> int:
+        """Give the labels and copies that the round ``round`` adds; return the number of labels."""
+        data, ledger = data_of(trainer), self.ledger
+        start, end = self.sizes[round - 1] if round else 0, self.sizes[round]
+        data.pool.label(
+            ledger.indices[start:end],
+            ledger.labels[start:end],
+            round=round,
+            strategy=ledger.strategy if round else "initial",
+            labelers=ledger.labelers[start:end],
+        )
+        before = int(ledger.rounds[start - 1]) if start else -1
+        came = (ledger.copy_rounds > before) & (ledger.copy_rounds <= ledger.rounds[end - 1])
+        if came.any():
+            data.extras.craft(ledger.copies[came], ledger.sources[came], round=round)
+        return end - start
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a run labelled, in order, and crafted.
+
+    Attributes:
+        strategy: What chose.
+        initial: How many of the labels were initial.
+        indices: Indices of the pool ``(L,)``.
+        labels: The labels ``(L,)``.
+        labelers: Who gave them ``(L,)``.
+        rounds: The rounds that first trained on them ``(L,)``, ascending.
+        copies: Crafted copies ``(M, ...)``.
+        sources: The indices that they were made from ``(M,)``.
+        copy_rounds: The rounds that first trained on them ``(M,)``.
+    """
+
+    strategy: str
+    initial: int
+    indices: Tensor
+    labels: Tensor
+    labelers: Tensor
+    rounds: Tensor
+    copies: Tensor
+    sources: Tensor
+    copy_rounds: Tensor
+
+
+def read_ledger(run: Path, fingerprint: str, pool: int) -> Ledger:
+    """Read what a finished run labelled and crafted.
+
+    Args:
+        run: The run's folder.
+        fingerprint: SHA-256 of the data that it must have been of.
+        pool: Samples of the pool.
+
+    Raises:
+        UserError: A file is missing or is not a run's; the run had other data, or poisons.
+    """
+    called = f"{KEY}.run: {run}"
+    if not (run / "summary.json").is_file():
+        raise UserError(f"{called}: no finished run there")
+    summary = read_summary(run)
+    if summary.get("environment", {}).get("data_fingerprint") != fingerprint:
+        raise UserError(f"{called}: that run had other data, or another seed that drew its splits")
+    try:
+        with (run / "ledger.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["status"] == "kept"]
+        columns = {
+            name: torch.tensor([int(row[name]) for row in rows], dtype=torch.int64)
+            for name in ("index", "label", "labeler", "round")
+        }
+        initial = sum(row["strategy"] == "initial" for row in rows)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{run / 'ledger.csv'}: not the ledger of a run ({error})") from None
+    if not rows or int(columns["index"].max()) >= pool:
+        raise UserError(f"{called}: no labels, or labels of poisons, which this pool has not")
+    path = run / "crafted.safetensors"
+    crafted = read_tensors(path) if path.is_file() else {"x": torch.empty(0), "source": NONE, "round": NONE}
+    if not {"x", "source", "round"} <= crafted.keys():
+        raise UserError(f"{path}: not the crafted copies of a run")
+    return Ledger(
+        strategy=summary["strategy"],
+        initial=initial,
+        indices=columns["index"],
+        labels=columns["label"],
+        labelers=columns["labeler"],
+        rounds=columns["round"],
+        copies=crafted["x"],
+        sources=crafted["source"],
+        copy_rounds=crafted["round"],
+    )
