@@ -1,27 +1,33 @@
 """Query strategies, all under one contract."""
 
+from aal.strategies.badge import BADGE
 from aal.strategies.bald import BALD
 from aal.strategies.base import Crafted, PseudoLabels, Selection, Strategy, highest, lowest
 from aal.strategies.ceal import CEAL
+from aal.strategies.core_set import CoreSet
 from aal.strategies.dfal import DFAL
 from aal.strategies.egl import EGL
 from aal.strategies.entropy import Entropy
 from aal.strategies.least_confidence import LeastConfidence
 from aal.strategies.margin import Margin
+from aal.strategies.neighbour_margin import NeighbourMargin
 from aal.strategies.random import Random
 from aal.strategies.screen import FeatureNorm, Screen, Screened, Subset
 from aal.strategies.view import View
 
 __all__ = [
+    "BADGE",
     "BALD",
     "CEAL",
     "DFAL",
     "EGL",
+    "CoreSet",
     "Crafted",
     "Entropy",
     "FeatureNorm",
     "LeastConfidence",
     "Margin",
+    "NeighbourMargin",
     "PseudoLabels",
     "Random",
     "Screen",

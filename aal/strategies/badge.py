@@ -1,0 +1,110 @@
+"""BADGE: k-means++ on the gradients that the predicted labels would give the last layer."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aal.checks import at_least
+from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
+from aal.strategies.view import View
+
+ROWS = 8192  # of the features that are float64 at a time
+
+
+@dataclass(frozen=True)
+class BADGE(Strategy):
+    """Query the seeds of k-means++ among the gradient embeddings: long gradients, unlike each other.
+
+    A sample's embedding is the gradient of the cross entropy with its predicted label to the weights of the last layer:
+    the outer product of ``p - e``, the class probabilities less those of the prediction, and of the layer's input. The
+    first seed is drawn uniformly, each further one with a probability in proportion to its squared distance from the
+    seeds; once all distances are 0 the lowest indices are taken.
+
+    Source: Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", Algorithm 1; Arthur
+    and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", section 2.2.
+
+    Args:
+        subset: How many candidates to look at, drawn at random; ``null`` for all.
+
+    Raises:
+        UserError: A subset below 1.
+    """
+
+    subset: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a subset without candidates."""
+        if self.subset is not None:
+            at_least(1, {f"{KEY}.subset": self.subset})
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose ``n`` seeds from a random subset, at least as large as ``n``."""
+        view = view.among(None if self.subset is None else max(self.subset, n), generator)
+        p, inputs = view.logits.cpu().double().softmax(-1), view.features.cpu().flatten(1)
+        refuse_nan(self, view.candidates, p)
+        refuse_nan(self, view.candidates, inputs - inputs)  # NaN where an input is infinite, too
+        residuals = p - torch.nn.functional.one_hot(p.argmax(1), p.shape[1])
+        return Selection(view.candidates[seeds(residuals, inputs, n, generator)])
+
+
+def seeds(residuals: Tensor, inputs: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Choose seeds by k-means++ among outer products, which are never formed.
+
+    Args:
+        residuals: Their left factors ``(U, C)``, float64.
+        inputs: Their right factors ``(U, D)``.
+        n: How many, at most ``U``.
+        generator: The source of randomness: one draw a seed.
+
+    Returns:
+        Places of the seeds ``(n,)``.
+    """
+    norms = residuals.square().sum(1) * torch.linalg.vector_norm(inputs, dim=1, dtype=torch.float64).square()
+    distances, left = torch.ones_like(norms), torch.ones(len(norms), dtype=torch.bool)
+    chosen = torch.empty(n, dtype=torch.int64)
+    for k in range(n):
+        chosen[k] = place = drawn(distances, left, generator)
+        left[place] = False
+        new = outer_distances(residuals, inputs, norms, place)
+        distances = new if k == 0 else torch.minimum(distances, new)
+        distances[~left] = 0.0
+    return chosen
+
+
+def drawn(weights: Tensor, left: Tensor, generator: torch.Generator) -> int:
+    """Draw a place with a probability in proportion to its weight.
+
+    Args:
+        weights: Weights ``(U,)``, at least 0, float64.
+        left: Which places there are, bool ``(U,)``; the first of them is taken where all weights are 0.
+        generator: The source of randomness: one draw.
+    """
+    total = weights.cumsum(0)
+    at = torch.rand((), dtype=torch.float64, generator=generator) * total[-1]
+    if not total[-1] > 0:
+        return int(left.nonzero()[0])
+    last = int(weights.nonzero()[-1])  # rounding may bring the draw up to the total
+    return min(int(torch.searchsorted(total, at, right=True)), last)
+
+
+def outer_distances(residuals: Tensor, inputs: Tensor, norms: Tensor, place: int) -> Tensor:
+    """Return squared distances of outer products ``a h`` from one of them, ``|ah|^2 + |bk|^2 - 2 (ab) (hk)``.
+
+    What rounding cannot tell from 0 is 0, so that a copy of a seed has no chance.
+
+    Args:
+        residuals: Left factors ``(U, C)``, float64.
+        inputs: Right factors ``(U, D)``.
+        norms: Squared norms of the outer products ``(U,)``, float64.
+        place: Which of them.
+
+    Returns:
+        The squared distances ``(U,)``, float64.
+    """
+    toward = inputs[place].double()
+    along = torch.cat([block.double() @ toward for block in inputs.split(ROWS)])
+    sums = norms + norms[place]
+    distances = sums - 2 * (residuals @ residuals[place]) * along
+    lost = 4 * (residuals.shape[1] + inputs.shape[1]) * torch.finfo(torch.float64).eps
+    return distances.masked_fill(distances <= lost * sums, 0.0)

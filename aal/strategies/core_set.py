@@ -1,0 +1,135 @@
+"""Core-set: the candidates that, as centers beside the labelled samples, cover the pool within the least radius."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aal.checks import at_least, positive
+from aal.errors import UserError
+from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
+from aal.strategies.distances import nearest
+from aal.strategies.k_center import k_center
+from aal.strategies.robust_cover import RobustCover
+from aal.strategies.view import View
+
+MOST = 5000  # candidates whose distances from each other are kept, 200 MB
+SPACES = ("logits", "features")
+
+
+@dataclass(frozen=True)
+class CoreSet(Strategy):
+    """Query the centers of a cover of the pool: greedy k-center, then the robust mixed-integer problem.
+
+    Greedy k-center needs at most twice the least radius. The problem asks for the least radius within which the
+    labelled samples and ``n`` candidates cover all candidates but some outliers. It is solved with HiGHS; where the
+    time is over, or nothing is better, the greedy answer stands. Where centers are left over, greedy k-center goes on
+    from the others. First choice first: each is the farthest from those before.
+
+    The round's record has ``cover_radius``, and with ``optimise`` ``greedy_radius`` (both but for the outliers),
+    ``cover_gap`` (the share of the radius that no proof of optimality covers, 0 where it is the least) and
+    ``seconds_cover``.
+
+    Source: Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach"; paper *dfal*,
+    sections 4.2 and 4.3: a random subset of the pool, distances on the output of the last fully connected layer.
+
+    Args:
+        subset: How many candidates to look at, drawn at random; ``null`` for all.
+        space: Where distances are Euclidean: ``logits``, or ``features``, the input of the last layer.
+        optimise: Whether to solve the problem after greedy k-center; needs a subset of at most 5,000.
+        outliers: Share of candidates and labelled samples that may stay uncovered, rounded up; greedy k-center knows
+            of none. Paper *dfal*'s "no regularisation" is 0.
+        time_limit: Most seconds for the problem.
+
+    Raises:
+        UserError: A value outside its range; ``optimise`` with too large a subset.
+    """
+
+    subset: int | None = 800
+    space: Literal["logits", "features"] = "logits"
+    optimise: bool = True
+    outliers: float = 1e-4
+    time_limit: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.subset is not None:
+            at_least(1, {f"{KEY}.subset": self.subset})
+        if self.optimise and (self.subset is None or self.subset > MOST):
+            raise UserError(f"{KEY}.subset: with optimise at most {MOST} candidates, got {self.subset}")
+        if self.space not in SPACES:
+            raise UserError(f"{KEY}.space: must be one of {', '.join(SPACES)}, got {self.space!r}")
+        at_least(0, {f"{KEY}.outliers": self.outliers})
+        if self.outliers >= 1:
+            raise UserError(f"{KEY}.outliers: must be a share below 1, got {self.outliers}")
+        positive({f"{KEY}.time_limit": self.time_limit})
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose ``n`` centers from a random subset, at least as large as ``n``."""
+        view = view.among(None if self.subset is None else max(self.subset, n), generator)
+        points, labelled = self._points(view)
+        cover = k_center(points, labelled, n)
+        figures = {"cover_radius": cover.radius}
+        if self.optimise and n < len(points):
+            picks, figures = self._optimised(points, labelled, cover.picks)
+            order = k_center(points[picks], labelled, n)
+            # A clock decided: all ranks go on with what the first one found.
+            found = torch.cat([picks[order.picks], order.distances, torch.tensor(list(figures.values())).double()])
+            found = view.agree(found)
+            picks, distances = found[:n].long(), found[n : 2 * n]
+            figures = dict(zip(figures, found[2 * n :].tolist(), strict=True))
+        else:
+            picks, distances = cover.picks, cover.distances
+        view.report(_line(figures))
+        return Selection(view.candidates[picks], distances, figures=figures)
+
+    def _points(self, view: View) -> tuple[Tensor, Tensor]:
+        """Return candidates ``(U, D)`` and labelled samples ``(L, D)`` in the space, on the CPU."""
+        points = (view.logits if self.space == "logits" else view.features).cpu()
+        labelled = points[:0]
+        if len(view.labelled):
+            labelled = (view.labelled_logits if self.space == "logits" else view.labelled_features).cpu()
+        for indices, x in ((view.candidates, points), (view.labelled, labelled)):
+            refuse_nan(self, indices, x - x)  # NaN where x is infinite, too
+        return points, labelled
+
+    def _optimised(self, points: Tensor, labelled: Tensor, greedy: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the places of centers ``(n,)`` that are no worse than the greedy ones, and what to record of them."""
+        started, n = time.perf_counter(), len(greedy)
+        x = points.double()
+        between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").numpy()
+        outliers = math.ceil(self.outliers * (len(points) + len(labelled)))
+        problem = RobustCover(between, nearest(points, labelled).numpy(), n, outliers)
+        radius = problem.radius(greedy.numpy())
+        chosen, least = problem.improve(np.sort(greedy.numpy()), self.time_limit)
+        picks = _filled(points, labelled, torch.from_numpy(chosen).long(), n)
+        reached = problem.radius(picks.numpy())
+        figures = {
+            "cover_radius": reached,
+            "greedy_radius": radius,
+            "cover_gap": max(0.0, 1 - least / reached) if reached > 0 else 0.0,
+            "seconds_cover": time.perf_counter() - started,
+        }
+        return picks, figures
+
+
+def _filled(points: Tensor, labelled: Tensor, chosen: Tensor, n: int) -> Tensor:
+    """Return ``n`` places, ascending: those that were chosen, and greedy ones."""
+    rest = torch.ones(len(points), dtype=torch.bool)
+    rest[chosen] = False
+    places = rest.nonzero().flatten()
+    more = k_center(points[places], torch.cat([labelled, points[chosen]]), n - len(chosen))
+    return torch.cat([chosen, places[more.picks]]).sort().values
+
+
+def _line(figures: dict[str, float]) -> str:
+    if "greedy_radius" not in figures:
+        return f"core-set: radius {figures['cover_radius']:.4g}"
+    return (
+        f"core-set: radius {figures['cover_radius']:.4g}, greedy {figures['greedy_radius']:.4g}, "
+        f"gap {figures['cover_gap']:.1%}, {figures['seconds_cover']:.1f} s"
+    )
