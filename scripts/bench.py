@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks: each prints a ratio of two things measured in the same run, interleaved.
 
-python scripts/bench.py [rounds] [crafting] [streaming] [encoding]     active learning; one thread
+python scripts/bench.py [rounds] [crafting] [streaming] [encoding] [scoring]     active learning; one thread
 python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
 python scripts/bench.py [poisons]     Table I's seconds per poison; all cores
 
@@ -207,7 +207,7 @@ def attacks(names: list[str], chosen: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
-    learning = ["rounds", "crafting", "streaming", "encoding"]
+    learning = ["rounds", "crafting", "streaming", "encoding", "scoring"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", "poisons"])
@@ -239,6 +239,12 @@ def main() -> int:
 
         bench_encoding(chosen.repeats)
         bench_warm_bank()
+    if "scoring" in names:
+        from bench_scoring import bench_gradient_lengths, bench_large_pool, bench_uncertainty
+
+        bench_uncertainty(chosen.repeats)
+        bench_gradient_lengths(chosen.repeats)
+        bench_large_pool(chosen.repeats)
     torch.set_num_threads(chosen.threads)
     if "poisons" in names:
         from bench_data import bench_poisons

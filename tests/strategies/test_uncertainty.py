@@ -58,7 +58,7 @@ def test_the_best_by_definition_are_chosen(
     ("strategy", "even", "sure"), [(Entropy(), math.log(5), 0.0), (Margin(), 0.0, 1.0), (LeastConfidence(), 0.8, 0.0)]
 )
 def test_an_even_prediction_comes_first_and_a_sure_one_last(strategy: Strategy, even: float, sure: float) -> None:
-    logits = torch.tensor([[0.0] * 5, [-1e4, 0.0, -1e4, -1e4, -1e4], [7.0] * 5])
+    logits = torch.tensor([[0.0] * 5, [-1e4, 0.0, -torch.inf, -1e4, -1e4], [7.0] * 5])
     selection = strategy.select(view_of(Logits(), logits), 2, generator=generator(0, "query"))
     assert selection.indices.tolist() == [2, 1]
     assert selection.scores is not None
