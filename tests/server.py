@@ -5,7 +5,6 @@ A run is a process of its own as ever, with its own arguments, environment, outp
 imported (other than ``PYTHONPATH``) have the values that they had when the server started.
 """
 
-import gc
 import importlib
 import json
 import os
@@ -19,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LOADED = ("aal.cli", "aal.selftest.command", "aal.studies.command", "aal.report", "timm")
+LOADED = ("aal.cli", "aal.selftest.command", "aal.studies.command", "aal.report")
 SECONDS = 300
 
 
@@ -33,7 +32,6 @@ class Server:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.connection, theirs = socket.socketpair()
         self.connection.settimeout(SECONDS)
-        self.said = tempfile.TemporaryFile("w+")
         subprocess.Popen(  # it ends when this process does, and the connection with it
             [sys.executable, "-m", "tests.server", str(theirs.fileno())],
             cwd=ROOT,
@@ -41,7 +39,6 @@ class Server:
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=self.said,
         )
         theirs.close()
         self.answers = self.connection.makefile("r")
@@ -69,8 +66,7 @@ class Server:
     def _answer(self) -> str:
         line = self.answers.readline()
         if not line:
-            self.said.seek(0)
-            raise RuntimeError(f"the server of runs has ended: {self.said.read()}")
+            raise RuntimeError("the server of runs has ended; standard error says why")
         return line
 
 
@@ -95,8 +91,6 @@ def serve(connection: socket.socket) -> list[int]:
 
 def become(asked: int, out: int, err: int) -> None:
     """Turn this process into the command that is asked for."""
-    import numpy as np
-
     for file, standard in ((out, 1), (err, 2)):
         os.dup2(file, standard)
         os.close(file)
@@ -107,7 +101,6 @@ def become(asked: int, out: int, err: int) -> None:
     os.environ.update(request["environment"])
     sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     sys.argv[1:] = request["arguments"]
-    np.random.seed()  # noqa: NPY002 - as in a process that has just begun: another state in each
     runpy.run_module("aal", run_name="__main__", alter_sys=True)
 
 
@@ -115,6 +108,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and their runs
     for name in LOADED:
         importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -1,0 +1,46 @@
+"""A forked run is like one that was started: the same arguments, surroundings, output and exit code."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.runs import EXPERIMENT, ROOT, aal
+
+STARTED = "from aal.__main__ import main; main()"
+WITNESS = """
+import json, os, signal, sys
+from aal.strategies import Strategy
+
+class Witness(Strategy):
+    def __init__(self):
+        asked = signal.getsignal(signal.SIGINT) is signal.default_int_handler, len(os.listdir("/proc/self/task"))
+        print(json.dumps([sys.argv, os.getcwd(), os.environ["WORD"], os.getpid(), hash('x'), asked]))
+        os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+        sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("nope",)])
+def test_exit_code_and_output_are_those_of_a_process_that_is_started(arguments: tuple[str, ...]) -> None:
+    forked, started = aal(*arguments), aal(*arguments, code=STARTED)
+    assert forked.returncode == started.returncode
+    assert forked.stdout == started.stdout
+    assert forked.stderr == started.stderr
+
+
+def test_surroundings_reach_it_and_each_run_is_another_process(tmp_path: Path) -> None:
+    (tmp_path / "witness.py").write_text(WITNESS)
+    own = ("fit", "--config", str(EXPERIMENT), f"--out={tmp_path}/run", "--query.init_args.strategy=witness.Witness")
+    runs = [aal(*own, PYTHONPATH=str(tmp_path), WORD=str(k), SIGNAL="0") for k in range(4)]
+    assert [run.returncode for run in runs] == [7] * 4, runs[0].stderr
+    seen = [json.loads(run.stdout) for run in runs]
+    assert all(argv == [str(ROOT / "aal" / "__main__.py"), *own] for argv, *_ in seen)
+    assert [(cwd, word) for _, cwd, word, *_ in seen] == [(str(ROOT), str(k)) for k in range(4)]
+    assert len({digest for *_, digest, _ in seen}) == 2, "else runs that are compared could not depend on hashes"
+    assert len({os.getpid(), *(pid for *_, pid, _, _ in seen)}) == 5
+    assert all(asked == [True, 1] for *_, asked in seen)
+    killed = aal(*own, PYTHONPATH=str(tmp_path), WORD="", SIGNAL="9")
+    assert killed.returncode == -9
+    assert aal("--version").returncode == 0, "the server outlives its runs"
