@@ -78,7 +78,9 @@ class CoreSet(Strategy):
             picks, figures = self._optimised(points, labelled, cover.picks)
             order = k_center(points[picks], labelled, n)
             # A clock decided: all ranks go on with what the first one found.
-            found = torch.cat([picks[order.picks], order.distances, torch.tensor(list(figures.values())).double()])
+            found = torch.cat(
+                [picks[order.picks], order.distances, torch.tensor([*figures.values()], dtype=torch.float64)]
+            )
             found = view.agree(found)
             picks, distances = found[:n].long(), found[n : 2 * n]
             figures = dict(zip(figures, found[2 * n :].tolist(), strict=True))

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -133,23 +134,35 @@ def nearest(points: Tensor, others: Tensor, classes: tuple[Tensor, Tensor] | Non
     """
     points, others = full(points), full(others)
     frame = Frame.of(points, others)
-    parts = [torch.empty(0, dtype=torch.float64, device=points.device)]
-    for rows in torch.arange(len(points), device=points.device).split(ROWS):
-        placed = frame.place(points[rows])
-        bound = torch.full((len(rows),), math.inf, dtype=torch.float64, device=points.device)
-        exact = bound.clone()
-        blocks = torch.arange(len(others), device=points.device).split(COLUMNS)
-        for columns in blocks:
-            apart = None if classes is None else classes[0][rows][:, None] != classes[1][columns]
-            bound = torch.minimum(bound, frame.at_most(placed, frame.place(others[columns]), apart))
-        for columns in blocks:
-            near = frame.within(placed, frame.place(others[columns]), torch.minimum(bound, exact))
-            if classes is not None:
-                near &= classes[0][rows][:, None] != classes[1][columns]
-            i, j = near.nonzero(as_tuple=True)
-            exact.scatter_reduce_(0, i, pair_distances(points, others, (rows[i], columns[j])), "amin")
-        parts.append(exact.sqrt())
-    return torch.cat(parts)
+    squared = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
+    for start in range(0, len(points), ROWS):
+        rows = slice(start, start + ROWS)
+        squared[rows] = _nearest(
+            frame, points[rows], others, None if classes is None else (classes[0][rows], classes[1])
+        )
+    return root(squared)
+
+
+def _nearest(frame: Frame, points: Tensor, others: Tensor, classes: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Return the exact squared distances of a block of points ``(B, D)`` to the nearest of some others, ``(B,)``."""
+    placed = frame.place(points)
+    bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
+    exact, blocks = bound.clone(), [slice(k, k + COLUMNS) for k in range(0, len(others), COLUMNS)]
+    for columns in blocks:
+        apart = None if classes is None else classes[0][:, None] != classes[1][columns]
+        bound = torch.minimum(bound, frame.at_most(placed, frame.place(others[columns]), apart))
+    for columns in blocks:
+        near = frame.within(placed, frame.place(others[columns]), torch.minimum(bound, exact))
+        if classes is not None:
+            near &= classes[0][:, None] != classes[1][columns]
+        i, j = near.nonzero(as_tuple=True)
+        exact.scatter_reduce_(0, i, pair_distances(points, others[columns], (i, j)), "amin")
+    return exact
+
+
+def root(squared: Tensor) -> Tensor:
+    """Return square roots, correctly rounded, so that equal distances stay equal: torch's on a CPU are not."""
+    return torch.from_numpy(np.sqrt(squared.cpu().numpy())).to(squared.device)
 
 
 def full(points: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances
+from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root
 
 FEW = 16  # points that are looked at first for the farthest one
 PAIRS = 256  # so few distances are computed without ruling any out
@@ -52,7 +52,7 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     distances = [traversal.pick() for _ in range(n)]
     return Cover(
         traversal.picks,
-        torch.tensor(distances, dtype=torch.float64).sqrt(),
+        root(torch.tensor(distances, dtype=torch.float64)),
         math.sqrt(max(0.0, traversal.farthest()[1])),
     )
 
