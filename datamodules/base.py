@@ -2,8 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,12 +12,10 @@ from torch.utils.data import DataLoader
 
 from aal.attacks.base import frozen
 from aal.checks import at_least
-from aal.encoded_split import EncodedSplit
 from aal.errors import RunStopped, UserError
 from aal.extras import Extras
 from aal.feature_bank import FeatureBank
-from aal.feature_key import feature_key
-from aal.models import Classifier, TransferClassifier
+from aal.models import Classifier
 from aal.pool import Pool
 from aal.progress import Progress, quiet
 from aal.samples import Samples
@@ -26,6 +23,7 @@ from aal.seeds import generator
 from aal.sharding import Shard
 from aal.splits import grouped, stratified
 from datamodules.batches import EpochBatches, Labelled
+from datamodules.encoding import Encoding
 
 
 class ActiveDataModule(pl.LightningDataModule):
@@ -96,7 +94,6 @@ class ActiveDataModule(pl.LightningDataModule):
         self.samples: dict[str, Samples] = {}
         self.labels: dict[str, Tensor] = {}
         self.progress: Progress = quiet()
-        self._features: dict[str, tuple[Tensor | EncodedSplit, Tensor]] = {}  # of its own samples, of those added
 
     @abstractmethod
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
@@ -114,7 +111,7 @@ class ActiveDataModule(pl.LightningDataModule):
         for split, (samples, labels) in self._loaded().items():
             self.samples[split], self.labels[split] = samples, labels
         self._hold_out()
-        self._sizes = {split: len(samples) for split, samples in self.samples.items()}
+        self._encoding = Encoding(self)
         self.pool = Pool(len(self.samples["pool"]))
         self.extras = Extras(tuple(self.samples["pool"][torch.arange(1)].shape[1:]))
         self.bases = torch.full((len(self.pool),), -1)
@@ -155,16 +152,9 @@ class ActiveDataModule(pl.LightningDataModule):
         Returns:
             The backbone's features ``(B, D)`` while it is frozen, else the samples ``(B, ...)``.
         """
-        if not self._classifier.encoded:
-            return self.samples[split][indices].to(self._device)
-        own, added = self._encoded(split)
-        if not len(added):
-            return own[indices]
-        later = indices >= self._sizes[split]
-        features = added.new_empty(len(indices), added.shape[1])
-        features[~later] = own[indices[~later]]
-        features[later] = added[indices[later] - self._sizes[split]]
-        return features
+        if not self.classifier.encoded:
+            return self.samples[split][indices].to(self.device)
+        return self._encoding.at(split, indices)
 
     def features(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the frozen backbone's features of a split; only what has not been encoded yet is.
@@ -176,21 +166,16 @@ class ActiveDataModule(pl.LightningDataModule):
             UserError: The feature bank cannot be read or written to.
             RunStopped: A feature is not finite, or there is no space left for the feature bank.
         """
-        own, added = self._encoded(split)
-        return (own if isinstance(own, Tensor) else own.whole()), added
+        return self._encoding.whole(split)
 
     @property
     def feature_bank(self) -> FeatureBank | None:
         """The bank that ``bank`` names."""
-        return None if self.bank is None else FeatureBank(Path(self.bank), Shard.of(self._trainer), self.progress.line)
+        return self._encoding.bank
 
     def feature_key(self, split: str, *others: object) -> str:
         """Return the SHA-256 of what the features of a split's own samples, and ``others``, depend on."""
-        module = self._classifier
-        encodes = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
-        encoder = module.get_submodule("backbone") if encodes else module
-        size, batch_size = self._sizes[split], self.scoring_batch_size
-        return feature_key(self.samples[split], size, encoder, self._device, batch_size, *others)
+        return self._encoding.key(split, *others)
 
     def map(
         self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
@@ -205,8 +190,8 @@ class ActiveDataModule(pl.LightningDataModule):
         Returns:
             The results ``(N, ...)``, on every rank and the same on any number of ranks.
         """
-        with frozen(self._classifier), torch.no_grad():
-            return Shard.of(self._trainer).map(function, indices, self.scoring_batch_size, advance)
+        with frozen(self.classifier), torch.no_grad():
+            return Shard.of(self.run).map(function, indices, self.scoring_batch_size, advance)
 
     def train_dataloader(self) -> "DataLoader[tuple[Tensor, Tensor]]":
         """Return the batches of what this round trains on, shuffled anew each epoch: labelled samples and extras.
@@ -219,7 +204,7 @@ class ActiveDataModule(pl.LightningDataModule):
             inputs = inputs.cpu()  # worker processes have no device
         batches = EpochBatches(len(labels), self.batch_size, self.seed)
         # with workers the first epoch's order is drawn before Lightning tells a resumed run's epoch
-        batches.set_epoch(self._trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        batches.set_epoch(self.run.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
             Labelled(inputs, labels.to(inputs.device)),
             batch_size=None,  # the sampler's items are whole batches
@@ -245,66 +230,10 @@ class ActiveDataModule(pl.LightningDataModule):
         labels = [self.pool.labels[labelled], extras.pseudo_labels]
         used = extras.in_use(self.pool)
         if len(used):
-            encoded = self._classifier.encoded
-            inputs.append(
-                self._features_of("crafted", used, lambda done: None)
-                if encoded
-                else extras.crafted[used].to(self._device)
-            )
+            encoded = self.classifier.encoded
+            inputs.append(self._encoding.crafted(used) if encoded else extras.crafted[used].to(self.device))
             labels.append(self.pool.labels[extras.sources[used]])
         return torch.cat(inputs), torch.cat(labels)
-
-    def _encoded(self, split: str) -> tuple[Tensor | EncodedSplit, Tensor]:
-        """Return the features of a split's own samples, in memory or mapped from the bank, and of those added.
-
-        Added samples make batches of their own, so that a split's own features are the same with and without them.
-        """
-        size, total = self._sizes[split], len(self.samples[split])
-        if split not in self._features:
-            own = self._banked(split, size) if self.bank is not None else self._encode(split, torch.arange(size))
-            self._features[split] = own, own[torch.arange(0)]
-        own, added = self._features[split]
-        if size + len(added) < total:
-            added = torch.cat([added, self._encode(split, torch.arange(size + len(added), total))])
-            self._features[split] = own, added
-        return own, added
-
-    def _banked(self, split: str, size: int) -> Tensor | EncodedSplit:
-        """Return the features of a split's own samples from the bank: mapped, or on a device all of them there."""
-        device, batch_size = self._device, self.scoring_batch_size
-
-        def again(batch: Tensor) -> Tensor:
-            with frozen(self._classifier), torch.no_grad():
-                return self._encode_batch(split, batch)
-
-        assert self.feature_bank is not None
-        key = self.feature_key(split)
-        encoded = self.feature_bank.split(key, size, batch_size, lambda: self._encode_streaming(split, size), again)
-        return encoded if device.type == "cpu" else encoded.whole().to(device)
-
-    def _encode(self, split: str, indices: Tensor) -> Tensor:
-        """Encode samples of a split, all ranks together."""
-        with self.progress.task(f"encoding {split}", len(indices)) as task:
-            return self._features_of(split, indices, task.advance)
-
-    def _encode_streaming(self, split: str, size: int) -> Iterator[Tensor]:
-        """Encode the first ``size`` samples of a split, a batch a rank at a time."""
-        with self.progress.task(f"encoding {split}", size) as task:
-            for some in torch.arange(size).split(self.scoring_batch_size * self._trainer.world_size):
-                yield self._features_of(split, some, task.advance)
-
-    def _features_of(self, split: str, indices: Tensor, advance: Callable[[int], None]) -> Tensor:
-        features = self.map(lambda batch: self._encode_batch(split, batch), indices, advance)
-        bad = ~torch.isfinite(features).all(-1)
-        if bad.any():
-            first = int(indices[int(bad.nonzero()[0])])
-            raise RunStopped(f"encoding {split}: the features of sample {first} are not finite")
-        return features
-
-    def _encode_batch(self, split: str, batch: Tensor) -> Tensor:
-        """Encode one batch; a sum over ranks makes 0 of -0, so one process does, too."""
-        samples = self.extras.crafted if split == "crafted" else self.samples[split]
-        return self._classifier.encode(samples[batch].to(self._device)) + 0.0
 
     def _hold_out(self) -> None:
         """Move the samples that ``val`` and ``secured`` ask for out of the pool."""
@@ -344,16 +273,19 @@ class ActiveDataModule(pl.LightningDataModule):
         return digest.hexdigest()
 
     @property
-    def _trainer(self) -> pl.Trainer:
+    def run(self) -> pl.Trainer:
+        """The trainer, which there is once a run has begun."""
         assert self.trainer is not None
         return self.trainer
 
     @property
-    def _classifier(self) -> Classifier:
-        module = self._trainer.lightning_module
+    def classifier(self) -> Classifier:
+        """What is trained."""
+        module = self.run.lightning_module
         assert isinstance(module, Classifier)
         return module
 
     @property
-    def _device(self) -> torch.device:
-        return self._trainer.strategy.root_device
+    def device(self) -> torch.device:
+        """Where the classifier is."""
+        return self.run.strategy.root_device
