@@ -113,8 +113,7 @@ class ReplayLedger(Rounds):
             strategy=ledger.strategy if round else "initial",
             labelers=ledger.labelers[start:end],
         )
-        before = int(ledger.rounds[start - 1]) if start else -1
-        came = (ledger.copy_rounds > before) & (ledger.copy_rounds <= ledger.rounds[end - 1])
+        came = ledger.copies_until(end) & ~ledger.copies_until(start)
         if came.any():
             data.extras.craft(ledger.copies[came], ledger.sources[came], round=round)
         return end - start
@@ -145,6 +144,12 @@ class Ledger:
     copies: Tensor
     sources: Tensor
     copy_rounds: Tensor
+
+    def copies_until(self, labels: int) -> Tensor:
+        """Tell which copies came with the first ``labels`` labels, bool ``(M,)``."""
+        if not labels:
+            return torch.zeros_like(self.sources, dtype=torch.bool)
+        return torch.isin(self.sources, self.indices[:labels]) & (self.copy_rounds <= self.rounds[labels - 1])
 
 
 def read_ledger(run: Path, fingerprint: str, pool: int) -> Ledger:
