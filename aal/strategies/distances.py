@@ -22,33 +22,31 @@ class Frame:
     """Where points are moved to so that float32 loses little.
 
     Attributes:
-        origin: What is taken from every point ``(D,)``.
-        scale: What it is multiplied by then: a power of two, so that nothing is lost and no square overflows.
+        scale: What points are multiplied by: a power of two, so that nothing is lost and no square overflows.
+        origin: What is taken from them then ``(D,)``.
     """
 
-    origin: Tensor
     scale: float
+    origin: Tensor
 
     @classmethod
     def of(cls, *sets: Tensor) -> Self:
-        """Return the frame around the mean of the first of some sets of points ``(N, D)``, float32 or float64.
+        """Return the frame around about the mean of the first of some sets of points ``(N, D)``, float32 or float64.
 
         Raises:
             ValueError: A coordinate is NaN or infinite.
         """
-        origin, reach = sets[0].mean(0), 0.0
-        for points in sets:
-            if len(points):
-                low, high = torch.aminmax(points, dim=0)
-                reach = max(reach, float(torch.maximum(high - origin, origin - low).max()))
-                if not math.isfinite(reach) or not bool((low.isfinite() & high.isfinite()).all()):
-                    raise ValueError("points must be finite")
-        return cls(origin, 2.0 ** -math.frexp(reach)[1])
+        ends = [end.double() for points in sets if points.numel() for end in torch.aminmax(points)]
+        span = float(torch.stack(ends).max() - torch.stack(ends).min()) if ends else 0.0
+        if not math.isfinite(span):
+            raise ValueError("points must be finite")
+        scale, some = 2.0 ** -math.frexp(span)[1], sets[0][:: max(1, len(sets[0]) // ROWS)]
+        return cls(scale, some.mul(scale).mean(0))
 
     def place(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return points ``(B, D)`` in the frame, in float32, and their squared norms ``(B,)`` there, in float64."""
-        placed = ((points - self.origin) * self.scale).float()
-        return placed, torch.linalg.vector_norm(placed, dim=1, dtype=torch.float64).square()
+        """Return points ``(B, D)`` in the frame, in float32, and about their squared norms ``(B,)`` there."""
+        placed = points.mul(self.scale).sub_(self.origin).float()
+        return placed, torch.linalg.vector_norm(placed, dim=1).double().square()
 
     @property
     def loss(self) -> float:
@@ -56,10 +54,10 @@ class Frame:
 
         A sum of ``k`` products in any order is wrong by at most ``ku / (1 - ku)`` of the sum of their sizes, ``u`` the
         unit of float32 (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); that sum is at most
-        twice the norms' here. Rounding the points themselves adds a few ``u``.
+        twice the norms' in the product, and the norms' in the norms. Rounding the points themselves adds a few ``u``.
         """
         lost = (len(self.origin) + 8) * 2.0**-24
-        return 2.2 * lost / (1 - lost)
+        return 3.3 * lost / (1 - lost)
 
     @property
     def least(self) -> float:
@@ -98,7 +96,7 @@ class Frame:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distances of pairs of points ``(P, D)``, by differences in float64, ``(P,)``."""
+    """Return the squared distances of points ``(..., D)`` that go together, by differences in float64, ``(...)``."""
     return (a.double() - b.double()).square().sum(-1)
 
 

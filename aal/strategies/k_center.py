@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root
+from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root, squared_distances
 
 FEW = 16  # points that are looked at first for the farthest one
-PAIRS = 256  # so few distances are computed without ruling any out
+AHEAD = 4  # times as many are looked at for the first time
+PAIRS = 512  # so few distances are computed without ruling any out
 NEVER = 2**62  # number of centers that no point has seen
 
 
@@ -89,8 +90,11 @@ class _Traversal:
             if not self.count or not bounds[0] > 0:  # nothing tells the points apart
                 return int((self.bound == bounds[0]).nonzero()[0]), float(bounds[0])
             seen = self.seen[top]
-            self._settle(top[seen == self.count - 1])  # apart from those that have more to see
-            self._settle(top[seen < self.count - 1])
+            if bool((seen == 0).any()):  # far more to see than the others: apart, and more of them at once
+                soon = self.bound.topk(min(AHEAD * width, len(self.points))).indices
+                self._settle(soon[self.seen[soon] == 0])
+                seen = self.seen[top]
+            self._settle(top[seen < self.count])
             distances = self.bound[top]
             farthest = distances.max()
             if width >= len(self.points) or bounds[-1] < farthest:
@@ -115,14 +119,17 @@ class _Traversal:
         for rows in stale.split(ROWS) if len(stale) else ():
             seen, limit = self.seen[rows], self.bound[rows]
             exact, first = torch.where(seen > 0, limit, math.inf), int(seen.min())
-            few = len(rows) * (self.count - first) <= PAIRS
-            placed = None if few else self.frame.place(self.points[rows])
-            for start in range(first, self.count, COLUMNS):
-                new = torch.arange(start, min(start + COLUMNS, self.count), device=seen.device) >= seen[:, None]
-                near = new if placed is None else new & self.frame.within(placed, self._there(start), limit)
-                i, j = near.nonzero(as_tuple=True)
-                exact.scatter_reduce_(0, i, self._distances(rows[i], j + start), "amin")
-                limit = torch.minimum(limit, exact)
+            if first >= len(self.given) and len(rows) * (self.count - first) <= PAIRS:
+                picks = self.points[self.picks[first - len(self.given) : self.count - len(self.given)]]
+                exact = torch.minimum(exact, squared_distances(self.points[rows][:, None], picks).amin(1))
+            else:
+                placed = self.frame.place(self.points[rows])
+                for start in range(first, self.count, COLUMNS):
+                    near = self.frame.within(placed, self._there(start), limit)
+                    near &= torch.arange(start, start + near.shape[1], device=seen.device) >= seen[:, None]
+                    i, j = near.nonzero(as_tuple=True)
+                    exact.scatter_reduce_(0, i, self._distances(rows[i], j + start), "amin")
+                    limit = torch.minimum(limit, exact)
             self.bound[rows], self.seen[rows] = exact, self.count
 
     def _there(self, start: int) -> tuple[Tensor, Tensor]:
