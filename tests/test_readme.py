@@ -11,7 +11,7 @@ from tests.runs import EXPERIMENT, ROOT, SMALL, aal, results
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 OPTIONS = {
-    "LeastConfidence": "--query.init_args.strategy=mine.LeastConfidence",
+    "Typical": "--query.init_args.strategy=mine.Typical",
     "Blend": "--poison.init_args.attack=mine.Blend",
     "Squares": "--data=mine.Squares",
 }
