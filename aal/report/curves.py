@@ -1,5 +1,6 @@
 """Curves over the number of labels: test accuracy, and the share of poison among the queries."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
@@ -14,6 +16,8 @@ from aal.report.style import MUTED, ink, panels, style
 from aal.studies.runs import Run, number
 
 GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
+NEAR = 0.02  # how far from its curve's end a name may stand without a line that leads to it
+MANY = 5  # curves above which a panel is made higher
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,8 @@ def _average(name: str, colour: str, series: list[dict[float, float]], dashed: b
 
 def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool, whole: bool = True) -> Figure:
     with style():
-        figure, grid = panels(len(groups), 5.2, 3.4)
+        many = any(len(group.curves) > MANY for group in groups)
+        figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
         low, high = _limits(groups, share)
         for axes, group in zip(grid, groups, strict=True):
             for curve in group.curves:
@@ -163,24 +168,22 @@ def _plot(axes: Axes, curve: Curve) -> None:
 
 
 def _label_ends(axes: Axes, group: Panel) -> None:
-    """Name each curve at its end, moving names apart where ends are close."""
+    """Name each curve at its end, moving names apart where ends are close; a line leads from an end to a moved name."""
     low, high = axes.get_ylim()
-    ends = [((float(curve.mean[-1]) - low) / (high - low), curve.name, ink(curve.colour)) for curve in group.curves]
+    ends = [
+        (float(curve.mean[-1] - low) / (high - low), curve.name, ink(curve.colour), float(curve.x[-1]))
+        for curve in group.curves
+    ]
     if group.level is not None:
-        ends.append(((group.level - low) / (high - low), "random", MUTED))
+        ends.append(((group.level - low) / (high - low), "random", MUTED, math.nan))
     ends.sort()
-    heights: list[float] = []
-    for height, _, _ in ends:
-        heights.append(max(height, heights[-1] + GAP) if heights else height)
-    over = max(0.0, heights[-1] - 1.0) if heights else 0.0
-    for index in range(len(heights) - 1, -1, -1):  # what stands above the panel pushes the names below it down again
-        limit = heights[index + 1] - GAP if index + 1 < len(heights) else heights[index] - over
-        heights[index] = min(heights[index], limit)
-    for height, (_, name, colour) in zip(heights, ends, strict=True):
+    for height, (end, name, colour, x) in zip(_apart([end for end, *_ in ends]), ends, strict=True):
+        if abs(height - end) > NEAR and not math.isnan(x):
+            axes.add_artist(_leader(axes, (x, low + end * (high - low)), height, colour))
         axes.annotate(
             name,
             (1.0, height),
-            (5, 0),
+            (9, 0),
             xycoords="axes fraction",
             textcoords="offset points",
             va="center",
@@ -188,3 +191,22 @@ def _label_ends(axes: Axes, group: Panel) -> None:
             fontsize=8.5,
             annotation_clip=False,
         )
+
+
+def _apart(ends: list[float]) -> list[float]:
+    """Move ascending heights apart by ``GAP``, none above 1 where they can all be below."""
+    heights: list[float] = []
+    for end in ends:
+        heights.append(max(end, heights[-1] + GAP) if heights else end)
+    over = max(0.0, heights[-1] - 1.0) if heights else 0.0
+    for index in range(len(heights) - 1, -1, -1):  # what stands above the panel pushes the names below it down again
+        limit = heights[index + 1] - GAP if index + 1 < len(heights) else heights[index] - over
+        heights[index] = min(heights[index], limit)
+    return heights
+
+
+def _leader(axes: Axes, end: tuple[float, float], height: float, colour: str) -> ConnectionPatch:
+    """Return the line from a curve's end, in the data's units, to the left of its name."""
+    return ConnectionPatch(
+        end, (1.012, height), "data", "axes fraction", axesA=axes, axesB=axes, color=colour, linewidth=0.6, alpha=0.7
+    )

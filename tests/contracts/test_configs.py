@@ -21,8 +21,10 @@ UNTRAINED = "--model.init_args.backbone.init_args.weights=none"
 SMALLER = {
     "collision_images": (UNTRAINED, "--model.init_args.backbone.init_args.name=resnet18"),
     "collision_audio": (UNTRAINED, "--data.init_args.seconds=0.1", '--data.init_args.words=["yes", "no", "up"]'),
+    "dfal_mnist": ("--query.init_args.query_size=1",),
 }
-FEW = ("--query.init_args.budget=2", "--query.init_args.max_epochs=2", "--poison.init_args.n=3")
+FEW = ("--query.init_args.budget=2", "--query.init_args.max_epochs=2")
+FEW_POISONS = ("--poison.init_args.n=3", "--poison.init_args.attack.init_args.steps=2")
 # Laid under an overlay that says what the experiment says already, so that it has something to change back; or that
 # asks for something that the experiment does not have.
 DISTURBED = {
@@ -61,8 +63,9 @@ MODELS = CONFIGS / "model"
 def test_every_experiment_runs(path: Path, tmp_path: Path) -> None:
     few = (*SMALL,)
     if path != EXPERIMENT:
-        files = data_arguments(read(path), tmp_path / "data")
-        few = (*FEW, "--poison.init_args.attack.init_args.steps=2", *SMALLER[path.stem], *files)
+        content = read(path)
+        poisons = FEW_POISONS if "poison" in content else ()
+        few = (*FEW, *poisons, *SMALLER[path.stem], *data_arguments(content, tmp_path / "data"))
     run = aal("fit", "--config", path, "--out", tmp_path / "run", *few)
     assert run.returncode == 0, run.stderr
     after = results(tmp_path / "run")
