@@ -10,7 +10,7 @@ from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances,
 
 FEW = 16  # points that are looked at first for the farthest one
 AHEAD = 4  # times as many are looked at for the first time
-PAIRS = 512  # so few distances are computed without ruling any out
+DIRECT = 2**18  # coordinates of so few pairs are compared without ruling any out
 NEVER = 2**62  # number of centers that no point has seen
 
 
@@ -119,9 +119,11 @@ class _Traversal:
         for rows in stale.split(ROWS) if len(stale) else ():
             seen, limit = self.seen[rows], self.bound[rows]
             exact, first = torch.where(seen > 0, limit, math.inf), int(seen.min())
-            if first >= len(self.given) and len(rows) * (self.count - first) <= PAIRS:
-                picks = self.points[self.picks[first - len(self.given) : self.count - len(self.given)]]
-                exact = torch.minimum(exact, squared_distances(self.points[rows][:, None], picks).amin(1))
+            if len(rows) * (self.count - first) * self.points.shape[1] <= DIRECT:
+                given = len(self.given)
+                picks = self.points[self.picks[max(0, first - given) : max(0, self.count - given)]]
+                others = torch.cat([self.given[first:], picks])
+                exact = torch.minimum(exact, squared_distances(self.points[rows][:, None], others).amin(1))
             else:
                 placed = self.frame.place(self.points[rows])
                 for start in range(first, self.count, COLUMNS):

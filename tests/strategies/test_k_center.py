@@ -55,7 +55,7 @@ def test_picks_are_those_of_float64_brute_force(
     kind: str, points: int, centers: int, size: int, n: int, small_blocks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if small_blocks:  # as if the points did not fit
-        for name, value in (("ROWS", 7), ("COLUMNS", 5), ("FEW", 2), ("PAIRS", 3)):
+        for name, value in (("ROWS", 7), ("COLUMNS", 5), ("FEW", 2), ("DIRECT", 40)):
             monkeypatch.setattr(k_center, name, value)
         monkeypatch.setattr(distances, "ELEMENTS", 20)
     for seed in range(2):
