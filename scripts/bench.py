@@ -4,6 +4,7 @@
 python scripts/bench.py [rounds] [crafting] [streaming] [encoding] [scoring]     active learning; one thread
 python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
 python scripts/bench.py [poisons]     Table I's seconds per poison; all cores
+python scripts/bench.py [core_set]     greedy k-center and the robust mixed-integer problem; all cores
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
 MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and
@@ -209,9 +210,11 @@ def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
     learning = ["rounds", "crafting", "streaming", "encoding", "scoring"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu"]
+    rest = ["poisons", "core_set"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", "poisons"])
+    parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])
     parser.add_argument("--poisons", type=int, default=500)
+    parser.add_argument("--points", type=int, default=1_000_000, help="size of the large pool of core_set")
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of the attacks")
@@ -221,7 +224,7 @@ def main() -> int:
     cache = Path(tempfile.gettempdir()) / "aal-bench"
     parser.add_argument("--cache", type=Path, default=cache, help="folder for the LeNet-5 that is trained")
     chosen = parser.parse_args()
-    names = chosen.names or [*learning, *on_classifiers, "collisions", "poisons"]
+    names = chosen.names or [*learning, *on_classifiers, "collisions", *rest]
     if set(names) & set(on_classifiers):
         from bench_subjects import check_data
 
@@ -250,7 +253,13 @@ def main() -> int:
         from bench_data import bench_poisons
 
         bench_poisons(chosen.poisons, torch.device(chosen.device))
-    on_attacks = [name for name in names if name not in (*learning, "poisons")]
+    if "core_set" in names:
+        from bench_core_set import bench_cover, bench_k_center, bench_large_k_center
+
+        bench_k_center(chosen.repeats)
+        bench_cover(chosen.repeats)
+        bench_large_k_center(chosen.points)
+    on_attacks = [name for name in names if name not in (*learning, *rest)]
     if on_attacks:
         attacks(on_attacks, chosen)
     return 0
