@@ -39,14 +39,13 @@ class Cached(Backbone):
 
 
 def shortest(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Run all works in turn, ``repeats`` times over and once before; return the shortest time of each in seconds."""
+    """Run all works in turn, ``repeats`` times over; return the shortest time of each in seconds."""
     times = dict.fromkeys(works, math.inf)
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for name, work in works.items():
             started = time.perf_counter()
             work()
-            if repeat:
-                times[name] = min(times[name], time.perf_counter() - started)
+            times[name] = min(times[name], time.perf_counter() - started)
     return times
 
 
@@ -132,20 +131,20 @@ def bench_large_pool(repeats: int) -> None:
     features = torch.empty(POOL, FEATURES).normal_(generator=generator(0, "features"))
     module = TransferClassifier(Cached(), DenseHead(dropout=0.5), CLASSES)
     sizes = (POOL // 4, POOL // 2, POOL)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"large pool: {POOL:,} features of {FEATURES} take {features.nbytes / 2**20:,.0f} MiB; batches of {BATCH}")
-    for strategy in (Entropy(), EGL(subset=None), BALD(subset=None)):
+    for strategy in (Entropy(), EGL(subset=None), BALD(draws=2, subset=None)):
 
         def query(n: int, strategy: Strategy = strategy) -> object:
             return strategy.select(view_of(module, features[:n]), QUERY, generator=generator(0, "query"))
 
         query(BATCH)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         took = shortest({str(n): lambda n=n: query(n) for n in sizes}, max(repeats - 1, 1))
         more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         times = ", ".join(f"{n:,} in {took[str(n)]:.2f} s" for n in sizes)
         slope = took[str(sizes[2])] / took[str(sizes[0])] / 4
         print(
-            f"  {type(strategy).__name__}: {times}: the last {slope:.2f} of 4 times the first (1.0 is linear); peak "
-            f"{more:.0f} MiB above the features, of which scores are {POOL * 8 / 2**20:.1f} and a batch "
+            f"  {type(strategy).__name__}: {times}: the last {slope:.2f} of 4 times the first (1.0 is linear); peak so "
+            f"far {more:.0f} MiB above the features, where scores are {POOL * 8 / 2**20:.1f}, as are indices, and a batch "
             f"{BATCH * FEATURES * 4 / 2**20:.1f}"
         )

@@ -23,7 +23,7 @@ class Entropy(Strategy):
 
 def entropy_of(logits: Tensor) -> Tensor:
     """Return the entropy, in nats, of the class probabilities that logits ``(B, C)`` stand for, ``(B,)``."""
-    # ln of the sum of e^z, less the mean of z: neither cancels for z <= 0. With few classes softmax takes twice as long.
+    # ln of the sum of e^z less the mean of z; for z <= 0 neither cancels. With few classes softmax takes twice as long.
     z = (logits - logits.amax(-1, keepdim=True)).clamp_min(torch.finfo(logits.dtype).min)  # for 0 times -inf
     weights = z.exp()
     total = weights.sum(-1)
