@@ -145,6 +145,6 @@ def bench_large_pool(repeats: int) -> None:
         slope = took[str(sizes[2])] / took[str(sizes[0])] / 4
         print(
             f"  {type(strategy).__name__}: {times}: the last {slope:.2f} of 4 times the first (1.0 is linear); peak so "
-            f"far {more:.0f} MiB above the features, where scores are {POOL * 8 / 2**20:.1f}, as are indices, and a batch "
-            f"{BATCH * FEATURES * 4 / 2**20:.1f}"
+            f"far {more:.0f} MiB above the features, where scores are {POOL * 8 / 2**20:.1f}, as are indices, and a "
+            f"batch {BATCH * FEATURES * 4 / 2**20:.1f}"
         )
