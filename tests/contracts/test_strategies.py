@@ -13,12 +13,21 @@ from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.strategies import Random, Screened, Strategy, View
+from aal.strategies import CEAL, DFAL, EGL, CoreSet, FeatureNorm, Random, Screened, Strategy, View
 
 STRATEGIES = [
     strategy
     for strategy in vars(strategies).values()
     if inspect.isclass(strategy) and issubclass(strategy, Strategy) and strategy is not Strategy
+]
+VARIANTS = [
+    CEAL(strategy=DFAL()),
+    CoreSet(optimise=False, space="features"),
+    DFAL(diversity=3),
+    DFAL(norm="linf", slack=None),
+    DFAL(rank="confidence"),
+    EGL(scope="network"),
+    Screened(DFAL(), [FeatureNorm()]),
 ]
 
 
@@ -31,14 +40,18 @@ class Given(Backbone):
         return x
 
 
-def view(x: Tensor, candidates: Tensor, labelled: Tensor) -> View:
+def view(x: Tensor, candidates: Tensor, labelled: Tensor, ranks: int = 1, certain: float = 0.0) -> View:
+    """Return a view of samples; ``certain`` is added to the first class's logit."""
     model = TransferClassifier(Given(), DenseHead(hidden=8, dropout=0.5), num_classes=3)
     model.renew(generator(0, "weights"))
     model.eval()
+    with torch.no_grad():
+        model.head[-1].bias[0] += certain
 
     def mapped(function: Any, indices: Tensor) -> Tensor:  # noqa: ANN401
         with torch.no_grad():
-            return Shard().map(function, indices, 4)
+            parts = [Shard(rank, ranks, lambda part: part).map(function, indices, 4) for rank in range(ranks)]
+            return sum(parts[1:], parts[0])  # as the sum over processes would
 
     inputs, bounds = (lambda i: x[i]), (-10.0, 10.0)
     return View(model, candidates, labelled, inputs, inputs, mapped, {}, len(candidates), bounds)
@@ -48,33 +61,47 @@ def samples(n: int = 30) -> Tensor:
     return torch.randn(n, 6, generator=generator(0, "samples"))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.__name__)
+@pytest.mark.parametrize("strategy", [*(strategy() for strategy in STRATEGIES), *VARIANTS], ids=str)
 class TestEveryStrategy:
     @pytest.mark.parametrize("n", [1, 7, 18])
-    @pytest.mark.parametrize("case", ["any", "duplicates", "equal"])
-    def test_selects_exactly_n_distinct_candidates(self, strategy: type[Strategy], n: int, case: str) -> None:
-        x = {"any": samples(), "duplicates": samples(2).repeat(15, 1), "equal": torch.zeros(30, 6)}[case]
+    @pytest.mark.parametrize("case", ["any", "duplicates", "equal", "one class"])
+    def test_selects_exactly_n_distinct_candidates(self, strategy: Strategy, n: int, case: str) -> None:
+        x = {"duplicates": samples(2).repeat(15, 1), "equal": torch.zeros(30, 6)}.get(case, samples())
+        certain = 100.0 if case == "one class" else 0.0
         candidates, labelled = torch.arange(2, 20), torch.tensor([0, 1, 20, 29])
-        seen = view(x, candidates, labelled)
+        seen = view(x, candidates, labelled, certain=certain)
         weights = {name: tensor.clone() for name, tensor in seen.module.state_dict().items()}
-        selection = strategy().select(seen, n, generator=generator(0, "query"))
+        selection = strategy.select(seen, n, generator=generator(0, "query"))
         assert len(set(selection.indices.tolist())) == len(selection.indices) == n
         assert set(selection.indices.tolist()) <= set(candidates.tolist())
         assert selection.scores is None or selection.scores.shape == (n,)
         assert all(torch.equal(tensor, weights[name]) for name, tensor in seen.module.state_dict().items())
-        again = strategy().select(view(x, candidates, labelled), n, generator=generator(0, "query"))
+        assert not any(module.training for module in seen.module.modules())
+        again = strategy.select(view(x, candidates, labelled, certain=certain), n, generator=generator(0, "query"))
         assert torch.equal(selection.indices, again.indices)
 
-    def test_nan_is_never_ranked(self, strategy: type[Strategy]) -> None:
+    def test_two_ranks_select_what_one_selects(self, strategy: Strategy) -> None:
+        x, candidates, labelled = samples(), torch.arange(2, 28), torch.tensor([0, 1, 29])
+        alone, shared = (
+            strategy.select(view(x, candidates, labelled, ranks), 5, generator=generator(0, "query"))
+            for ranks in (1, 2)
+        )
+        assert torch.equal(alone.indices, shared.indices)
+        assert (alone.scores is None) == (shared.scores is None)
+        if alone.scores is not None and shared.scores is not None:
+            assert torch.equal(alone.scores, shared.scores)
+
+    def test_nan_is_never_ranked(self, strategy: Strategy) -> None:
         x = samples()
         x[11] = float("nan")
         seen = view(x, torch.arange(2, 20), torch.tensor([0]))
-        if strategy is Random:  # looks at nothing
-            strategy().select(seen, 3, generator=generator(0, "query"))
+        if isinstance(strategy, Random):  # looks at nothing
+            strategy.select(seen, 3, generator=generator(0, "query"))
             return
-        name = "Entropy" if strategy is Screened else strategy.__name__  # the one that chooses
+        chooses = strategy.strategy if isinstance(strategy, Screened) else strategy
+        name = type(chooses).__name__
         with pytest.raises(RunStopped, match=rf"{name}: the score of index 11 is NaN"):
-            strategy().select(seen, 3, generator=generator(0, "query"))
+            strategy.select(seen, 3, generator=generator(0, "query"))
 
 
 def test_entropy_is_that_of_the_definition() -> None:
