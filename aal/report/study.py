@@ -98,8 +98,7 @@ def _tiles(table: Table) -> tuple[Tile, ...]:
     tiles = []
     for test in table.tests[:TILES]:
         value = "—" if test.mean is None else f"{test.mean:+,.{test.digits}f}"
-        what = table.tested[0].lower() + table.tested[1:]
-        tiles.append(Tile(f"{test.arm}: {what}", value, f"against {test.against}: {_seeds_and_p(test)}"))
+        tiles.append(Tile(f"{test.arm} minus {test.against}", value, f"{table.tested}: {_seeds_and_p(test)}"))
     return tuple(tiles)
 
 

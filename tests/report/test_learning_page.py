@@ -1,0 +1,31 @@
+"""The report of a study without an attack: its tests on top, curves, what ended each run, and nothing of poison."""
+
+from pathlib import Path
+
+from aal.report import write_study_report
+from aal.studies.study import read_study, save_study
+from aal.studies.tables import TABLES
+from tests.report.test_pages import Page, assert_self_contained
+from tests.studies.made_runs import make_learning_run, make_study_file
+
+
+def test_a_study_without_an_attack_is_reported_by_its_tests_and_curves(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arms = {"random": [], "dfal": []}
+    rows = [{"arm": "random"}, {"arm": "dfal", "against": "random", "paper": "MNIST/LeNet5/DFAL"}]
+    settings = {"columns": [100]}
+    file = make_study_file(tmp_path / "file", arms=arms, rows=rows, table="labels", settings=settings)
+    save_study(read_study(file, TABLES), out)
+    for seed in range(2):
+        make_learning_run(out / "random" / f"seed={seed}", {100: 0.5, 200: 0.7}, seed=seed)
+        make_learning_run(out / "dfal" / f"seed={seed}", {100: 0.6, 200: 0.75}, seed=seed)
+    write_study_report(out)
+    page = Page(out / "report.html")
+    assert_self_contained(page)
+    for part in ("dfal minus random +0.050", "Final accuracy: 2 seeds, no claim", "[0.8277]", "ended by", "budget"):
+        assert part in page.text
+    assert (out / "figures" / "accuracy.png").read_bytes() in page.images
+    assert len(page.images) == 1
+    shown = page.text.split("Made by")[0]
+    assert "oison" not in shown
+    assert "not finished" in shown, "the third seed has not run"
