@@ -35,11 +35,11 @@ def aal(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", **variables}
-    if code is None and FORKS:
-        return next(SERVERS)().run(list(map(str, arguments)), environment)
-    start = ["-m", "aal"] if code is None else ["-c", code, *before]
+    given = [*before, *map(str, arguments)]
+    if FORKS:
+        return next(SERVERS)().run(given, environment, code)
     return subprocess.run(
-        [sys.executable, *start, *map(str, arguments)],
+        [sys.executable, *(["-m", "aal"] if code is None else ["-c", code]), *given],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
 LOADED = ("aal.cli", "aal.selftest.command", "aal.studies.command", "aal.report")
@@ -43,31 +45,39 @@ class Server:
         theirs.close()
         self.answers = self.connection.makefile("r")
 
-    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-        """Run ``aal`` with arguments and environment variables like :func:`subprocess.run`."""
-        with (
-            tempfile.TemporaryFile("w+") as asked,
-            tempfile.TemporaryFile("w+") as out,
-            tempfile.TemporaryFile("w+") as err,
-        ):
-            json.dump({"arguments": arguments, "environment": dict(environment)}, asked)
+    def run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], code: str | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ``aal``, or the script ``code``, with arguments and environment variables like :func:`subprocess.run`."""
+        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+        with tempfile.TemporaryFile("w+") as asked, ThreadPoolExecutor(2) as readers:
+            json.dump({"arguments": arguments, "environment": dict(environment), "code": code}, asked)
             asked.seek(0)
-            socket.send_fds(self.connection, [b"!"], [asked.fileno(), out.fileno(), err.fileno()])
+            said = [readers.submit(read, file) for file in (out, err)]
+            try:
+                socket.send_fds(self.connection, [b"!"], [asked.fileno(), to_out, to_err])
+            finally:  # else the readers would wait for what these might write
+                os.close(to_out)
+                os.close(to_err)
             child = int(self._answer())
             try:
-                code = int(self._answer())
+                returned = int(self._answer())
             except TimeoutError:
                 os.kill(child, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(["aal", *arguments], SECONDS) from None
-            out.seek(0)
-            err.seek(0)
-            return subprocess.CompletedProcess(["aal", *arguments], code, out.read(), err.read())
+            return subprocess.CompletedProcess(["aal", *arguments], returned, *(text.result() for text in said))
 
     def _answer(self) -> str:
         line = self.answers.readline()
         if not line:
             raise RuntimeError("the server of runs has ended; standard error says why")
         return line
+
+
+def read(file: int) -> str:
+    """Read what a run writes into a pipe until its end."""
+    with open(file) as pipe:
+        return pipe.read()
 
 
 def serve(connection: socket.socket) -> list[int]:
@@ -94,14 +104,19 @@ def become(asked: int, out: int, err: int) -> None:
     for file, standard in ((out, 1), (err, 2)):
         os.dup2(file, standard)
         os.close(file)
-    with open(asked) as file:
-        request = json.load(file)
+    with open(asked) as request:
+        arguments, environment, code = json.load(request).values()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
-    os.environ.update(request["environment"])
+    os.environ.update(environment)
     sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    sys.argv[1:] = request["arguments"]
-    runpy.run_module("aal", run_name="__main__", alter_sys=True)
+    if code is None:
+        sys.argv[1:] = arguments
+        runpy.run_module("aal", run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = ["-c", *arguments]
+        sys.modules["__main__"] = script = ModuleType("__main__")
+        exec(code, script.__dict__)
 
 
 if __name__ == "__main__":

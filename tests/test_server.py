@@ -2,13 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.runs import EXPERIMENT, ROOT, aal
 
-STARTED = "from aal.__main__ import main; main()"
 WITNESS = """
 import json, os, signal, sys
 from aal.strategies import Strategy
@@ -24,7 +25,8 @@ class Witness(Strategy):
 
 @pytest.mark.parametrize("arguments", [("--version",), ("nope",)])
 def test_exit_code_and_output_are_those_of_a_process_that_is_started(arguments: tuple[str, ...]) -> None:
-    forked, started = aal(*arguments), aal(*arguments, code=STARTED)
+    forked, command = aal(*arguments), [sys.executable, "-m", "aal", *arguments]
+    started = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert forked.returncode == started.returncode
     assert forked.stdout == started.stdout
     assert forked.stderr == started.stderr
@@ -44,3 +46,13 @@ def test_surroundings_reach_it_and_each_run_is_another_process(tmp_path: Path) -
     killed = aal(*own, PYTHONPATH=str(tmp_path), WORD="", SIGNAL="9")
     assert killed.returncode == -9
     assert aal("--version").returncode == 0, "the server outlives its runs"
+
+
+def test_a_script_finds_its_arguments_and_a_fault_in_it_is_told() -> None:
+    said = aal("a", Path("b"), code="import sys\nprint(sys.argv, __name__)", before=("first",))
+    assert said.stdout == "['-c', 'first', 'a', 'b'] __main__\n"
+    fault = aal(code="1 / 0")
+    assert fault.returncode == 1
+    assert fault.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
+    much = aal(code="import sys; sys.stdout.write('x' * 10 ** 6); sys.stderr.write('y' * 10 ** 6)")
+    assert (len(much.stdout), len(much.stderr)) == (10**6, 10**6)

@@ -1,7 +1,10 @@
 """Runs that have to stop: exit code 3, the reason in one line, all that was saved whole."""
 
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -17,6 +20,20 @@ main()
 """
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], dict[str, Any]]:
+    """Gives the results of a run that nothing stopped."""
+
+    @cache
+    def run(options: tuple[str, ...]) -> dict[str, Any]:
+        out = tmp_path_factory.mktemp("whole") / "run"
+        whole = fit(out, *options)
+        assert whole.returncode == 0, whole.stderr
+        return results(out)
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "file", "options"),
@@ -29,7 +46,11 @@ main()
     ],
 )
 def test_without_space_the_run_stops_and_goes_on_later(
-    limit: int, file: str, options: tuple[str, ...], tmp_path: Path
+    limit: int,
+    file: str,
+    options: tuple[str, ...],
+    uninterrupted: Callable[[tuple[str, ...]], dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "run"
     stopped = fit(out, *options, "--ckpt_path=last", code=LIMITED, before=(str(limit),))
@@ -41,9 +62,7 @@ def test_without_space_the_run_stops_and_goes_on_later(
     assert not list(out.rglob("*.partial"))
     resumed = fit(out, *options, "--ckpt_path=last")
     assert resumed.returncode == 0, resumed.stderr
-    whole = fit(tmp_path / "whole", *options)
-    assert whole.returncode == 0, whole.stderr
-    assert results(out) == results(tmp_path / "whole")
+    assert results(out) == uninterrupted(options)
 
 
 @pytest.mark.parametrize(("epochs", "loss"), [(8, "training"), (1, "test")])
@@ -90,7 +109,9 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_with_a_word_and_it_goes_on_later(number: int, tmp_path: Path) -> None:
+def test_a_signal_ends_the_run_with_a_word_and_it_goes_on_later(
+    number: int, uninterrupted: Callable[[tuple[str, ...]], dict[str, Any]], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     stopped = fit(out, code=SIGNALLED, before=(str(int(number)),))
     assert stopped.returncode == 3, stopped.stderr
@@ -98,8 +119,7 @@ def test_a_signal_ends_the_run_with_a_word_and_it_goes_on_later(number: int, tmp
     assert not (out / "summary.json").exists()
     resumed = fit(out, "--ckpt_path=last")
     assert resumed.returncode == 0, resumed.stderr
-    assert fit(tmp_path / "whole").returncode == 0
-    assert results(out) == results(tmp_path / "whole")
+    assert results(out) == uninterrupted(())
 
 
 STRATEGY = """
