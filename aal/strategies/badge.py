@@ -7,6 +7,7 @@ from torch import Tensor
 
 from aal.checks import at_least
 from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
+from aal.strategies.distances import faults
 from aal.strategies.view import View
 
 ROWS = 8192  # of the features that are float64 at a time
@@ -43,7 +44,7 @@ class BADGE(Strategy):
         view = view.among(None if self.subset is None else max(self.subset, n), generator)
         p, inputs = view.logits.cpu().double().softmax(-1), view.features.cpu().flatten(1)
         refuse_nan(self, view.candidates, p)
-        refuse_nan(self, view.candidates, inputs - inputs)  # NaN where an input is infinite, too
+        refuse_nan(self, view.candidates, faults(inputs))
         residuals = p - torch.nn.functional.one_hot(p.argmax(1), p.shape[1])
         return Selection(view.candidates[seeds(residuals, inputs, n, generator)])
 

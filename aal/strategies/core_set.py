@@ -12,7 +12,7 @@ from torch import Tensor
 from aal.checks import at_least, positive
 from aal.errors import UserError
 from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
-from aal.strategies.distances import nearest
+from aal.strategies.distances import faults, nearest
 from aal.strategies.k_center import k_center
 from aal.strategies.robust_cover import RobustCover
 from aal.strategies.view import View
@@ -96,7 +96,7 @@ class CoreSet(Strategy):
         if len(view.labelled):
             labelled = (view.labelled_logits if self.space == "logits" else view.labelled_features).cpu()
         for indices, x in ((view.candidates, points), (view.labelled, labelled)):
-            refuse_nan(self, indices, x - x)  # NaN where x is infinite, too
+            refuse_nan(self, indices, faults(x))
         return points, labelled
 
     def _optimised(self, points: Tensor, labelled: Tensor, greedy: Tensor) -> tuple[Tensor, dict[str, float]]:

@@ -6,6 +6,8 @@ the bounds cannot tell apart are computed again by differences.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +17,17 @@ from torch import Tensor
 
 ROWS, COLUMNS = 4096, 1024  # of a block of distances: 16 MiB in float32
 ELEMENTS = 2**21  # of a block of differences: 16 MiB in float64
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Keep float32 products in float32, which a user may have set otherwise: the bounds are of that."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,7 @@ def pair_distances(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor])
     return torch.cat([squared_distances(points[i], others[j]) for i, j in parts])
 
 
+@whole_float32()
 def nearest(points: Tensor, others: Tensor, classes: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Return the exact distance from every point to the nearest of some others.
 
@@ -161,6 +175,14 @@ def _nearest(frame: Frame, points: Tensor, others: Tensor, classes: tuple[Tensor
 def root(squared: Tensor) -> Tensor:
     """Return square roots, correctly rounded, so that equal distances stay equal: torch's on a CPU are not."""
     return torch.from_numpy(np.sqrt(squared.cpu().numpy())).to(squared.device)
+
+
+def faults(points: Tensor) -> Tensor:
+    """Return NaN for each of some points ``(N, D)`` with a coordinate that is NaN or infinite, else 0, ``(N,)``."""
+    if not points.numel():
+        return points.new_zeros(len(points))
+    span = points.amax(1).double() - points.amin(1).double()
+    return span - span
 
 
 def full(points: Tensor) -> Tensor:

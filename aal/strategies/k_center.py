@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root, squared_distances
+from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root, squared_distances, whole_float32
 
 FEW = 16  # points that are looked at first for the farthest one
 AHEAD = 4  # times as many are looked at for the first time
@@ -19,9 +19,9 @@ class Cover:
     """Centers that greedy k-center chose.
 
     Attributes:
-        picks: Their places among the points, ``(n,)``, in the order of choice.
-        distances: Distance from each to the nearest center when it was chosen, float64 ``(n,)``; infinite for the first
-            where there was no center.
+        picks: Their places among the points, ``(n,)`` on the CPU, in the order of choice.
+        distances: Distance from each to the nearest center when it was chosen, float64 ``(n,)`` on the CPU; infinite
+            for the first where there was no center.
         radius: The largest distance from a point to its nearest center afterwards.
     """
 
@@ -30,6 +30,7 @@ class Cover:
     radius: float
 
 
+@whole_float32()
 def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     """Choose ``n`` points by farthest-first traversal: the radius is at most twice the least there could be.
 
@@ -52,7 +53,7 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     traversal = _Traversal(full(points), full(centers), n)
     distances = [traversal.pick() for _ in range(n)]
     return Cover(
-        traversal.picks,
+        traversal.picks.cpu(),
         root(torch.tensor(distances, dtype=torch.float64)),
         math.sqrt(max(0.0, traversal.farthest()[1])),
     )

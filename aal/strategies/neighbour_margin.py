@@ -9,7 +9,7 @@ from torch import Tensor
 from aal.checks import at_least
 from aal.errors import UserError
 from aal.strategies.base import KEY, Selection, Strategy, lowest, refuse_nan
-from aal.strategies.distances import nearest
+from aal.strategies.distances import faults, nearest
 from aal.strategies.view import View
 
 SPACES = ("samples", "features", "logits")
@@ -54,7 +54,7 @@ class NeighbourMargin(Strategy):
             points = torch.cat([points, self._points(view, view.labelled)])
             indices = torch.cat([indices, view.labelled])
         refuse_nan(self, indices, logits)
-        refuse_nan(self, indices, points - points)  # NaN where a point is infinite, too
+        refuse_nan(self, indices, faults(points))
         classes, size = logits.argmax(1), len(view.candidates)
         return lowest(self, view, nearest(points[:size], points, (classes[:size], classes)), n)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
 from aal.models import Classifier
 from aal.seeds import generator
 from aal.strategies import CoreSet, Selection, View
@@ -112,6 +112,15 @@ def test_first_choice_is_farthest_and_scores_are_distances() -> None:
     assert selection.indices.tolist() == [3, 5]
     assert selection.scores is not None
     assert selection.scores.tolist() == [21.0, 10.0]
+
+
+@pytest.mark.parametrize("optimise", [False, True])
+@pytest.mark.parametrize("index", [0, 3])
+def test_infinite_coordinates_are_refused_labelled_ones_too(optimise: bool, index: int) -> None:
+    positions = [0.0, 4.0, 5.0, 6.0]
+    positions[index] = math.inf
+    with pytest.raises(RunStopped, match=rf"^CoreSet: the score of index {index} is NaN"):
+        chosen(CoreSet(optimise=optimise), line(*positions), 1)
 
 
 @pytest.mark.parametrize("optimise", [False, True])

@@ -45,3 +45,20 @@ def test_equal_squares_have_equal_roots() -> None:
     """Distances are compared to the bit: the place in a vector must not tell."""
     squared = torch.rand(1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).expand(101)
     assert set(distances.root(squared).tolist()) == {math.sqrt(float(squared[0]))}
+
+
+def test_faults_are_of_the_rows_that_are_not_finite() -> None:
+    points = torch.tensor([[3e38, -3e38], [0.0, math.nan], [math.inf, math.inf], [-math.inf, 1.0], [1.0, 2.0]])
+    assert distances.faults(points).isnan().tolist() == [False, True, True, True, False]
+    assert distances.faults(points[:0]).shape == (0,)
+
+
+def test_precision_of_products_is_as_before_afterwards() -> None:
+    torch.set_float32_matmul_precision("medium")
+    try:
+        x, c = made("any", 60, 40, 64, 0)
+        squared = (x.double()[:, None] - c.double()).square().sum(-1)
+        assert torch.equal(distances.nearest(x, c), distances.root(squared.amin(1)))
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
