@@ -10,7 +10,7 @@ from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
 from aal.strategies.distances import faults
 from aal.strategies.view import View
 
-ROWS = 8192  # of the features that are float64 at a time
+ROWS = 512  # of the features that are float64 at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def seeds(residuals: Tensor, inputs: Tensor, n: int, generator: torch.Generator)
     Returns:
         Places of the seeds ``(n,)``.
     """
-    norms = residuals.square().sum(1) * torch.linalg.vector_norm(inputs, dim=1, dtype=torch.float64).square()
+    norms = residuals.square().sum(1) * torch.cat([block.double().square().sum(1) for block in inputs.split(ROWS)])
     distances, left = torch.ones_like(norms), torch.ones(len(norms), dtype=torch.bool)
     chosen = torch.empty(n, dtype=torch.int64)
     for k in range(n):
