@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 ROWS, COLUMNS = 4096, 1024  # of a block of distances: 16 MiB in float32
+FARTHEST = 1e150  # squares of longer distances are no numbers of float64
 ELEMENTS = 2**21  # of a block of differences: 16 MiB in float64
 
 
@@ -47,13 +48,13 @@ class Frame:
         """Return the frame around about the mean of the first of some sets of points ``(N, D)``, float32 or float64.
 
         Raises:
-            ValueError: A coordinate is NaN or infinite.
+            ValueError: A coordinate is NaN or infinite, or points are 1e150 apart.
         """
         ends = [end.double() for points in sets if points.numel() for end in torch.aminmax(points)]
         span = float(torch.stack(ends).max() - torch.stack(ends).min()) if ends else 0.0
-        if not math.isfinite(span):
-            raise ValueError("points must be finite")
-        scale, some = 2.0 ** -math.frexp(span)[1], sets[0][:: max(1, len(sets[0]) // ROWS)]
+        if not span < FARTHEST:
+            raise ValueError(f"points must be finite and less than {FARTHEST:.0e} apart")
+        scale, some = 2.0 ** min(500, -math.frexp(span)[1]), sets[0][:: max(1, len(sets[0]) // ROWS)]
         return cls(scale, some.mul(scale).mean(0))
 
     def place(self, points: Tensor) -> tuple[Tensor, Tensor]:

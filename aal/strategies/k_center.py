@@ -37,7 +37,7 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     The choice is that of float64 distances by differences, equal ones going to the lower place, whatever the points'
     norms. A point's distance to its nearest center only ever falls, so that an old one is a bound from above: the few
     points of the highest bounds are brought up to date until the farthest of them lies above all other bounds. Memory:
-    a block of distances and some numbers a point.
+    a block of distances, some numbers a point, and a copy of the centers.
 
     Args:
         points: Points ``(U, D)``, finite.

@@ -10,7 +10,7 @@ from torch import Tensor
 from aal.seeds import generator
 from aal.strategies import distances, k_center
 
-KINDS = ("any", "duplicates", "offset", "ties", "far clusters", "all sizes", "float64")
+KINDS = ("any", "duplicates", "offset", "ties", "far clusters", "all sizes", "float64", "tiny")
 
 
 def made(kind: str, points: int, centers: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -29,6 +29,8 @@ def made(kind: str, points: int, centers: int, size: int, seed: int) -> tuple[Te
         return x * 10 ** (40 * torch.rand(points, 1, generator=g) - 22), c
     if kind == "float64":
         return 1e6 + 1e-4 * x.double(), 1e6 + 1e-4 * c.double()
+    if kind == "tiny":
+        return 1e-150 * x.double(), 1e-150 * c.double()
     return x, c
 
 
