@@ -4,6 +4,7 @@
 python scripts/bench.py [rounds] [crafting] [streaming] [encoding] [scoring]     active learning; one thread
 python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
 python scripts/bench.py [poisons]     Table I's seconds per poison; all cores
+python scripts/bench.py [dfal]     its query beside DeepFool on the whole subset; all cores
 python scripts/bench.py [core_set]     greedy k-center and the robust mixed-integer problem; all cores
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
@@ -199,17 +200,18 @@ def bench_streaming(batch: int) -> None:
 def attacks(names: list[str], chosen: argparse.Namespace) -> None:
     """Run the benchmarks of attacks that ``names`` has."""
     import bench_attacks  # it needs packages that the others do not
+    import bench_dfal
 
     setting = bench_attacks.Setting(chosen.cache, torch.device(chosen.device), chosen.repeats, chosen.slow)
     print(f"{chosen.device}, {chosen.threads} threads, shortest of {chosen.repeats}")
     for name in names:
-        getattr(bench_attacks, f"bench_{name}")(setting)
+        getattr(bench_dfal if name == "dfal" else bench_attacks, f"bench_{name}")(setting)
 
 
 def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
     learning = ["rounds", "crafting", "streaming", "encoding", "scoring"]
-    on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu"]
+    on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu", "dfal"]
     rest = ["poisons", "core_set"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])
