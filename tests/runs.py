@@ -36,8 +36,8 @@ def aal(
     """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", **variables}
     given = [*before, *map(str, arguments)]
-    if FORKS:
-        return next(SERVERS)().run(given, environment, code)
+    if FORKS and (forking := next(SERVERS)()).forks:
+        return forking.run(given, environment, code)
     return subprocess.run(
         [sys.executable, *(["-m", "aal"] if code is None else ["-c", code]), *given],
         cwd=ROOT,

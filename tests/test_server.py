@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import EXPERIMENT, ROOT, aal
+from tests.runs import EXPERIMENT, FORKS, ROOT, aal, server
 
 WITNESS = """
 import json, os, signal, sys
@@ -21,6 +21,12 @@ class Witness(Strategy):
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         sys.exit(7)
 """
+
+
+@pytest.fixture(autouse=True)
+def _forked() -> None:
+    if not FORKS or not server(0).forks:
+        pytest.skip("runs are started here, not forked")
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("nope",)])
