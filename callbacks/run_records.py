@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
-from aal.files import truncate, write_csv
+from aal.attacks import frozen
+from aal.files import truncate, write_bytes, write_csv
 from aal.models import Classifier, TransferClassifier
 from aal.records import append_round, read_rounds, write_crafted, write_ledger, write_summary
 from aal.report import write_run_report
+from aal.report.examples import examples_figure
+from aal.report.run import CRAFTED_FIGURE
+from aal.report.style import render
+from aal.robustness import Examples
 from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from callbacks.rounds import clock_of
+from datamodules import ActiveDataModule
+
+COPIES = 9  # that are drawn
 
 
 class RunRecords(RoundCallback):
@@ -81,6 +90,7 @@ class RunRecords(RoundCallback):
             summary |= callback.summarise(trainer, module)
         summary["seconds"] = self.seconds + time.perf_counter() - self._started
         write_summary(folder, summary, data.fingerprint, trainer.strategy.root_device)
+        _draw_crafted(data, module, folder)
         write_run_report(folder)
 
     def state_dict(self) -> dict[str, Any]:
@@ -90,6 +100,21 @@ class RunRecords(RoundCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
         self.size, self.seconds = state_dict["size"], state_dict["seconds"]
+
+
+def _draw_crafted(data: ActiveDataModule, module: Classifier, folder: Path) -> None:
+    """Draw some copies that were trained on, of all rounds alike, with what the classifier takes them for now."""
+    used = data.extras.in_use(data.pool)
+    if not len(used):
+        return
+    some = used[torch.linspace(0, len(used) - 1, min(COPIES, len(used))).long()]
+    copies, sources = data.extras.crafted[some], data.extras.sources[some]
+    x, samples = data.samples["pool"][sources], data.samples["pool"]
+    with frozen(module), torch.no_grad():
+        natural, after = (module(part.to(module.device)).argmax(1).cpu() for part in (x, copies))
+    figure = examples_figure(Examples(x, copies, data.pool.labels[sources], natural, after, samples.bounds))
+    if figure is not None:
+        write_bytes(folder / CRAFTED_FIGURE, render(figure))
 
 
 def _log(trainer: pl.Trainer, record: Record) -> None:

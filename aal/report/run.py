@@ -29,6 +29,11 @@ from aal.studies.runs import Run, number, read_run
 from aal.studies.table import show
 
 PAIRS = 9  # base/poison pairs that a run's report shows
+CRAFTED_FIGURE = "figures/crafted.png"
+CRAFTED = (
+    "Samples that were queried and the copies crafted of them, trained on with the same label, from the first query's to "
+    "the last's. Predicted: by the classifier of the last round, which has been trained on both."
+)
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
 SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
@@ -65,7 +70,7 @@ def write_run_report(folder: Path) -> None:
     """
     run = read_run(folder)
     robust_tiles, robust_sections = robust_parts(run)
-    sections = (_curves(run), *robust_sections, features_section({"": run}), _pairs(run))
+    sections = (_curves(run), *_crafted(run), *robust_sections, features_section({"": run}), _pairs(run))
     page = Page(
         title=_title(run),
         subtitle=f"Run {folder.resolve().name}",
@@ -177,6 +182,14 @@ def _curves(run: Run) -> Section:
         figure = poison_figure([Panel("", (share,), expected_share(run))])
         pictures.append(_figure(run, figure, "poison_share", SHARE))
     return Section(title, pictures=tuple(pictures))
+
+
+def _crafted(run: Run) -> tuple[Section, ...]:
+    """Show copies that were trained on, where there are any."""
+    path = run.folder / CRAFTED_FIGURE
+    if not path.is_file():
+        return ()
+    return (Section("Crafted copies", CRAFTED, (picture(path.read_bytes(), CRAFTED),)),)
 
 
 def _pairs(run: Run) -> Section:

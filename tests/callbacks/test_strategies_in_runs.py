@@ -54,6 +54,11 @@ def test_every_query_is_trained_on_twice_and_costs_one_label(run: Path, crafted:
         assert record["perturbation"] == pytest.approx(float(own.mean()), rel=1e-3)
 
 
+def test_copies_are_drawn_and_shown(run: Path) -> None:
+    assert (run / "figures" / "crafted.png").stat().st_size > 5000
+    assert "Crafted copies" in (run / "report.html").read_text()
+
+
 def test_pseudo_labels_are_of_the_last_query_alone_and_not_in_the_ledger(run: Path, crafted: dict[str, Tensor]) -> None:
     labelled = {int(row["index"]) for row in ledger(run)}
     assert len(labelled) == 26
