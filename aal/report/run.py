@@ -31,8 +31,8 @@ from aal.studies.table import show
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
-    "Samples that were queried and the copies crafted of them, trained on with the same label, from the first query's to "
-    "the last's. Predicted: by the classifier of the last round, which has been trained on both."
+    "Samples that were queried and the copies crafted of them, trained on with the same label, the first query to "
+    "the last. Predicted: by the classifier of the last round, which has been trained on both."
 )
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
