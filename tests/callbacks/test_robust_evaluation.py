@@ -201,7 +201,7 @@ def test_a_study_of_evaluated_arms_runs(tmp_path: Path) -> None:
                 "seeds": 1,
                 "table": "collision",
                 "arms": {"clean": [{"poison": None}], "poisoned": [{"poison": {"init_args": {"n": 8}}}]},
-                "rows": [{"arm": "poisoned", "clean": "clean"}],
+                "rows": [{"arm": "poisoned", "against": "clean"}],
             }
         )
     )

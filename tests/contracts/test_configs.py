@@ -38,6 +38,7 @@ DISTURBED = {
 # Models that take other samples than the experiment's, or weights from elsewhere.
 PUBLISHED = ("mobilenet_v2", "resnet50", "yamnet")
 SOUND = ("audioset", "speech_commands")  # tests/datamodules/test_sound_configs.py lays them over the experiments
+REPLAYS = ("replay",)  # tests/callbacks/test_strategies_in_runs.py has runs to replay
 END_TO_END = ("lenet5", "mlp", "resnet18", "vgg16", "vgg8")
 ONE_QUERY = ("--query.init_args.budget=1", "--query.init_args.max_epochs=1")
 # Under an overlay of the data: a backbone that takes gray and colour, and poisons for few samples a class.
@@ -53,7 +54,7 @@ ANY_IMAGES = (
 OVERLAYS = sorted(
     path
     for path in CONFIGS.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "study") and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND)
+    if path.parent.name not in ("experiment", "study") and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND, *REPLAYS)
 )
 MODELS = CONFIGS / "model"
 
