@@ -24,19 +24,24 @@ class CEAL(Strategy):
         strategy: Chooses the queries; with DFAL it is the combination that paper *dfal* suggests.
         threshold: Entropy, in nats, below which a candidate is pseudo-labelled.
         decay: By how much the threshold falls each round, down to 0 (0.0033 in CEAL's own paper).
+        most: Most pseudo-labels, those of lowest entropy; ``null`` for no bound, as in both papers. They may be nearly
+            the whole pool, and every epoch trains on them.
 
     Raises:
-        UserError: A threshold that is not positive, a negative ``decay``.
+        UserError: A threshold that is not positive, a negative ``decay``, ``most`` below 1.
     """
 
     strategy: Strategy = field(default_factory=Entropy)
     threshold: float = 0.05
     decay: float = 0.0
+    most: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         positive({f"{KEY}.threshold": self.threshold})
         at_least(0, {f"{KEY}.decay": self.decay})
+        if self.most is not None:
+            at_least(1, {f"{KEY}.most": self.most})
 
     def check(self, module: Classifier) -> None:
         """Refuse what the strategy that chooses the queries does."""
@@ -49,7 +54,8 @@ class CEAL(Strategy):
         selection = self.strategy.select(view, n, generator=generator)
         threshold = self.threshold - self.decay * view.record.get("round", 0)
         sure = (entropies < threshold) & ~torch.isin(view.candidates, selection.indices)
-        indices = view.candidates[sure]
+        surest = entropies.masked_fill(~sure, torch.inf).argsort(stable=True)[: int(sure.sum())][: self.most]
+        indices = view.candidates[surest.sort().values]
         labels = torch.empty(0, dtype=torch.int64)
         if len(indices):
             labels = view.map(lambda batch: view.module.classify(view.inputs(batch)).argmax(1), indices).cpu()

@@ -38,6 +38,15 @@ def test_what_is_queried_gets_no_pseudo_label() -> None:
     assert set(selection.pseudo.indices.tolist()) == set(range(1, 30)) - set(selection.indices.tolist())
 
 
+def test_at_most_so_many_the_surest_are_pseudo_labelled() -> None:
+    view = affine(points(100))
+    bounded = select(CEAL(threshold=0.1, most=7), view).pseudo
+    assert bounded is not None
+    surest = entropies(view).argsort()[:7]
+    assert bounded.indices.tolist() == sorted(view.candidates[surest].tolist())
+    assert torch.equal(bounded.labels, view.logits[bounded.indices - 1].argmax(1))
+
+
 def test_the_threshold_falls_by_round() -> None:
     view = affine(points(100))
     later = replace(view, record={"round": 9})
@@ -61,7 +70,9 @@ def test_any_strategy_may_choose_the_queries() -> None:
     assert len(both.pseudo.indices)
 
 
-@pytest.mark.parametrize(("arguments", "key"), [({"threshold": 0.0}, "threshold"), ({"decay": -0.1}, "decay")])
+@pytest.mark.parametrize(
+    ("arguments", "key"), [({"threshold": 0.0}, "threshold"), ({"decay": -0.1}, "decay"), ({"most": 0}, "most")]
+)
 def test_bad_values_are_named(arguments: dict[str, float], key: str) -> None:
     with pytest.raises(UserError, match=key):
         CEAL(**arguments)  # type: ignore[arg-type]
