@@ -1,22 +1,22 @@
 """DFAL: DeepFool active learning. The candidates nearest to a decision boundary, each with its adversarial copy."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from aal.attacks.base import column, divisor
+from aal.attacks.base import Adversarial, column, divisor
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.norms import norm_but_l1
 from aal.checks import at_least, positive
-from aal.errors import UserError
-from aal.strategies.base import KEY, Crafted, Selection, Strategy, highest, lowest, refuse_nan
+from aal.errors import RunStopped, UserError
+from aal.strategies.base import KEY, Crafted, Selection, Strategy, refuse_nan
 from aal.strategies.k_center import k_center
 from aal.strategies.view import View
 
 CHUNK = 64  # samples attacked between two looks at whether the nearest are found
+VAIN = 2  # chunks after which, if none could be moved to another class, no more are tried
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class DFAL(Strategy):
     The query needs the nearest only. Samples are attacked in the order of their linearised distances, and those whose
     linearised distance is above ``slack`` times the n-th smallest distance found are not attacked: such a sample would
     be chosen only if its distance were less than 1/``slack`` of its linearised one. ``slack: null`` attacks all.
+
+    Those that DeepFool moves to no other class come last, by their linearised distance, and have no copy. Where that
+    goes for the first 128, as with a classifier that knows one class only, no more are attacked unless ``slack`` is
+    ``null``.
 
     Source: paper *dfal*, Algorithm 1 (p = 2); ``diversity`` is what its section 4.2 suggests; ``magnitude`` and
     ``rank: confidence`` are those of paper *shadow*, Table 7. That text gives ``e^-k`` as the magnitude of the
@@ -45,7 +49,8 @@ class DFAL(Strategy):
             nearest themselves.
         rank: ``distance``, or ``confidence``: query those whose adversarial copies are classified with the highest
             probability.
-        magnitude: Size of the crafted perturbations in ``norm``; ``null`` for DeepFool's own.
+        magnitude: Size of the crafted perturbations in ``norm``, less where the data's range cuts them; ``null`` for
+            DeepFool's own.
         beyond: Whether ``magnitude`` is added to DeepFool's perturbation, in its direction, instead of replacing it.
         craft: Whether the adversarial copies are trained on.
 
@@ -79,12 +84,16 @@ class DFAL(Strategy):
         """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
         view = view.among(None if self.subset is None else max(self.subset, n), generator)
         wanted = min(self.diversity * n, len(view.candidates))
+        linearised = self._linearised(view)
         if self.rank == "confidence":
-            chosen = highest(self, view, self._confidences(view), wanted)
+            scores = self._confidences(view)
+            order = _sorted(-scores, linearised)[:wanted]
         else:
-            chosen = lowest(self, view, self._distances(view, wanted), wanted)
+            scores = self._distances(view, linearised, wanted)
+            order = _sorted(scores, linearised)[:wanted]
+        chosen = Selection(view.candidates[order], scores[order])
         if wanted > n:
-            chosen = _thinned(view, chosen, n)
+            chosen = self._thinned(view, chosen, n)
         copies = self._attacked(view, chosen.indices)
         made = copies["success"] if self.craft else torch.zeros_like(copies["success"])
         crafted = Crafted(self._copies(view, chosen.indices[made], copies["x"][made]), chosen.indices[made])
@@ -96,50 +105,65 @@ class DFAL(Strategy):
     def _attack(self) -> DeepFool:
         return DeepFool(norm=self.norm, steps=self.steps)
 
-    def _distances(self, view: View, wanted: int) -> Tensor:
-        """Return DeepFool's distances of the candidates ``(U,)``, exact for the ``wanted`` nearest, else infinite."""
-        linearised = view.map(partial(self._linearised, view), view.candidates).cpu()
-        refuse_nan(self, view.candidates, linearised)
+    def _distances(self, view: View, linearised: Tensor, wanted: int) -> Tensor:
+        """Return DeepFool's distances of the candidates ``(U,)``, exact for the ``wanted`` nearest.
+
+        Those of the others, and of those that DeepFool moved to no other class, are infinite.
+        """
         order = linearised.argsort(stable=True)
         distances = torch.full_like(linearised, torch.inf)
-        for places in order.split(max(CHUNK, wanted)):
+        for number, places in enumerate(order.split(max(CHUNK, wanted))):
             nearest = distances.topk(wanted, largest=False).values[-1]
-            if self.slack is not None and linearised[places[0]] > self.slack * nearest:
-                break
+            if self.slack is not None:
+                if linearised[places[0]] > self.slack * nearest:
+                    break
+                if number >= VAIN and bool(distances.isinf().all()):
+                    break  # a classifier of one class: none of those that should be nearest could be moved
             found = self._attacked(view, view.candidates[places])
             distances[places] = torch.where(found["success"], found["distance"], torch.inf)
         return distances
 
     def _confidences(self, view: View) -> Tensor:
         """Return how probable the class of each candidate's adversarial copy is ``(U,)``, -1 where there is none."""
-        linearised = view.map(partial(self._linearised, view), view.candidates).cpu()
-        refuse_nan(self, view.candidates, linearised)
 
         def confidence(batch: Tensor) -> Tensor:
-            found = self._attacked(view, batch)
-            sure = view.module(found["x"].to(view.module.device)).softmax(-1).amax(-1)
-            return torch.where(found["success"].to(sure.device), sure, -1)
+            found = self._moved(view, batch)
+            sure: Tensor = view.module(found.x).softmax(-1).amax(-1)
+            return torch.where(found.success, sure, -1)
 
-        return view.map(confidence, view.candidates)
+        return view.map(confidence, view.candidates).cpu()
 
-    def _linearised(self, view: View, batch: Tensor) -> Tensor:
-        """Return the linearised distances of candidates ``(B,)``, NaN where the classifier's output is not finite."""
-        x = view.images(batch)
-        logits = view.module(x)
-        finite = logits.isfinite().all(1)
-        distances = torch.full_like(logits[:, 0], torch.nan)
-        if finite.any():
-            x, y = x[finite], logits[finite].argmax(1)
-            distances[finite] = self._attack.linearised(view.module, x, y, bounds=view.bounds)
+    def _linearised(self, view: View) -> Tensor:
+        """Return the linearised distances of the candidates ``(U,)``; stop where the classifier's output is NaN."""
+
+        def linearised(batch: Tensor) -> Tensor:
+            x = view.images(batch)
+            logits = view.module(x)
+            finite = logits.isfinite().all(1)
+            distances = torch.full_like(logits[:, 0], torch.nan)
+            if finite.any():
+                x, y = x[finite], logits[finite].argmax(1)
+                distances[finite] = self._attack.linearised(view.module, x, y, bounds=view.bounds)
+            return distances
+
+        distances = view.map(linearised, view.candidates).cpu()
+        refuse_nan(self, view.candidates, distances)
         return distances
+
+    def _moved(self, view: View, batch: Tensor) -> Adversarial:
+        """Attack a batch of candidates ``(B,)``; to be called by one rank, within ``view.map``."""
+        x = view.images(batch)
+        try:
+            return self._attack(view.module, x, view.module(x).argmax(1), bounds=view.bounds)
+        except RunStopped as stop:
+            raise RunStopped(f"DFAL, among the indices {batch.tolist()}: {stop}") from None
 
     def _attacked(self, view: View, indices: Tensor) -> dict[str, Tensor]:
         """Attack candidates ``(N,)``: ``x`` ``(N, ...)``, ``distance`` and ``success`` ``(N,)``, on the CPU."""
         shape = view.images(indices[:1]).shape[1:]
 
         def attacked(batch: Tensor) -> Tensor:
-            x = view.images(batch)
-            found = self._attack(view.module, x, view.module(x).argmax(1), bounds=view.bounds)
+            found = self._moved(view, batch)
             return torch.cat([found.x.flatten(1), found.distance[:, None], found.success[:, None]], dim=1)
 
         found = view.map(attacked, indices).cpu()
@@ -155,13 +179,19 @@ class DFAL(Strategy):
         wanted = size + self.magnitude if self.beyond else torch.full_like(size, self.magnitude)
         return (sources + way * column(wanted / divisor(size), way)).clamp(*view.bounds)
 
+    def _thinned(self, view: View, chosen: Selection, n: int) -> Selection:
+        """Return ``n`` of a selection that cover its features together with the labelled samples'."""
+        assert chosen.scores is not None
+        some = view.only(torch.isin(view.candidates, chosen.indices))
+        for indices, features in ((some.candidates, some.features), (view.labelled, view.labelled_features)):
+            refuse_nan(self, indices, features - features)  # NaN where they are infinite, too
+        picks = k_center(some.features, view.labelled_features, n).picks
+        indices = some.candidates[picks.cpu()]
+        at = (chosen.indices[None] == indices[:, None]).long().argmax(1)
+        return Selection(indices, chosen.scores[at])
 
-def _thinned(view: View, chosen: Selection, n: int) -> Selection:
-    """Return ``n`` of a selection that cover its features together with the labelled samples'."""
-    assert chosen.scores is not None
-    places = torch.isin(view.candidates, chosen.indices)
-    some = view.only(places)
-    picks = k_center(some.features, view.labelled_features, n).picks
-    indices = some.candidates[picks.cpu()]
-    at = (chosen.indices[None] == indices[:, None]).long().argmax(1)
-    return Selection(indices, chosen.scores[at])
+
+def _sorted(scores: Tensor, linearised: Tensor) -> Tensor:
+    """Return places by ascending scores ``(U,)``, equal ones by linearised distance, then by place."""
+    order = linearised.argsort(stable=True)
+    return order[scores[order].argsort(stable=True)]

@@ -1,6 +1,7 @@
 """DFAL against closed forms and single-sample DeepFool: order, copies, and what each variant changes."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -204,6 +205,43 @@ def test_without_a_boundary_something_is_queried_and_nothing_crafted() -> None:
     assert selection.crafted is not None
     assert len(selection.crafted.x) == 0
     assert "perturbation" not in selection.figures
+
+
+class Capped(Affine):
+    """Class 0 begins at 1 along the first axis, but below the axis the slope towards it ends half the way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        over = torch.where(x[:, 1] < 0, x[:, 0].clamp(max=0.5), x[:, 0]) - 1
+        return torch.stack([over, torch.zeros_like(over)], dim=1)
+
+
+@pytest.mark.parametrize("rank", ["distance", "confidence"])
+def test_those_that_cannot_be_moved_come_last_by_their_linearised_distance(
+    rank: Literal["distance", "confidence"],
+) -> None:
+    x = torch.rand(200, 2, generator=generator(0, "points"), dtype=torch.float64) - torch.tensor([0.6, 1.0])
+    x[150:160, 1] += 1  # these can
+    selection = select(DFAL(rank=rank), replace(view_of(Capped(), x), bounds=(-10.0, 10.0)), 20)
+    assert set(selection.indices[:10].tolist()) == set(range(150, 160))
+    failed = (1 - x[:, 0]).index_fill(0, torch.tensor([0, *range(150, 160)]), torch.inf).argsort()[:10]
+    assert selection.indices[10:].tolist() == failed.tolist()
+    assert selection.crafted is not None
+    assert selection.crafted.sources.tolist() == selection.indices[:10].tolist()
+
+
+def test_a_classifier_of_one_class_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = points(400)
+    view = replace(affine(x + 5), bounds=(4.0, 10.0))
+    attacked = []
+    call = DeepFool.__call__
+    monkeypatch.setattr(DeepFool, "__call__", lambda *a, **k: attacked.append(len(a[2])) or call(*a, **k))
+    view = view.only((x[1:] > -0.99).all(1))
+    selection = select(DFAL(), view, 5)
+    assert sum(attacked) == 2 * 64 + 5
+    assert selection.indices.tolist() != list(view.candidates[:5])
+    attacked.clear()
+    select(DFAL(slack=None), view, 5)
+    assert sum(attacked) == len(view.candidates) + 5
 
 
 @pytest.mark.parametrize(
