@@ -40,7 +40,7 @@ def write_study_report(directory: Path) -> None:
         title=study.title,
         subtitle=_subtitle(study, cells),
         note=study.note,
-        tiles=_poison_tiles(study, cells, table.tests) if poisoned else _tiles(table),
+        tiles=_poison_tiles(study, cells, table.tests) if poisoned and table.tests else _tiles(table),
         table=table,
         sections=(_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
         listings=(*_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
@@ -103,8 +103,8 @@ def _tiles(table: Table) -> tuple[Tile, ...]:
 
 
 def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[Tile, ...]:
-    """Show the first row's key numbers."""
-    row, test = study.rows[0], tests[0]
+    """Show the key numbers of the first row that is compared with another arm, whose test is the first."""
+    row, test = next(row for row in study.rows if row.against), tests[0]
     arm, clean = list(cells[row.arm].values()), list(cells[row.group].values())
     if not arm or not clean:
         return ()

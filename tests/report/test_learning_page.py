@@ -6,7 +6,7 @@ from aal.report import write_study_report
 from aal.studies.study import read_study, save_study
 from aal.studies.tables import TABLES
 from tests.report.test_pages import Page, assert_self_contained
-from tests.studies.made_runs import make_learning_run, make_study_file
+from tests.studies.made_runs import make_learning_run, make_run, make_study_file
 
 
 def test_a_study_without_an_attack_is_reported_by_its_tests_and_curves(tmp_path: Path) -> None:
@@ -29,3 +29,27 @@ def test_a_study_without_an_attack_is_reported_by_its_tests_and_curves(tmp_path:
     shown = page.text.split("Made by")[0]
     assert "oison" not in shown
     assert "not finished" in shown, "the third seed has not run"
+
+
+def poisoned_study(tmp_path: Path, *rows: dict[str, str]) -> Page:
+    """Report a study of accuracy over labels with a poisoned arm, in whose table the clean one stands alone."""
+    out = tmp_path / "out"
+    settings = {"columns": [40]}
+    file = make_study_file(tmp_path / "file", rows=[{"arm": "clean"}, *rows], table="labels", settings=settings)
+    save_study(read_study(file, TABLES), out)
+    for arm, final in (("clean", 0.75), ("poisoned", 0.5)):
+        make_run(out / arm / "seed=0", final=final, poisoned=arm == "poisoned", success=0.875, query_size=20)
+    write_study_report(out)
+    return Page(out / "report.html")
+
+
+def test_key_numbers_of_a_poisoned_study_are_those_of_its_first_comparison(tmp_path: Path) -> None:
+    page = poisoned_study(tmp_path, {"arm": "poisoned", "against": "clean"})
+    for part in ("0.750 → 0.500", "share of poisons queried 0.880", "difference in accuracy -0.250"):
+        assert part in page.text
+
+
+def test_a_poisoned_study_that_compares_nothing_is_reported_without_key_numbers(tmp_path: Path) -> None:
+    page = poisoned_study(tmp_path, {"arm": "poisoned"})
+    assert "Poison among the queries" in page.text
+    assert "difference in accuracy" not in page.text
