@@ -10,6 +10,7 @@ from aal.errors import UserError
 # What may differ between a run and its continuation: where and how it runs, not what it computes.
 MAY_CHANGE = (
     *("out", "checkpoint", *(f"data.init_args.{key}" for key in ("num_workers", "root", "download", "bank"))),
+    "query.init_args.run",  # its folder may be called otherwise; what it holds is compared where it is read
     *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
     *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
 )

@@ -62,7 +62,7 @@ def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Co
 
     Raises:
         UserError: A name cannot be a folder's, a config is missing or broken, or a cell that is read is of no arm, or
-            reads in turn, over others or not, the cell that reads it.
+            reads in turn, over others or not, the cell that reads it; or a config file names one.
     """
     if not isinstance(arms, dict) or not arms:
         raise UserError(f"{path}: arms must name at least one arm, each with a list of configs")
@@ -112,7 +112,9 @@ def _configs(path: Path, value: object, called: str) -> tuple[Config, ...]:
             configs.append(item)
         elif isinstance(item, str):
             file = (path.parent / item).resolve()
-            read_mapping(file, f"{called}[{index}]")
+            if read := named([read_mapping(file, f"{called}[{index}]")]):
+                where = f"{called}[{index}]: {file}"
+                raise UserError(f"{where}: {CELL}{read[0]} must be in a config written in the study itself")
             configs.append(str(file))
         else:
             raise UserError(f"{called}[{index}] must be the path of a config or a config itself, not {item!r}")

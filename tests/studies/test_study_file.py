@@ -6,6 +6,8 @@ import pytest
 
 from aal.documents import read_mapping, to_yaml
 from aal.errors import UserError
+from aal.folder import RunFolder
+from aal.refusals import MAY_CHANGE
 from aal.studies.study import Row, claim_folder, load_study, read_study, save_study
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
@@ -226,3 +228,25 @@ def test_a_folder_of_something_else_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "out" / "study.yaml").write_text("name: x\n")
     with pytest.raises(UserError, match="not the record"):
         load_study(tmp_path / "out")
+
+
+def test_an_arm_that_a_config_file_names_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    path = make_study_file(tmp_path, arms={"clean": [], "poisoned": ["nn2.yaml"]})
+    (tmp_path / "nn2.yaml").write_text("query: {init_args: {run: 'cell:clean'}}\n")
+    with pytest.raises(UserError) as caught:
+        read_study(path, TABLES)
+    assert "arms.poisoned[0]" in str(caught.value)
+    assert "nn2.yaml: cell:clean must be in a config written in the study itself" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_replay_goes_on_where_the_run_that_it_reads_is_called_otherwise_and_nowhere_else(tmp_path: Path) -> None:
+    def replay(run: str, at: int) -> dict[str, object]:
+        return {"query": {"class_path": "callbacks.ReplayLedger", "init_args": {"run": run, "at": [at]}}}
+
+    folder = RunFolder(tmp_path / "run", resumes=False)
+    folder.write_config(replay("out/random/seed=0", 100))
+    folder.compare(replay("../out/random/seed=0", 100), MAY_CHANGE)
+    with pytest.raises(UserError, match=r"query\.init_args\.at"):
+        folder.compare(replay("../out/random/seed=0", 200), MAY_CHANGE)
+    folder.release()
