@@ -86,5 +86,11 @@ def _row(row: Row, source: str, cells: Cells) -> dict[str, Value]:
 
 
 def _network(runs: list[Run]) -> str | None:
-    """Return the class of the network that runs train, by their configuration."""
-    return class_and_arguments(part(runs[0], "model")[1].get("network"))[0] or None if runs else None
+    """Return the class of the network that runs train, or their backbone and head, by the first one's configuration."""
+    if not runs:
+        return None
+    _, model = part(runs[0], "model")
+    network, _ = class_and_arguments(model.get("network"))
+    backbone, arguments = class_and_arguments(model.get("backbone"))
+    named = arguments.get("name") or backbone  # a NamedBackbone is what it is called
+    return network or " + ".join(str(text) for text in (named, runs[0].summary.get("head")) if text) or None

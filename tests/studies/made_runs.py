@@ -104,14 +104,19 @@ def make_learning_run(
     seconds: Mapping[int, float] | None = None,
     crafted: int = 0,
     pseudo: int = 0,
+    backbone: dict[str, Any] | None = None,
+    head: str | None = None,
 ) -> Path:
     """Write a finished run without poison by its accuracy at each number of labels.
 
     ``seconds`` says how long the query with that many labels took; of each label queried there are ``crafted`` copies,
-    and of each round but the first ``pseudo`` pseudo-labelled samples.
+    and of each round but the first ``pseudo`` pseudo-labelled samples. A ``backbone`` with a ``head`` on it takes the
+    place of the network.
     """
     folder.mkdir(parents=True)
     model = {"class_path": "aal.models.ConvClassifier", "init_args": {"network": {"class_path": f"a.{network}"}}}
+    if backbone:
+        model = {"class_path": "aal.models.TransferClassifier", "init_args": {"backbone": backbone}}
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "model": model}))
     rounds: list[dict[str, Any]] = []
     before = initial = min(accuracies)
@@ -127,6 +132,7 @@ def make_learning_run(
     last = {key: rounds[-1][key] for key in ("accuracy", "labels", "loss")}
     summary = {**last, "rounds": len(rounds), "seed": seed, "data": "MNIST", "strategy": strategy, "seconds": 9.0}
     summary |= {"budget": before - initial, "pool": 54000 - initial, "ended_by": "budget", "environment": {}}
+    summary |= {"head": head} if head else {}
     files.write_json(folder / "summary.json", summary)
     (folder / "report.html").touch()
     return folder

@@ -226,6 +226,18 @@ def test_a_replay_is_told_by_whose_queries_it_trains_what_on(tmp_path: Path) -> 
     assert "[0.9780]" in printed(table)
 
 
+def test_a_transfer_learner_is_told_by_its_backbone_and_head(tmp_path: Path) -> None:
+    arms = {"random": [{"query": "Random"}], "replay": [{"query": {"run": "cell:random"}}]}
+    rows = [{"arm": "replay"}]
+    study = read_study(make_study_file(tmp_path / "file", arms=arms, table="transfer", rows=rows), TABLES)
+    out, accuracies = tmp_path / "out", [curve(0, 0, 0, 0.9)]
+    make_arm(out, "random", accuracies, backbone={"class_path": "aal.networks.DigitBackbone"}, head="NN1")
+    named = {"class_path": "aal.networks.NamedBackbone", "init_args": {"name": "resnet18"}}
+    make_arm(out, "replay", accuracies, backbone=named, head="NN2")
+    _, (row,) = rows_of(study, out)
+    assert (row["source_network"], row["network"]) == ("DigitBackbone + NN1", "resnet18 + NN2")
+
+
 @pytest.mark.parametrize("kind", ["labels", "effort", "seconds", "transfer"])
 def test_a_study_with_nothing_finished_is_all_dashes(tmp_path: Path, kind: str) -> None:
     arms = {"a": [], "b": [{"run": "cell:a"}], "c": [{"run": "cell:a"}]}
