@@ -9,7 +9,7 @@ from aal.models.classifier import Classifier
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.strategies import Selection, Strategy, View
+from aal.strategies import Selection, Strategy, View, fault_of
 from callbacks.round_callback import Record, data_of, round_callbacks
 from callbacks.rounds import Rounds
 from callbacks.stop_rule import KEY as STOP
@@ -104,9 +104,7 @@ class QueryRounds(Rounds):
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Query the next labels; return how many there were, 0 at the end of the run."""
-        for rule in self.stop:
-            if self.round and rule.column not in record:
-                raise UserError(f"{STOP}: a round has no column {rule.column!r}; it has {', '.join(record)}")
+        self._check_columns(record)
         self.ended_by = self._ended_by(trainer, record)
         if self.ended_by:
             return 0
@@ -139,6 +137,7 @@ class QueryRounds(Rounds):
     def _select(self, trainer: pl.Trainer, module: Classifier, record: Record, n: int) -> Selection:
         """Have the strategy choose, and see that it kept its contract."""
         data, name = data_of(trainer), type(self.strategy).__name__
+        before = {*record} - {*self.figures}  # the columns that the last query's figures are not of
         view = View(
             module=module,
             candidates=data.pool.unlabelled,
@@ -156,25 +155,25 @@ class QueryRounds(Rounds):
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
-        chosen, crafted, pseudo = selection.indices, selection.crafted, selection.pseudo
-        for broken, fault in (
-            (len(chosen) != n, f"selected {len(chosen)} samples, asked for {n}"),
-            (
-                selection.scores is not None and bool(selection.scores.isnan().any()),
-                "selected a sample whose score is NaN",
-            ),
-            (
-                crafted is not None and not bool(torch.isin(crafted.sources, chosen).all()),
-                "crafted a copy of a sample that it did not select",
-            ),
-            (
-                pseudo is not None and bool(torch.isin(pseudo.indices, torch.cat([chosen, view.labelled])).any()),
-                "gave a pseudo-label to a sample that has or gets a label",
-            ),
-        ):
-            if broken:
-                raise RunStopped(f"round {self.round}: {name} {fault}")
+        fault = fault_of(selection, view, n, module.num_classes)
+        if taken := [figure for figure in selection.figures if figure in before]:
+            fault = f"has a figure {taken[0]!r}, which is a column of every round"
+        if fault:
+            raise RunStopped(f"round {self.round}: {name} {fault}")
         return selection
+
+    def _check_columns(self, record: Record) -> None:
+        """Refuse a stop rule for a column that no record has had when the second round has ended.
+
+        Raises:
+            UserError: Names the column.
+        """
+        if self.round != 1:
+            return
+        may_come = {"crafted", "pseudo", *self.strategy.columns}
+        for rule in self.stop:
+            if rule.column not in {*record, *may_come} and not rule.column.startswith("robust_"):
+                raise UserError(f"{STOP}: a round has no column {rule.column!r}; it has {', '.join(record)}")
 
     def _take_extras(self, data: ActiveDataModule, selection: Selection) -> None:
         """Keep what the selection gives to train on besides the labels."""

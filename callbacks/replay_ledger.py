@@ -1,6 +1,7 @@
 """Replay of a ledger: another network is trained on the labels, and crafted copies, that a finished run chose."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,9 @@ class ReplayLedger(Rounds):
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
 
     Raises:
-        UserError: ``at`` is not ascending; in ``setup``, no finished run in the folder, one on other data or with
-            poisons, or fewer labels than ``at`` asks for.
+        UserError: ``at`` is not ascending; in ``setup``, no finished run in the folder, one on other data or that
+            labelled poisons, or fewer labels than ``at`` asks for; where this run goes on, another ledger than the one
+            that it began with.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class ReplayLedger(Rounds):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Read the run's files."""
         data = data_of(trainer)
-        self.ledger = read_ledger(Path(self.run), data.fingerprint, len(data.pool))
+        self.ledger = read_ledger(Path(self.run), data.fingerprint)
         given = len(self.ledger.indices)
         self.sizes = self.at or [*(self.ledger.rounds.diff().nonzero()[:, 0] + 1).tolist(), given]
         if self.sizes[-1] > given:
@@ -69,8 +71,11 @@ class ReplayLedger(Rounds):
         """Give the labels of the first round."""
         super().on_fit_start(trainer, module)
         assert isinstance(module, Classifier)
-        if not data_of(trainer).pool.ledger:
+        given, ledger = data_of(trainer).pool.ledger, self.ledger
+        if not given:
             self._give(trainer, 0)
+        elif [(row.index, row.label) for row in given] != [*ledger.rows][: len(given)]:
+            raise UserError(f"{KEY}.run: {self.run} has another ledger than the one that this run began with")
         for callback in round_callbacks(trainer):
             callback.on_labels_given(trainer, module)
 
@@ -92,10 +97,9 @@ class ReplayLedger(Rounds):
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what chose the labels and how many of them it queried."""
         data = data_of(trainer)
-        initial = self.ledger.initial
+        initial = min(self.ledger.initial, len(data.pool.ledger))
         return {
             "strategy": self.ledger.strategy,
-            "replayed": True,
             "budget": len(data.pool.ledger) - initial,
             "pool": len(data.pool.of_origin("natural")) - initial,
             **data.extras.counts,
@@ -106,13 +110,16 @@ class ReplayLedger(Rounds):
         """Give the labels and copies that the round ``round`` adds; return the number of labels."""
         data, ledger = data_of(trainer), self.ledger
         start, end = self.sizes[round - 1] if round else 0, self.sizes[round]
-        data.pool.label(
-            ledger.indices[start:end],
-            ledger.labels[start:end],
-            round=round,
-            strategy=ledger.strategy if round else "initial",
-            labelers=ledger.labelers[start:end],
-        )
+        between = min(max(start, ledger.initial), end)
+        for first, last, strategy in ((start, between, "initial"), (between, end, ledger.strategy)):
+            if first < last:
+                data.pool.label(
+                    ledger.indices[first:last],
+                    ledger.labels[first:last],
+                    round=round,
+                    strategy=strategy,
+                    labelers=ledger.labelers[first:last],
+                )
         came = ledger.copies_until(end) & ~ledger.copies_until(start)
         if came.any():
             data.extras.craft(ledger.copies[came], ledger.sources[came], round=round)
@@ -145,6 +152,11 @@ class Ledger:
     sources: Tensor
     copy_rounds: Tensor
 
+    @property
+    def rows(self) -> Iterator[tuple[int, int]]:
+        """Index and label of each row."""
+        return zip(self.indices.tolist(), self.labels.tolist(), strict=True)
+
     def copies_until(self, labels: int) -> Tensor:
         """Tell which copies came with the first ``labels`` labels, bool ``(M,)``."""
         if not labels:
@@ -152,16 +164,15 @@ class Ledger:
         return torch.isin(self.sources, self.indices[:labels]) & (self.copy_rounds <= self.rounds[labels - 1])
 
 
-def read_ledger(run: Path, fingerprint: str, pool: int) -> Ledger:
+def read_ledger(run: Path, fingerprint: str) -> Ledger:
     """Read what a finished run labelled and crafted.
 
     Args:
         run: The run's folder.
         fingerprint: SHA-256 of the data that it must have been of.
-        pool: Samples of the pool.
 
     Raises:
-        UserError: A file is missing or is not a run's; the run had other data, or poisons.
+        UserError: A file is missing or is not a run's; the run had other data, or labelled poisons.
     """
     called = f"{KEY}.run: {run}"
     if not (run / "summary.json").is_file():
@@ -177,14 +188,17 @@ def read_ledger(run: Path, fingerprint: str, pool: int) -> Ledger:
             for name in ("index", "label", "labeler", "round")
         }
         initial = sum(row["strategy"] == "initial" for row in rows)
+        poisons = sum(row["origin"] != "natural" for row in rows)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{run / 'ledger.csv'}: not the ledger of a run ({error})") from None
-    if not rows or int(columns["index"].max()) >= pool:
-        raise UserError(f"{called}: no labels, or labels of poisons, which this pool has not")
+    if not rows or poisons:
+        raise UserError(f"{called}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed")
     path = run / "crafted.safetensors"
     crafted = read_tensors(path) if path.is_file() else {"x": torch.empty(0), "source": NONE, "round": NONE}
     if not {"x", "source", "round"} <= crafted.keys():
         raise UserError(f"{path}: not the crafted copies of a run")
+    if len(crafted["source"]) != summary.get("crafted", 0):
+        raise UserError(f"{path}: {len(crafted['source'])} copies, but that run crafted {summary.get('crafted', 0)}")
     return Ledger(
         strategy=summary["strategy"],
         initial=initial,

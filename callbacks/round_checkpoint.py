@@ -49,8 +49,10 @@ class RoundCheckpoint(Checkpoint):
             trainer.save_checkpoint(last_checkpoint(folder))
             self._saved = time.monotonic()
             if self._saved - self._synced >= SYNC_SECONDS and trainer.is_global_zero:
-                for path in (folder / "rounds.jsonl", folder / "ledger.csv", last_checkpoint(folder)):
-                    sync(path)
+                written = [folder / name for name in ("rounds.jsonl", "ledger.csv", "crafted.safetensors")]
+                for path in (*written, last_checkpoint(folder)):
+                    if path.exists():
+                        sync(path)
                 self._synced = time.monotonic()
 
 

@@ -89,8 +89,8 @@ class RunRecords(RoundCallback):
         for callback in round_callbacks(trainer):
             summary |= callback.summarise(trainer, module)
         summary["seconds"] = self.seconds + time.perf_counter() - self._started
-        write_summary(folder, summary, data.fingerprint, trainer.strategy.root_device)
         _draw_crafted(data, module, folder)
+        write_summary(folder, summary, data.fingerprint, trainer.strategy.root_device)
         write_run_report(folder)
 
     def state_dict(self) -> dict[str, Any]:

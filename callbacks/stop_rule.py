@@ -1,5 +1,6 @@
 """Stop rules: a run ends when a recorded quantity crosses a bound."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ class StopRule:
     """Ends the run after the first round whose record has ``column`` at or beyond a bound.
 
     Any column of ``rounds.jsonl`` will do: the accuracy on the test split, the mean perturbation of the samples that
-    the last query chose, what is left of the accuracy under attack.
+    the last query chose, what is left of the accuracy under attack. A round without the column goes on; one that no
+    round has had when the second has ended is refused, unless it is of the robust evaluation, which may come later.
 
     Args:
         column: Name of the column.
@@ -21,7 +23,7 @@ class StopRule:
         at_most: The run ends where the column is as low as this; ``null`` for no such bound.
 
     Raises:
-        UserError: No bound.
+        UserError: No bound, or one that is not a number.
     """
 
     column: str
@@ -32,6 +34,9 @@ class StopRule:
         """Refuse a rule that would never end anything."""
         if self.at_least is None and self.at_most is None:
             raise UserError(f"{KEY}: the rule for {self.column!r} needs at_least or at_most")
+        for bound in (self.at_least, self.at_most):
+            if bound is not None and not math.isfinite(bound):
+                raise UserError(f"{KEY}: the rule for {self.column!r} needs a number, not {bound}")
 
     def met(self, record: dict[str, Any]) -> str:
         """Return how a round's record meets the rule, empty where it does not."""

@@ -2,7 +2,7 @@
 
 from aal.strategies.badge import BADGE
 from aal.strategies.bald import BALD
-from aal.strategies.base import Crafted, PseudoLabels, Selection, Strategy, highest, lowest
+from aal.strategies.base import Crafted, PseudoLabels, Selection, Strategy, fault_of, highest, lowest
 from aal.strategies.ceal import CEAL
 from aal.strategies.core_set import CoreSet
 from aal.strategies.dfal import DFAL
@@ -36,6 +36,7 @@ __all__ = [
     "Strategy",
     "Subset",
     "View",
+    "fault_of",
     "highest",
     "lowest",
 ]

@@ -1,5 +1,6 @@
 """The contract of every query strategy: ``select(view, n, *, generator) -> Selection``."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,6 +62,11 @@ class Selection:
 class Strategy:
     """A way to choose what to label next. Subclasses are frozen dataclasses of hyper-parameters."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return ()
+
     def check(self, module: Classifier) -> None:
         """Refuse, before anything is trained, a classifier that the strategy cannot work with.
 
@@ -80,6 +86,37 @@ class Strategy:
             RunStopped: A score is NaN.
         """
         raise NotImplementedError
+
+
+def fault_of(selection: Selection, view: View, n: int, classes: int) -> str:
+    """Return how a selection breaks the contract, empty where it does not.
+
+    Args:
+        selection: What a strategy selected.
+        view: What it was given.
+        n: How many it was asked for.
+        classes: Number of classes C.
+    """
+    chosen, scores, crafted, pseudo = selection.indices, selection.scores, selection.crafted, selection.pseudo
+    if len(chosen) != n:
+        return f"selected {len(chosen)} samples, asked for {n}"
+    if len(chosen.unique()) < n or not torch.isin(chosen, view.candidates).all():
+        return "selected a sample twice, or one that is no candidate"
+    if scores is not None and (scores.shape != chosen.shape or scores.isnan().any()):
+        return "selected a sample whose score is NaN, or not as many scores as samples"
+    if crafted is not None:
+        if len(crafted.x) != len(crafted.sources) or not torch.isin(crafted.sources, chosen).all():
+            return "crafted a copy of a sample that it did not select"
+        if not crafted.x.isfinite().all():
+            return "crafted a copy that is not finite"
+    if pseudo is not None:
+        free = torch.isin(pseudo.indices, view.candidates) & ~torch.isin(pseudo.indices, chosen)
+        if len(pseudo.indices.unique()) < len(pseudo.indices) or not free.all():
+            return "gave a pseudo-label to a sample twice, or to one that has or gets a label"
+        if len(pseudo.labels) != len(pseudo.indices) or not ((pseudo.labels >= 0) & (pseudo.labels < classes)).all():
+            return "gave a pseudo-label that is no class"
+    bad = [name for name, figure in selection.figures.items() if not math.isfinite(figure)]
+    return f"has a figure that is not finite: {', '.join(bad)}" if bad else ""
 
 
 def highest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:

@@ -21,7 +21,8 @@ class CEAL(Strategy):
     section 4.2, with the thresholds 0.05 for MNIST, 0.19 for Shoe-Bag and 0.08 for Quick-Draw.
 
     Args:
-        strategy: Chooses the queries; with DFAL it is the combination that paper *dfal* suggests.
+        strategy: Chooses the queries; with DFAL it is the combination that paper *dfal* suggests. Screens belong around
+            CEAL, not here: else what they drop gets pseudo-labels.
         threshold: Entropy, in nats, below which a candidate is pseudo-labelled.
         decay: By how much the threshold falls each round, down to 0 (0.0033 in CEAL's own paper).
         most: Most pseudo-labels, those of lowest entropy; ``null`` for no bound, as in both papers. They may be nearly
@@ -42,6 +43,11 @@ class CEAL(Strategy):
         at_least(0, {f"{KEY}.decay": self.decay})
         if self.most is not None:
             at_least(1, {f"{KEY}.most": self.most})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return self.strategy.columns
 
     def check(self, module: Classifier) -> None:
         """Refuse what the strategy that chooses the queries does."""

@@ -17,8 +17,9 @@ from aal.strategies.k_center import k_center
 from aal.strategies.robust_cover import RobustCover
 from aal.strategies.view import View
 
-MOST = 5000  # candidates whose distances from each other are kept, 200 MB
+MOST = 5000  # candidates whose distances from each other are kept, 200 MB and while they are sorted several times that
 SPACES = ("logits", "features")
+FIGURES = ("cover_radius", "greedy_radius", "cover_gap", "seconds_cover")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class CoreSet(Strategy):
         if self.outliers >= 1:
             raise UserError(f"{KEY}.outliers: must be a share below 1, got {self.outliers}")
         positive({f"{KEY}.time_limit": self.time_limit})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return FIGURES if self.optimise else FIGURES[:1]
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` centers from a random subset, at least as large as ``n``."""

@@ -80,6 +80,11 @@ class DFAL(Strategy):
         elif self.beyond:
             raise UserError(f"{KEY}.beyond: says what magnitude means; give one")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return ("perturbation",)
+
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
         view = view.among(None if self.subset is None else max(self.subset, n), generator)

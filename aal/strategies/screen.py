@@ -85,6 +85,11 @@ class Screened(Strategy):
     strategy: Strategy = field(default_factory=Entropy)
     screens: Sequence[Screen] = ()
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return self.strategy.columns
+
     def check(self, module: Classifier) -> None:
         """Refuse what the strategy does."""
         self.strategy.check(module)

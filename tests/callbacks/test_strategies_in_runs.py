@@ -1,6 +1,7 @@
 """Runs with strategies that do more than choose: copies, pseudo-labels and figures, stop rules, and replays."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,10 +160,23 @@ def test_a_rule_for_no_column_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_rule_without_a_bound_is_refused(tmp_path: Path) -> None:
-    done = fit(tmp_path / "run", *CLEAN, '--query.init_args.stop=[{"column": "accuracy"}]')
+@pytest.mark.parametrize(
+    ("bound", "said"), [("", "needs at_least or at_most"), (', "at_least": .nan', "needs a number, not nan")]
+)
+def test_a_rule_that_would_end_nothing_is_refused(bound: str, said: str, tmp_path: Path) -> None:
+    done = fit(tmp_path / "run", *CLEAN, f'--query.init_args.stop=[{{"column": "accuracy"{bound}}}]')
     assert done.returncode == 2
-    assert "query.init_args.stop: the rule for 'accuracy' needs at_least or at_most" in done.stderr
+    assert f"query.init_args.stop: the rule for 'accuracy' {said}" in done.stderr
+
+
+def test_a_rule_for_a_column_that_may_come_later_waits(tmp_path: Path) -> None:
+    robust = f"--config={ROOT}/configs/robust/pgd.yaml"
+    rule = '--query.init_args.stop=[{"column": "robust_pgd", "at_most": 1.0}]'
+    every = ("--robust.init_args.every=2", "--robust.init_args.samples=20")
+    done = fit(tmp_path / "run", *CLEAN, "--query.init_args.query_size=1", robust, *every, rule)
+    assert done.returncode == 0, done.stderr
+    assert [record["round"] for record in rounds(tmp_path / "run") if "robust_pgd" in record] == [0]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["ended_by"] == "robust_pgd at most 1"
 
 
 class TestReplay:
@@ -205,6 +219,25 @@ class TestReplay:
         done = fit(tmp_path / "run", *CLEAN, *replaying(run), "--query.init_args.at=[22, 25]")
         assert done.returncode == 0, done.stderr
         assert [(record["labels"], record.get("crafted")) for record in rounds(tmp_path / "run")] == [(22, 2), (25, 5)]
+
+    def test_initial_labels_stay_initial(self, run: Path, tmp_path: Path) -> None:
+        done = fit(tmp_path / "run", *CLEAN, *replaying(run), "--query.init_args.at=[5, 22]")
+        assert done.returncode == 0, done.stderr
+        assert [row["strategy"] for row in ledger(tmp_path / "run")] == ["initial"] * 20 + ["CEAL"] * 2
+        assert json.loads((tmp_path / "run" / "summary.json").read_text())["budget"] == 2
+
+    def test_a_run_that_lost_its_copies_or_labelled_poisons_is_refused(self, run: Path, tmp_path: Path) -> None:
+        lost = shutil.copytree(run, tmp_path / "lost")
+        (lost / "crafted.safetensors").unlink()
+        done = fit(tmp_path / "run", *CLEAN, *replaying(lost))
+        assert done.returncode == 2
+        assert "crafted.safetensors: 0 copies, but that run crafted 6" in done.stderr
+        poisoned = shutil.copytree(run, tmp_path / "poisoned")
+        text = (poisoned / "ledger.csv").read_text().replace("natural", "poison", 3)
+        (poisoned / "ledger.csv").write_text(text)
+        done = fit(tmp_path / "run", *CLEAN[1:], *replaying(poisoned))
+        assert done.returncode == 2
+        assert "3 of its 26 labels are of poisons" in done.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
