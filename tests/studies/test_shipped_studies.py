@@ -1,0 +1,84 @@
+"""The shipped studies: what their rows compare, which of the papers' figures they have, what their notes say."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aal.documents import read_mapping
+from aal.studies import dfal_paper, shadow_paper
+from aal.studies.paired import LEAST
+from aal.studies.study import Study, read_study
+from aal.studies.tables import TABLES
+
+FILES = sorted((Path(__file__).parents[2] / "configs" / "study").glob("*.yaml"))
+STUDIES = {path.stem: read_study(path, TABLES) for path in FILES}
+
+
+def laid_over(under: object, over: object) -> Any:  # noqa: ANN401 - whatever a config holds
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    return under | {key: laid_over(under.get(key), value) for key, value in over.items()}
+
+
+def config(study: Study, arm: str) -> dict[str, Any]:
+    """Return what an arm's configs say when they are laid over each other."""
+    whole: dict[str, Any] = {}
+    for layer in study.arms[arm].configs:
+        whole = laid_over(whole, read_mapping(Path(layer)) if isinstance(layer, str) else layer)
+    return whole
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> None:
+    study = STUDIES[name]
+    for row in study.rows:
+        if row.against:
+            ours, theirs = config(study, row.arm), config(study, row.against)
+            assert (ours["model"], ours["data"]) == (theirs["model"], theirs["data"]), row.arm
+
+
+@pytest.mark.parametrize(
+    ("start", "figures"),
+    [
+        ("dfal_table1_", dfal_paper.accuracies()),
+        ("dfal_table2", dfal_paper.EFFORT),
+        ("dfal_table3", dfal_paper.SECONDS),
+        ("dfal_table4", dfal_paper.TRANSFER),
+        ("shadow_table7", shadow_paper.accuracies()),
+    ],
+)
+def test_each_row_of_the_papers_tables_has_one_of_ours(start: str, figures: Iterable[str]) -> None:
+    rows = [row for name, study in STUDIES.items() if name.startswith(start) for row in study.rows]
+    assert {row.paper for row in rows if row.paper} == set(figures)
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith(("dfal_table2", "dfal_table4"))])
+def test_a_row_has_the_papers_figures_for_its_data_networks_and_strategy(name: str) -> None:
+    study = STUDIES[name]
+    of = {"MNIST": "datamodules.MNIST", "Quick-Draw": "datamodules.QuickDraw", "Shoe-Bag": "datamodules.ImageFolder"}
+    named = {"uncertainty": "Entropy", "CORE-SET": "CoreSet", "RANDOM": "Random"}
+    for row in study.rows:
+        if row.paper is None:
+            continue
+        data, networks, strategy = row.paper.split("/")
+        chooser, trained = networks.split("->")[0], networks.split("->")[-1]
+        source = config(study, (study.arms[row.arm].reads or (row.arm,))[0])
+        own = config(study, row.arm)
+        assert own["data"]["class_path"] == source["data"]["class_path"] == of[data]
+        for network, of_arm in ((chooser, source), (trained, own)):
+            assert of_arm["model"]["init_args"]["network"]["class_path"] == f"aal.networks.{network}"
+        class_path = source["query"]["init_args"]["strategy"]["class_path"]
+        assert class_path == f"aal.strategies.{named.get(strategy, strategy)}"
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith(("dfal_", "shadow_"))])
+def test_notes_say_what_a_reader_would_take_for_the_papers_setting(name: str) -> None:
+    study = STUDIES[name]
+    assert (len(study.seeds) >= LEAST) or "Under five seeds no test is made." in study.note
+    strategies = [config(study, row.arm)["query"]["init_args"].get("strategy", {}) for row in study.rows]
+    if any(strategy.get("init_args", {}).get("most") == 1000 for strategy in strategies):
+        assert "at most 1,000 pseudo-labels" in study.note
+    if name.startswith("dfal_table1"):
+        assert "EGL is that of the last layer." in study.note
