@@ -8,6 +8,7 @@ from aal.studies.paired import paired_test
 from aal.studies.runs import Run, common, number
 from aal.studies.study import Cells, Row, Study, TableKind
 from aal.studies.table import (
+    DATA,
     NAMED,
     SPREAD,
     UNCORRECTED,
@@ -22,7 +23,6 @@ from aal.studies.table import (
 PAPER = dfal_paper.accuracies() | shadow_paper.accuracies()
 
 MISSING = "—: not every run has a round trained on just that many labels."
-DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
 
 
 def labels_table(study: Study, cells: Cells) -> Table:

@@ -17,6 +17,7 @@ from aal.studies.paired import NAME, PairedTest
 NONE = "—"
 UNCORRECTED = "p is not corrected for the number of rows."
 SPREAD = "Mean ±sample standard deviation over n seeds."
+DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
 NAMED = "[ ]: the figure that the paper prints under the name in the study's row; the study's note says what differs."
 
 

@@ -7,6 +7,7 @@ from aal.studies.paired import paired_test
 from aal.studies.runs import Run, class_and_arguments, common, number, part
 from aal.studies.study import Cells, Row, Study, TableKind
 from aal.studies.table import (
+    DATA,
     NAMED,
     SPREAD,
     UNCORRECTED,
@@ -34,7 +35,6 @@ COLUMNS = (
 )
 
 CHOOSER = "Chooser's accuracy: that of the network which chose the labels, at the end of its own run."
-DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
 
 
 def transfer_table(study: Study, cells: Cells) -> Table:
