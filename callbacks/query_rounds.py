@@ -150,6 +150,7 @@ class QueryRounds(Rounds):
             bounds=data.samples["pool"].bounds,
             agree=Shard.of(trainer).first,
             report=data.progress.line,
+            labelled_labels=data.pool.labels[data.pool.labelled],
         )
         try:
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))

@@ -17,6 +17,14 @@ def _alone(result: Tensor) -> Tensor:
     return result
 
 
+def _none() -> Tensor:
+    return torch.empty(0, dtype=torch.int64)
+
+
+def _no_sizes() -> Tensor:
+    return torch.empty(0)
+
+
 @dataclass(frozen=True)
 class View:
     """The learner's view of the pool at the end of a round.
@@ -34,6 +42,10 @@ class View:
         bounds: The data's range (low, high).
         agree: Gives every rank what the first rank has of a result; for work whose outcome depends on a clock.
         report: Shows one line to the person at the terminal.
+        labelled_labels: The labels that the labelled samples were given, int64 ``(L,)`` on the CPU.
+        perturbed: Sources of the adversarial copies that were crafted for this round, indices ``(M,)`` on the CPU;
+            empty where nothing is crafted.
+        perturbations: L2 norms of their minimal perturbations, finite, float ``(M,)`` on the CPU.
     """
 
     module: Classifier
@@ -47,6 +59,9 @@ class View:
     bounds: tuple[float, float] = (0.0, 1.0)
     agree: Callable[[Tensor], Tensor] = _alone
     report: Callable[[str], None] = field(default=lambda line: None)
+    labelled_labels: Tensor = field(default_factory=_none)
+    perturbed: Tensor = field(default_factory=_none)
+    perturbations: Tensor = field(default_factory=_no_sizes)
     _scores: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False)
 
     def among(self, size: int | None, generator: torch.Generator) -> "View":
