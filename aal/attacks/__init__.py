@@ -15,6 +15,7 @@ from aal.attacks.gaussian_noise import GaussianNoise
 from aal.attacks.pgd import PGD
 from aal.attacks.spatial_jitter import SpatialJitter
 from aal.attacks.square import Square
+from aal.attacks.targeted_collision import TargetedCollision
 
 __all__ = [
     "APGD",
@@ -33,5 +34,6 @@ __all__ = [
     "GaussianNoise",
     "SpatialJitter",
     "Square",
+    "TargetedCollision",
     "frozen",
 ]

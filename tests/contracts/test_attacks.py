@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aal import attacks
-from aal.attacks import Adversarial, Attack, CollisionAttack
+from aal.attacks import Adversarial, Attack, CollisionAttack, TargetedCollision
 from aal.errors import RunStopped, UserError
 from aal.seeds import generator, sample_seeds
 
@@ -43,7 +43,7 @@ KINDS = [
     if inspect.isclass(attack) and issubclass(attack, Attack) and attack is not Attack
 ]
 ATTACKS = [made(kind) for kind in KINDS]
-ON_CLASSIFIERS = [attack for attack in ATTACKS if not isinstance(attack, CollisionAttack)]
+ON_CLASSIFIERS = [attack for attack in ATTACKS if not isinstance(attack, (CollisionAttack, TargetedCollision))]
 
 
 def names_of(kind: type[Attack]) -> set[str]:
