@@ -72,6 +72,14 @@ class Pool:
         candidates[[row.index for row in self.ledger if row.status == "discarded"]] = False
         return candidates.nonzero()[:, 0]
 
+    @property
+    def asked(self) -> list[Label]:
+        """The first label of each sample, in order: the initial ones and what was queried, now discarded or not."""
+        first: dict[int, Label] = {}
+        for row in self.ledger:
+            first.setdefault(row.index, row)
+        return list(first.values())
+
     def of_origin(self, origin: str) -> Tensor:
         """Indices of an origin, ascending, int64."""
         return (self.origins == ORIGINS.index(origin)).nonzero()[:, 0]

@@ -18,6 +18,7 @@ from aal.distortion import RATIOS, distortion, figures_of
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons import PoisonFolder
+from aal.pool import Pool
 from aal.report import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
@@ -84,17 +85,17 @@ class PoisonInjection(RoundCallback):
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add the number of poisons queried so far, and their share of the last query."""
         pool = data_of(trainer).pool
-        record["poison_queried"] = int((pool.labels[self.indices] >= 0).sum())
+        record["poison_queried"] = self._queried(pool)
         if record["queried"]:
-            last = torch.tensor([row.index for row in pool.ledger if row.round == record["round"]])
+            last = torch.tensor([row.index for row in pool.asked if row.round == record["round"]])
             record["poison_share"] = float(torch.isin(last, self.indices).double().mean())
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the attack's success beside a random learner's, and what the collisions cost."""
         pool = data_of(trainer).pool
-        initial = sum(row.strategy == "initial" for row in pool.ledger)
-        unlabelled, budget = len(pool.of_origin("natural")) - initial, len(pool.ledger) - initial
-        queried = int((pool.labels[self.indices] >= 0).sum())
+        initial = sum(row.strategy == "initial" for row in pool.asked)
+        unlabelled, budget = len(pool.of_origin("natural")) - initial, len(pool.asked) - initial
+        queried = self._queried(pool)
         norms = {name: self.folder.column(f"norm_{name}") for name in ("initial", "crafted", "saved")}
         return {
             "poisons": self.n,
@@ -107,6 +108,10 @@ class PoisonInjection(RoundCallback):
             **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
             "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
+
+    def _queried(self, pool: Pool) -> int:
+        """Return how many poisons were queried so far, also those whose labels were discarded since."""
+        return int(torch.isin(torch.tensor([row.index for row in pool.asked]), self.indices).sum())
 
     def _obtain(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft the poisons, once for all runs that share a bank: they do not depend on the head."""

@@ -20,8 +20,9 @@ from datamodules import ActiveDataModule
 class QueryRounds(Rounds):
     """Active learning: each round queries the labels that a strategy chooses (paper *collision*, section IV.A).
 
-    The run ends when the budget is spent, the rounds are over, a stop rule is met or the pool is empty; ``ended_by`` in
-    its summary says which.
+    The run ends when the budget is spent, the rounds are over, a stop rule is met, the pool is empty or no labeler is
+    trusted any more; ``ended_by`` in its summary says which. The budget is of queries: labels that are asked for to
+    examine others are beside it.
 
     Args:
         strategy: Chooses what to query.
@@ -38,8 +39,8 @@ class QueryRounds(Rounds):
 
     Raises:
         UserError: A size below 1; in ``setup``, more initial labels or budget than the pool has samples, or a
-            classifier that the strategy cannot work with; after the second round, a stop rule's column that there is
-            not.
+            classifier that the strategy, or classes that the oracle, cannot work with; after the second round, a stop
+            rule's column that there is not.
     """
 
     def __init__(
@@ -69,7 +70,14 @@ class QueryRounds(Rounds):
         """Refuse what the pool cannot give, where an attacker's samples count, and what the strategy cannot use."""
         assert isinstance(module, Classifier)
         self.strategy.check(module)
-        pool = data_of(trainer).pool
+        data = data_of(trainer)
+        self.oracle.prepare(
+            lambda indices: data.labels["pool"][indices],
+            num_classes=data.num_classes,
+            names=data.classes,
+            seed=data.seed,
+        )
+        pool = data.pool
         natural = len(pool.of_origin("natural"))
         if self.initial > natural:
             raise UserError(f"query.init_args.initial: {self.initial} labels, but the pool has {natural} samples")
@@ -80,11 +88,10 @@ class QueryRounds(Rounds):
             )
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Tell the oracle the truth and give the initial labels."""
+        """Give the initial labels."""
         super().on_fit_start(trainer, module)
         assert isinstance(module, Classifier)
         data = data_of(trainer)
-        self.oracle.learn_truth(data.labels["pool"])
         if not data.pool.ledger:
             natural = data.pool.of_origin("natural")
             drawn = torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]
@@ -128,7 +135,7 @@ class QueryRounds(Rounds):
         data = data_of(trainer)
         return {
             "strategy": type(self.strategy).__name__,
-            "budget": len(data.pool.ledger) - self.initial,
+            "budget": len(data.pool.asked) - self.initial,
             "pool": len(data.pool.of_origin("natural")) - self.initial,
             **data.extras.counts,
             "ended_by": self.ended_by,
@@ -190,6 +197,8 @@ class QueryRounds(Rounds):
             return "pool"
         if not self._budget_left(trainer):
             return "budget"
+        if self.oracle.exhausted:
+            return "labelers"
         if self.rounds is not None and self.round >= self.rounds:
             return "rounds"
         return next((why for rule in self.stop if (why := rule.met(record))), "")
@@ -199,4 +208,4 @@ class QueryRounds(Rounds):
 
     def _budget_left(self, trainer: pl.Trainer) -> int:
         pool = data_of(trainer).pool
-        return len(pool.unlabelled) if self.budget is None else self.budget - (len(pool.ledger) - self.initial)
+        return len(pool.unlabelled) if self.budget is None else self.budget - (len(pool.asked) - self.initial)

@@ -11,7 +11,14 @@ Record = dict[str, Any]
 
 
 class RoundCallback(pl.Callback):
-    """A callback that the clock tells of each round's end."""
+    """A callback that the clock tells of each round's end.
+
+    Attributes:
+        labels_changed: Whether labels that the last round was trained on were changed at its end. Then a round that
+            trains on the new ones comes, even if there is nothing left to query.
+    """
+
+    labels_changed = False
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """See a round's record, and add columns to it, after training and evaluation and before the next query."""

@@ -69,8 +69,15 @@ class Rounds(RoundCallback):
         """Whether no round comes after the one that has just been trained, as far as its record tells by now."""
         raise NotImplementedError
 
+    def due(self, trainer: pl.Trainer) -> bool:
+        """Whether labels were changed after the round was trained on them, so that another comes in any case."""
+        return any(callback.labels_changed for callback in round_callbacks(trainer))
+
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
-        """Do what comes before the next round; return the number of labels given, 0 to end the run."""
+        """Do what comes before the next round; return the number of labels given, 0 to end the run.
+
+        The run goes on nevertheless for a round that is :meth:`due`.
+        """
         raise NotImplementedError
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -114,7 +121,7 @@ class Rounds(RoundCallback):
         started = time.perf_counter()
         self.queried = self.next_round(trainer, module, record)
         self.seconds_query = time.perf_counter() - started
-        if not self.queried:
+        if not self.queried and not self.due(trainer):
             self.finished = trainer.should_stop = True
             return
         self.round += 1
@@ -157,7 +164,7 @@ class Rounds(RoundCallback):
         loss, accuracy = self._tested(trainer, module, "test")
         return {
             "round": self.round,
-            "labels": len(data.pool.labelled),
+            "labels": len(data.pool.asked),
             "queried": self.queried,
             **data.extras.counts,
             "accuracy": accuracy,

@@ -1,20 +1,39 @@
 """The contract of every oracle: ``label(indices) -> (labels, labelers)``."""
 
+from collections.abc import Callable
+
 from torch import Tensor
+
+Truth = Callable[[Tensor], Tensor]  # the true labels (n,) of indices (n,)
 
 
 class Oracle:
-    """Answers queries. Simulated oracles are told the truth of the pool first.
+    """Answers queries. Simulated oracles are told how to look up the truth of the pool first.
 
     Attributes:
-        truth: True label of every index of the pool ``(P,)`` int64.
+        truth: Gives the true labels of indices of the pool. It is a function since an attacker's samples come later.
     """
 
-    truth: Tensor
+    truth: Truth
 
-    def learn_truth(self, truth: Tensor) -> None:
-        """Tell the oracle the true labels of the pool ``(P,)``."""
+    def prepare(self, truth: Truth, *, num_classes: int, names: tuple[str, ...] | None, seed: int) -> None:
+        """Get ready for a run, before anything is crafted or trained.
+
+        Args:
+            truth: Gives the true labels ``(n,)`` of indices ``(n,)``.
+            num_classes: Number of classes C.
+            names: Names of the classes, where they have any.
+            seed: The run's seed.
+
+        Raises:
+            UserError: The oracle cannot work with these classes.
+        """
         self.truth = truth
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nobody is left who could answer, which ends a run."""
+        return False
 
     def label(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Label the samples ``(n,)``; return their labels ``(n,)`` and the number of each one's labeler ``(n,)``."""

@@ -11,4 +11,4 @@ class Perfect(Oracle):
 
     def label(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Label the samples ``(n,)`` truly."""
-        return self.truth[indices], torch.zeros_like(indices)
+        return self.truth(indices), torch.zeros_like(indices)
