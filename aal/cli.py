@@ -18,6 +18,7 @@ from aal.models import Classifier
 from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed
 from aal.tracking import loggers_in
 from callbacks import (
+    AdversarialRetraining,
     PoisonInjection,
     RobustEvaluation,
     RoundCheckpoint,
@@ -31,7 +32,12 @@ from callbacks.rounds import clock_of
 from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
-CALLBACKS = {"poison": PoisonInjection, "query": Rounds, "robust": RobustEvaluation}
+CALLBACKS = {
+    "poison": PoisonInjection,
+    "query": Rounds,
+    "retraining": AdversarialRetraining,
+    "robust": RobustEvaluation,
+}
 GO_ON = "the same command with --ckpt_path last goes on"
 TRAINER_DEFAULTS = {
     "max_epochs": -1,  # the clock ends the run

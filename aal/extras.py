@@ -8,6 +8,9 @@ from torch import Tensor
 
 from aal.pool import Pool
 
+MAKERS = ("strategy", "retraining", "attacker")
+"""Who crafts copies: a query strategy, adversarial retraining, somebody who poisons the training set itself."""
+
 
 class Extras:
     """Crafted copies of labelled samples, and pseudo-labelled samples of the pool. They are no labels: no ledger.
@@ -16,27 +19,35 @@ class Extras:
     of the classifier and hold until they are revised.
 
     Args:
-        sample_shape: Shape of a sample.
+        shape: Shape of a copy: of a sample, or of a frozen backbone's features.
+        features: Whether copies are such features.
 
     Attributes:
         crafted: The copies ``(M, ...)``, float32 on the CPU.
         sources: The pool's index that each was made from ``(M,)``.
         rounds: The round that first trains on each ``(M,)``.
+        makers: Who crafted each, a position in ``MAKERS``, uint8 ``(M,)``.
+        perturbed: Sources of the copies for which the last crafting found how little changes their class ``(K,)``.
+        perturbations: That least perturbation's size in L2, in the units of the copies ``(K,)``.
         pseudo: Indices of the pool with a pseudo-label ``(Q,)``.
         pseudo_labels: Their labels ``(Q,)``.
         pseudo_round: The round that first trains on them.
     """
 
-    def __init__(self, sample_shape: tuple[int, ...]) -> None:
-        self.crafted = torch.empty(0, *sample_shape)
+    def __init__(self, shape: tuple[int, ...], *, features: bool = False) -> None:
+        self.features = features
+        self.crafted = torch.empty(0, *shape)
         self.sources = torch.empty(0, dtype=torch.int64)
         self.rounds = torch.empty(0, dtype=torch.int64)
+        self.makers = torch.empty(0, dtype=torch.uint8)
+        self.perturbed = torch.empty(0, dtype=torch.int64)
+        self.perturbations = torch.empty(0)
         self.pseudo = torch.empty(0, dtype=torch.int64)
         self.pseudo_labels = torch.empty(0, dtype=torch.int64)
         self.pseudo_round = 0
 
-    def craft(self, x: Tensor, sources: Tensor, *, round: int) -> None:
-        """Add copies ``(N, ...)`` of the samples with the indices ``sources`` ``(N,)``.
+    def craft(self, x: Tensor, sources: Tensor, *, round: int, maker: str = "strategy") -> None:
+        """Add copies ``(N, ...)`` of the samples with the indices ``sources`` ``(N,)``, made by one of ``MAKERS``.
 
         Raises:
             ValueError: The numbers or shapes differ, or a copy is not finite; nothing has changed.
@@ -49,6 +60,14 @@ class Extras:
         self.crafted = torch.cat([self.crafted, x.detach().float().cpu()])
         self.sources = torch.cat([self.sources, sources])
         self.rounds = torch.cat([self.rounds, torch.full_like(sources, round)])
+        made_by = torch.full((len(sources),), MAKERS.index(maker), dtype=torch.uint8)
+        self.makers = torch.cat([self.makers, made_by])
+
+    def drop(self, maker: str) -> None:
+        """Forget all copies that one of ``MAKERS`` made."""
+        kept = self.makers != MAKERS.index(maker)
+        for name in ("crafted", "sources", "rounds", "makers"):
+            setattr(self, name, getattr(self, name)[kept])
 
     def revise(self, indices: Tensor, labels: Tensor, *, round: int) -> None:
         """Put pseudo-labels ``(Q,)`` of the indices ``(Q,)`` in the place of all there were."""
@@ -64,7 +83,7 @@ class Extras:
         return {name: n for name, n in (("crafted", len(self.crafted)), ("pseudo", len(self.pseudo))) if n}
 
     def tensors(self, pool: Pool) -> dict[str, Tensor]:
-        """Return what ``crafted.safetensors`` holds: the copies with label (-1: none), source and round, and the rest.
+        """Return what ``crafted.safetensors`` holds: the copies, each with label (-1: none), source, round and maker.
 
         Pseudo-labelled samples are given by their index in the pool.
         """
@@ -73,6 +92,7 @@ class Extras:
             "label": pool.labels[self.sources],
             "source": self.sources,
             "round": self.rounds,
+            "maker": self.makers,
             "pseudo_source": self.pseudo,
             "pseudo_label": self.pseudo_labels,
             "pseudo_round": torch.full_like(self.pseudo, self.pseudo_round),

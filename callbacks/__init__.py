@@ -1,5 +1,6 @@
 """What happens between and around the rounds of training, one callback a file."""
 
+from callbacks.adversarial_retraining import AdversarialRetraining
 from callbacks.poison_injection import PoisonInjection
 from callbacks.query_rounds import QueryRounds
 from callbacks.replay_ledger import ReplayLedger
@@ -12,6 +13,7 @@ from callbacks.run_records import RunRecords
 from callbacks.stop_rule import StopRule
 
 __all__ = [
+    "AdversarialRetraining",
     "PoisonInjection",
     "QueryRounds",
     "ReplayLedger",

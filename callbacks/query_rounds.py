@@ -100,6 +100,11 @@ class QueryRounds(Rounds):
         for callback in round_callbacks(trainer):
             callback.on_labels_given(trainer, module)
 
+    @property
+    def crafts(self) -> bool:
+        """Whether it may add copies of samples to what is trained on."""
+        return self.strategy.crafts
+
     def labels_to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends, if no stop rule ends it before."""
         labels = len(data_of(trainer).pool) if self.budget is None else self.initial + self.budget

@@ -79,6 +79,11 @@ class ReplayLedger(Rounds):
         for callback in round_callbacks(trainer):
             callback.on_labels_given(trainer, module)
 
+    @property
+    def crafts(self) -> bool:
+        """Whether it may add copies of samples to what is trained on, as the run may have that is replayed."""
+        return True
+
     def labels_to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends."""
         return self.sizes[-1]

@@ -61,6 +61,11 @@ class Rounds(RoundCallback):
         """Whether the epoch that has just ended was the last of its round."""
         return self.fresh or self.finished
 
+    @property
+    def crafts(self) -> bool:
+        """Whether it may add copies of samples to what is trained on."""
+        return False
+
     def labels_to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends."""
         raise NotImplementedError

@@ -105,7 +105,7 @@ class RunRecords(RoundCallback):
 def _draw_crafted(data: ActiveDataModule, module: Classifier, folder: Path) -> None:
     """Draw some copies that were trained on, of all rounds alike, with what the classifier takes them for now."""
     used = data.extras.in_use(data.pool)
-    if not len(used):
+    if not len(used) or data.extras.features:
         return
     some = used[torch.linspace(0, len(used) - 1, min(COPIES, len(used))).long()]
     copies, sources = data.extras.crafted[some], data.extras.sources[some]

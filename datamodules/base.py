@@ -230,8 +230,8 @@ class ActiveDataModule(pl.LightningDataModule):
         labels = [self.pool.labels[labelled], extras.pseudo_labels]
         used = extras.in_use(self.pool)
         if len(used):
-            encoded = self.classifier.encoded
-            inputs.append(self._encoding.crafted(used) if encoded else extras.crafted[used].to(self.device))
+            encode = self.classifier.encoded and not extras.features
+            inputs.append(self._encoding.crafted()[used] if encode else extras.crafted[used].to(self.device))
             labels.append(self.pool.labels[extras.sources[used]])
         return torch.cat(inputs), torch.cat(labels)
 

@@ -30,6 +30,7 @@ class Encoding:
         self._data = data
         self._sizes = {split: len(samples) for split, samples in data.samples.items()}
         self._features: dict[str, tuple[Tensor | EncodedSplit, Tensor]] = {}  # of its own samples, of those added
+        self._crafted: dict[int, Tensor] = {}  # of copies, by the round that first trains on them
 
     @property
     def bank(self) -> FeatureBank | None:
@@ -61,9 +62,20 @@ class Encoding:
         features[later] = added[indices[later] - self._sizes[split]]
         return features
 
-    def crafted(self, copies: Tensor) -> Tensor:
-        """Encode crafted copies by their places ``(K,)`` in the extras, anew each time: features ``(K, D)``."""
-        return self._encode("crafted", copies, lambda done: None)
+    def crafted(self) -> Tensor:
+        """Return the features of the extras' copies ``(M, D)``; only what has not been encoded yet is.
+
+        The copies of a round make batches of their own, so that a run that goes on from a checkpoint and encodes all of
+        them at once gets the same features.
+        """
+        rounds = self._data.extras.rounds
+        groups = {int(round): (rounds == round).nonzero()[:, 0] for round in rounds.unique()}
+        for round, places in groups.items():
+            if len(self._crafted.get(round, ())) != len(places):
+                self._crafted[round] = self._encode("crafted", places, lambda done: None)
+        self._crafted = {round: self._crafted[round] for round in groups}
+        features = torch.cat(list(self._crafted.values()))
+        return features[torch.cat(list(groups.values())).argsort().to(features.device)]
 
     def _split(self, split: str) -> tuple[Tensor | EncodedSplit, Tensor]:
         """Return the features of a split's own samples, in memory or mapped from the bank, and of those added.

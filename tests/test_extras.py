@@ -40,7 +40,7 @@ def test_at_first_there_are_none() -> None:
     assert extras.counts == {}
     assert extras.in_use(Pool(6)).tolist() == []
     assert {name: len(tensor) for name, tensor in extras.tensors(Pool(6)).items()} == dict.fromkeys(
-        ("x", "label", "source", "round", "pseudo_source", "pseudo_label", "pseudo_round"), 0
+        ("x", "label", "source", "round", "maker", "pseudo_source", "pseudo_label", "pseudo_round"), 0
     )
     assert extras.crafted.shape == (0, *SHAPE)
 
@@ -88,6 +88,18 @@ def test_one_index_may_have_several_copies() -> None:
     given(pool, [4], [6])
     assert extras.in_use(pool).tolist() == [0, 1, 2]
     assert extras.tensors(pool)["label"].tolist() == [6, 6, 6]
+
+
+def test_the_copies_of_one_maker_can_be_dropped(extras: Extras) -> None:
+    extras.craft(copies(0, 2), torch.tensor([0, 2]), round=2, maker="retraining")
+    extras.craft(copies(5), torch.tensor([5]), round=3)
+    extras.drop("strategy")
+    assert torch.equal(extras.crafted, copies(0, 2))
+    assert extras.sources.tolist() == [0, 2]
+    assert extras.rounds.tolist() == [2, 2]
+    assert extras.tensors(Pool(6))["maker"].tolist() == [1, 1]
+    extras.drop("retraining")
+    assert extras.crafted.shape == (0, *SHAPE)
 
 
 def test_pseudo_labels_are_revised_as_a_whole_and_copies_stay(extras: Extras) -> None:

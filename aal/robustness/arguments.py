@@ -28,14 +28,11 @@ def check(
     """
     if not attacks:
         raise UserError("attacks: there must be at least one")
+    refuse_others(attacks)
     own = ["natural", "samples", *(f"{name}_{kind}" for name in attacks for kind in ("distance", "not_target"))]
-    for name, attack in attacks.items():
+    for name in attacks:
         if name in own or not str(name).isidentifier():  # YAML has names that are numbers
             raise UserError(f"attacks: {name!r} cannot name a figure; take letters, then also digits and _")
-        if isinstance(attack, CollisionAttack):
-            raise UserError(f"attacks.{name}: collisions are made of features, they attack no classifier")
-        if isinstance(attack, AdversarialPath) and not attack.clip:
-            raise UserError(f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
     for name, radii in curves.items():
         if name not in attacks:
             raise UserError(f"curves: {name!r} is none of the attacks {', '.join(attacks)}")
@@ -47,6 +44,19 @@ def check(
     for label, target in (targets or {}).items():
         if label == target or min(label, target) < 0:
             raise UserError(f"targets: must lead from a class to another, got {label} to {target}")
+
+
+def refuse_others(attacks: Mapping[str, Attack]) -> None:
+    """Refuse attacks that do not turn samples of a classifier into samples.
+
+    Raises:
+        UserError: Names the argument and what is wrong with it.
+    """
+    for name, attack in attacks.items():
+        if isinstance(attack, CollisionAttack):
+            raise UserError(f"attacks.{name}: collisions are made of features, they attack no classifier")
+        if isinstance(attack, AdversarialPath) and not attack.clip:
+            raise UserError(f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
 
 
 def chosen(y: Tensor, targets: Mapping[int, int] | None, samples: int | None, seed: int) -> Tensor:

@@ -67,6 +67,11 @@ class Strategy:
         """Names of the figures that its selections may have."""
         return ()
 
+    @property
+    def crafts(self) -> bool:
+        """Whether its selections may have crafted copies."""
+        return False
+
     def check(self, module: Classifier) -> None:
         """Refuse, before anything is trained, a classifier that the strategy cannot work with.
 

@@ -49,6 +49,11 @@ class CEAL(Strategy):
         """Names of the figures that its selections may have."""
         return self.strategy.columns
 
+    @property
+    def crafts(self) -> bool:
+        """Whether its selections may have crafted copies."""
+        return self.strategy.crafts
+
     def check(self, module: Classifier) -> None:
         """Refuse what the strategy that chooses the queries does."""
         self.strategy.check(module)

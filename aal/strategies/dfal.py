@@ -85,6 +85,11 @@ class DFAL(Strategy):
         """Names of the figures that its selections may have."""
         return ("perturbation",)
 
+    @property
+    def crafts(self) -> bool:
+        """Whether its selections may have crafted copies."""
+        return self.craft
+
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
         view = view.among(None if self.subset is None else max(self.subset, n), generator)

@@ -1,0 +1,184 @@
+"""Adversarial retraining: copies crafted of labelled samples enter training and cost no budget (paper *robust*)."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from aal.attacks import Adversarial, Attack, frozen
+from aal.attacks.norms import NORMS
+from aal.checks import at_least
+from aal.errors import RunStopped, UserError
+from aal.extras import Extras
+from aal.models import Classifier, TransferClassifier
+from aal.robustness.arguments import refuse_others
+from aal.seeds import sample_seeds
+from aal.sharding import Shard
+from callbacks.round_callback import Record, RoundCallback, data_of
+from callbacks.rounds import clock_of
+from datamodules import ActiveDataModule
+
+KEY = "retraining.init_args"
+MAKER = "retraining"
+_size = NORMS["l2"].size
+
+
+class AdversarialRetraining(RoundCallback):
+    """Crafts copies of queried samples on the round's model; the next rounds train on both, with the same label.
+
+    Each attack gives every sample one copy. It starts from the class that the model predicts, so that the copy lies
+    beyond the nearest boundary whatever the label; a copy that is its sample is left out. Copies of the initial samples
+    are crafted when there is a first model. They are crafted in the space of the data, through a backbone where there
+    is one, and then encoded as samples are; in the space of a frozen backbone's features, within the range that those
+    of the labelled samples have, only where ``space`` says so.
+
+    The least L2 perturbation, over the attacks, that changed the predicted class of a sample is its *minimal
+    perturbation*. The record of the round that trains on the copies has the mean of those found and the least
+    (``perturbation_mean``, ``perturbation_min``), so that a rule ``{column: perturbation_min, at_least: tau}`` of
+    ``query.init_args.stop`` ends the run when all of them are at least tau. An attack of a fixed size, such as noise or
+    PGD, measures little more than that size: give one that looks for the nearest, too.
+
+    Source: paper *robust*, sections III.A, III.D and IV.B.
+
+    Args:
+        attacks: The attacks by name; noise and augmentations are attacks, too.
+        of: What copies are crafted of in every round: the samples ``queried`` since the last, or all ``labelled`` ones.
+        keep: Whether earlier copies stay, else those of this round replace them.
+        space: ``input``, or ``features`` of a frozen backbone.
+        batch_size: Samples attacked at once; it bounds the memory.
+
+    Raises:
+        UserError: No attack or one that is not on classifiers, a value that is none of these, ``labelled`` with
+            ``keep``, or a ``batch_size`` below 1; in ``setup``, ``features`` without a backbone that stays frozen, or
+            with queries that bring copies of samples.
+    """
+
+    def __init__(
+        self,
+        attacks: dict[str, Attack],
+        of: Literal["queried", "labelled"] = "queried",
+        keep: bool = True,
+        space: Literal["input", "features"] = "input",
+        batch_size: int = 64,
+    ) -> None:
+        at_least(1, {f"{KEY}.attacks": len(attacks), f"{KEY}.batch_size": batch_size})
+        for name, value, allowed in (
+            ("of", of, ("queried", "labelled")),
+            ("space", space, ("input", "features")),
+        ):
+            if value not in allowed:
+                raise UserError(f"{KEY}.{name}: must be {' or '.join(allowed)}, got {value!r}")
+        if of == "labelled" and keep:
+            raise UserError(f"{KEY}.keep: copies of all labelled samples replace the earlier ones; set keep: false")
+        try:
+            refuse_others(attacks)
+        except UserError as error:
+            raise UserError(f"{KEY}.{error}") from None
+        self.attacks, self.of, self.keep, self.space, self.batch_size = attacks, of, keep, space, batch_size
+        self.round = 0  # the last one that copies were crafted for
+        self.done = torch.empty(0, dtype=torch.int64)  # what they were crafted of
+        self.figures: dict[str, float] = {}
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Have copies that are features kept as such."""
+        if self.space == "input":
+            return
+        if not isinstance(module, TransferClassifier) or module.trained_from is not None:
+            raise UserError(f"{KEY}.space: features are those of a backbone that stays frozen; use space: input")
+        if clock_of(trainer).crafts:
+            raise UserError(f"{KEY}.space: the queries bring copies of samples of their own; use space: input")
+        data_of(trainer).extras = Extras((module.feature_size,), features=True)
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """Add what is known of the copies that the round was trained on."""
+        record.update(self.figures)
+
+    def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Craft copies for the round to come, unless a run that goes on has them already."""
+        data, round = data_of(trainer), clock_of(trainer).round
+        if round <= self.round:
+            return
+        self.round = round
+        labelled = data.pool.labelled
+        sources = labelled if self.of == "labelled" else labelled[~torch.isin(labelled, self.done)]
+        self.done = torch.cat([self.done, sources]).unique()
+        if not self.keep:
+            data.extras.drop(MAKER)
+        self.figures = {}
+        if not len(sources):
+            return
+        started = time.perf_counter()
+        least = torch.full((len(sources),), torch.inf)
+        with data.progress.task("crafting copies", len(sources) * len(self.attacks)) as task:
+            for name, attack in self.attacks.items():
+                copies, changed = self._crafted(trainer, module, name, attack, sources, task.advance)
+                size = _size(copies - self._originals(data, sources).cpu())
+                least = torch.where(changed, torch.minimum(least, size), least)
+                moved = size > 0
+                data.extras.craft(copies[moved], sources[moved], round=round, maker=MAKER)
+        found = least.isfinite()
+        data.extras.perturbed, data.extras.perturbations = sources[found], least[found]
+        self.figures = {"seconds_crafting": time.perf_counter() - started}
+        if found.any():
+            known = least[found]
+            self.figures |= {"perturbation_mean": float(known.mean()), "perturbation_min": float(known.min())}
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return in which space copies were crafted, and by what."""
+        return {"copies_of": self.space, "copies_by": ", ".join(self.attacks)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been crafted, and what is known of it; the copies are the datamodule's."""
+        return {"round": self.round, "done": self.done, "figures": self.figures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds."""
+        self.round, self.done, self.figures = (state_dict[name] for name in ("round", "done", "figures"))
+
+    def _originals(self, data: ActiveDataModule, indices: Tensor) -> Tensor:
+        """Return what is attacked ``(B, ...)``: samples, or their features."""
+        if self.space == "features":
+            return data.inputs("pool", indices)
+        return data.samples["pool"][indices].to(data.device)
+
+    def _crafted(
+        self,
+        trainer: pl.Trainer,
+        module: Classifier,
+        name: str,
+        attack: Attack,
+        sources: Tensor,
+        advance: Callable[[int], None],
+    ) -> tuple[Tensor, Tensor]:
+        """Return one attack's copies ``(N, ...)`` of samples ``(N,)``, and whether each changed its class ``(N,)``."""
+        data = data_of(trainer)
+        model, bounds = self._attacked(data, module)
+        shape = self._originals(data, sources[:1]).shape[1:]
+
+        def crafted(batch: Tensor) -> Tensor:
+            x = self._originals(data, batch)
+            seeds = sample_seeds(data.seed, f"copies by {name}", batch) + self.round
+            try:
+                with frozen(model):
+                    predicted = model(x).argmax(1)
+                    found: Adversarial = attack(  # type: ignore[operator]  # Attack is a marker; see its contract
+                        model, x, predicted, bounds=bounds, seeds=seeds.to(x.device)
+                    )
+            except RunStopped as stop:
+                raise RunStopped(f"{KEY}.attacks.{name}, among the indices {batch.tolist()}: {stop}") from None
+            return torch.cat([found.x.flatten(1), found.success[:, None]], dim=1)
+
+        with torch.no_grad():
+            found = Shard.of(trainer).map(crafted, sources, self.batch_size, advance).cpu()
+        return found[:, :-1].view(-1, *shape), found[:, -1] > 0
+
+    def _attacked(self, data: ActiveDataModule, module: Classifier) -> tuple[nn.Module, tuple[float, float]]:
+        """Return what is attacked, samples or features to logits, and the range of what it takes."""
+        if self.space == "input":
+            return module, data.samples["pool"].bounds
+        assert isinstance(module, TransferClassifier)
+        low, high = data.inputs("pool", data.pool.labelled).aminmax()
+        return module.head, (float(low), float(high))
