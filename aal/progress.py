@@ -60,9 +60,9 @@ class Progress:
         """Begin to show a task such as "encoding pool" over ``total`` samples."""
         return Task(self, description, total)
 
-    def rounds(self, total: int) -> "RoundsTask":
-        """Begin to show the rounds of active learning, until ``total`` samples are labelled."""
-        return RoundsTask(self, total)
+    def rounds(self, total: int, unit: str = "labels") -> "RoundsTask":
+        """Begin to show the rounds of a run, until there are ``total`` of what it counts, such as labels."""
+        return RoundsTask(self, total, unit)
 
     def stop(self) -> None:
         """Take the bars off the terminal. May be called at any time, and again; a task begun later has a bar again."""
@@ -184,41 +184,43 @@ class Task:
 
 
 class RoundsTask:
-    """Rounds of active learning, counted in labels. Where there are no bars: a line every few seconds, and the last."""
+    """Rounds of a run, counted in labels or another unit. Where there are no bars: a line every few seconds, and the last."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, unit: str) -> None:
         """Begin; :meth:`Progress.rounds` is the way to do it."""
-        self._progress, self._total = progress, total
+        self._progress, self._total, self._unit = progress, total, unit
         self._begun = time.monotonic()
-        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_ROUNDS)  # (time, labels) of rounds done here
-        self._round, self._labels, self._epoch = 0, 0, 0
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_ROUNDS)  # (time, counted) of rounds done here
+        self._round, self._counted, self._epoch, self._remark = 0, 0, 0, ""
         self._accuracy: float | None = None
         self._next_line = 0.0
         self._unsaid = False
         self._bar = progress.open("rounds", total)
         self._open = True
 
-    def update(self, labels: int, round: int, accuracy: float | None) -> None:
+    def update(self, counted: int, round: int, accuracy: float | None, remark: str = "") -> None:
         """Show that a round is over.
 
         Args:
-            labels: Samples labelled when this round was trained.
+            counted: What was counted by then, such as samples labelled when this round was trained.
             round: The round, from 0.
             accuracy: On the test split, in [0, 1], or None if it was not measured.
+            remark: What else is to be said.
         """
-        self._labels, self._round, self._accuracy, self._epoch = labels, round, accuracy, 0
+        self._counted, self._round, self._accuracy, self._epoch = counted, round, accuracy, 0
+        self._remark = remark
         now = time.monotonic()
-        self._recent.append((now, labels))
-        self._progress.draw(self._bar, labels, self._state)
+        self._recent.append((now, counted))
+        self._progress.draw(self._bar, counted, self._state)
         self._unsaid = True
-        if not self._progress.on_terminal and (now >= self._next_line or labels >= self._total):
+        if not self._progress.on_terminal and (now >= self._next_line or counted >= self._total):
             self._next_line = now + ROUND_LINE_SECONDS
             self._say()
 
     def epoch(self, epoch: int) -> None:
         """Show that an ``epoch`` (from 1) of the next round's training is over; leaves no line."""
         self._epoch = epoch
-        self._progress.draw(self._bar, self._labels, self._state)
+        self._progress.draw(self._bar, self._counted, self._state)
 
     def done(self) -> None:
         """End the rounds with a line on the last of them; again is harmless."""
@@ -234,14 +236,16 @@ class RoundsTask:
         self._progress.line(self._state())
 
     def _state(self) -> str:
-        parts = [f"round {self._round}: {self._labels}/{self._total} labels"]
+        parts = [f"round {self._round}: {self._counted}/{self._total} {self._unit}"]
+        if self._remark:
+            parts.append(self._remark)
         if self._accuracy is not None:
             parts.append(f"accuracy {self._accuracy:.3f}")
-        if self._labels >= self._total or not self._open:
+        if self._counted >= self._total or not self._open:
             parts.append(f"took {clock(time.monotonic() - self._begun)}")
         elif len(self._recent) > 1 and self._recent[-1][1] > self._recent[0][1]:
-            (first, before), (last, labels) = self._recent[0], self._recent[-1]
-            parts.append(f"{clock((last - first) / (labels - before) * (self._total - labels))} left")
+            (first, before), (last, counted) = self._recent[0], self._recent[-1]
+            parts.append(f"{clock((last - first) / (counted - before) * (self._total - counted))} left")
         if self._epoch:
             parts.append(f"next: epoch {self._epoch}")
         return ", ".join(parts)

@@ -105,7 +105,7 @@ class QueryRounds(Rounds):
         """Whether it may add copies of samples to what is trained on."""
         return self.strategy.crafts
 
-    def labels_to_reach(self, trainer: pl.Trainer) -> int:
+    def to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends, if no stop rule ends it before."""
         labels = len(data_of(trainer).pool) if self.budget is None else self.initial + self.budget
         return labels if self.rounds is None else min(labels, self.initial + self.rounds * self.query_size)

@@ -84,7 +84,7 @@ class ReplayLedger(Rounds):
         """Whether it may add copies of samples to what is trained on, as the run may have that is replayed."""
         return True
 
-    def labels_to_reach(self, trainer: pl.Trainer) -> int:
+    def to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends."""
         return self.sizes[-1]
 

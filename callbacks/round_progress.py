@@ -20,8 +20,9 @@ class RoundProgress(RoundCallback):
         data_of(trainer).progress = self._progress
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin to count the labels."""
-        self._rounds = self._progress.rounds(clock_of(trainer).labels_to_reach(trainer))
+        """Begin to count the labels, or what else the clock counts."""
+        clock = clock_of(trainer)
+        self._rounds = self._progress.rounds(clock.to_reach(trainer), clock.counted)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Show that training goes on."""
@@ -29,9 +30,10 @@ class RoundProgress(RoundCallback):
             self._rounds.epoch(clock_of(trainer).epoch)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
-        """Show the labels so far and the accuracy."""
+        """Show what was counted so far, and the accuracy."""
         if self._rounds is not None:
-            self._rounds.update(record["labels"], record["round"], record["accuracy"])
+            clock = clock_of(trainer)
+            self._rounds.update(record[clock.counted], record["round"], record["accuracy"], clock.remark(record))
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """End the display."""

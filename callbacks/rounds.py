@@ -33,6 +33,8 @@ class Rounds(RoundCallback):
         UserError: A number of epochs below 1 or a negative ``min_delta``.
     """
 
+    counted = "labels"
+    """The column of a round's record by which the display tells how far the run is."""
     STATE = (
         *("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished"),
         *("queried", "seconds_query", "figures", "ended_by"),
@@ -66,9 +68,18 @@ class Rounds(RoundCallback):
         """Whether it may add copies of samples to what is trained on."""
         return False
 
-    def labels_to_reach(self, trainer: pl.Trainer) -> int:
-        """Return how many samples are labelled when the run ends."""
+    @property
+    def draw_of_weights(self) -> int:
+        """Which draw of fresh weights this round begins with."""
+        return self.round
+
+    def to_reach(self, trainer: pl.Trainer) -> int:
+        """Return what a record's column ``counted`` comes to when the run ends, if nothing ends it before."""
         raise NotImplementedError
+
+    def remark(self, record: Record) -> str:
+        """Return what else the display says of a round; may be empty."""
+        return ""
 
     def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
         """Whether no round comes after the one that has just been trained, as far as its record tells by now."""
@@ -100,7 +111,7 @@ class Rounds(RoundCallback):
         if self.fresh:
             self._started = time.perf_counter()
             if not self.warm_start or self.round == 0:
-                module.renew(generator(seed, "weights", self.round))
+                module.renew(generator(seed, "weights", self.draw_of_weights))
             trainer.strategy.setup_optimizers(trainer)
             self.epoch, self.best_loss, self.epochs_waited, self.fresh = 0, math.inf, 0, False
         seed_device(key(seed, "epoch", self.round, self.epoch), module.device)  # alike on all ranks
