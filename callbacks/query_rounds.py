@@ -111,14 +111,15 @@ class QueryRounds(Rounds):
         return labels if self.rounds is None else min(labels, self.initial + self.rounds * self.query_size)
 
     def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
-        """Whether budget or rounds are spent, the pool is empty, or the record meets a stop rule."""
-        return bool(self._ended_by(trainer, record))
+        """Whether something ends the run, and no labels were changed."""
+        return bool(self._ended_by(trainer, record)) and not self.due(trainer)
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Query the next labels; return how many there were, 0 at the end of the run."""
         self._check_columns(record)
         self.ended_by = self._ended_by(trainer, record)
         if self.ended_by:
+            self.figures = {}  # a round that is due nevertheless comes after no query
             return 0
         data, n = data_of(trainer), self._next_size(trainer)
         selection = self._select(trainer, module, record, n)
