@@ -30,3 +30,14 @@ def positive(values: Mapping[str, float | None]) -> None:
     for key, value in values.items():
         if value is None or not math.isfinite(value) or value <= 0:
             raise UserError(f"{key}: must be above 0, got {value}")
+
+
+def probability(values: Mapping[str, float]) -> None:
+    """Refuse a value that is not from 0 to 1.
+
+    Raises:
+        UserError: Names the first such key and its value.
+    """
+    for key, value in values.items():
+        if not 0 <= value <= 1:
+            raise UserError(f"{key}: must be from 0 to 1, got {value}")

@@ -25,6 +25,7 @@ from callbacks import (
     RoundProgress,
     Rounds,
     RunRecords,
+    SecuredSet,
     WholeCheckpointIO,
     last_checkpoint,
 )
@@ -35,6 +36,7 @@ from datamodules import ActiveDataModule
 CALLBACKS = {
     "poison": PoisonInjection,
     "query": Rounds,
+    "secured": SecuredSet,
     "retraining": AdversarialRetraining,
     "robust": RobustEvaluation,
 }

@@ -10,6 +10,7 @@ from callbacks.round_checkpoint import RoundCheckpoint, WholeCheckpointIO, last_
 from callbacks.round_progress import RoundProgress
 from callbacks.rounds import Rounds
 from callbacks.run_records import RunRecords
+from callbacks.secured_set import SecuredSet
 from callbacks.stop_rule import StopRule
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RoundProgress",
     "Rounds",
     "RunRecords",
+    "SecuredSet",
     "StopRule",
     "WholeCheckpointIO",
     "last_checkpoint",

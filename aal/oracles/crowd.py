@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aal.attacks.draws import uniform
-from aal.checks import at_least
+from aal.checks import at_least, probability
 from aal.errors import UserError
 from aal.oracles.base import Oracle, Truth
 from aal.pool import UNLABELLED
@@ -60,9 +60,7 @@ class Crowd(Oracle):
         at_least(1, {f"{KEY}.honest and malicious together": honest + malicious})
         share = 0.0 if malicious_share is None else malicious_share
         rates = {"error": error, "malicious_error": malicious_error, "malicious_share": share}
-        for name, value in rates.items():
-            if not 0 <= value <= 1:
-                raise UserError(f"{KEY}.{name}: must be a probability from 0 to 1, got {value}")
+        probability({f"{KEY}.{name}": rate for name, rate in rates.items()})
         if share and not malicious:
             raise UserError(f"{KEY}.malicious_share: nobody of this crowd is malicious; set malicious, or leave it out")
         if malicious:

@@ -1,6 +1,6 @@
 """One labeler who lies about a class."""
 
-from aal.errors import UserError
+from aal.checks import probability
 from aal.oracles.crowd import KEY, Crowd
 
 
@@ -17,6 +17,5 @@ class Malicious(Crowd):
     """
 
     def __init__(self, source: int | str, target: int | str, error: float = 0.0) -> None:
-        if not 0 <= error <= 1:
-            raise UserError(f"{KEY}.error: must be a probability from 0 to 1, got {error}")
+        probability({f"{KEY}.error": error})
         super().__init__(honest=0, malicious=1, source=source, target=target, malicious_error=error)

@@ -1,0 +1,236 @@
+"""The secured set: a drop of accuracy on it has the last batch of labels, and their labelers, examined."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from aal.checks import at_least, probability
+from aal.errors import RunStopped, UserError
+from aal.files import write_csv
+from aal.models import Classifier
+from aal.oracles import Crowd
+from aal.oracles.trust import ANSWERS, DISPUTED, KINDS, UNEXAMINED, Rules, Trust, examiners_needed
+from aal.seeds import generator
+from aal.splits import stratified
+from callbacks.query_rounds import QueryRounds
+from callbacks.round_callback import Record, RoundCallback, data_of
+from callbacks.rounds import clock_of
+from datamodules import ActiveDataModule
+
+KEY = "secured.init_args"
+
+
+class SecuredSet(RoundCallback):
+    """Guards against labelers who lie: checks each round's model on labelled samples that no attacker reaches.
+
+    The samples are the datamodule's split ``secured``; they are never trained on, queried or crafted from. Where the
+    accuracy on those in use is more than ``epsilon`` below the previous round's, the labels given before this round are
+    examined by ``h`` other labelers each. A label that they disagree about is discarded. Who gave a label that they
+    contradict loses confidence, or is audited at once (:meth:`aal.oracles.trust.Trust.weigh`): up to ``audit`` of its
+    labels not examined yet are, too, and it is distrusted if that is more than errors. Labels asked for to examine
+    others are beside the budget, and counted. If labels have changed and nothing is left to query, one more round
+    trains on the labels as they are now.
+
+    With fewer than ``h`` labelers left a label is examined by those there are; with none it stays as it is. Consistent
+    lies of a crowd that lies as one contradict nobody, and change nothing. When nobody is trusted any more the run
+    ends. Source: paper *robust*, section III.B and Figure 3; ``replace`` and ``dismiss`` are ours.
+
+    Args:
+        epsilon: Drop of the accuracy, from 0 to 1, above which the batch is examined; 1 for never.
+        size: Samples of the split in use at a time, stratified; ``null`` for all.
+        refresh: Rounds after which others are drawn from the split, unused ones first (the paper's q); ``null`` for
+            never.
+        h: Labelers who examine a label; ``null``: as many as ``p_one`` and ``p_h`` ask for (Equation 3).
+        p_one: Probability that a labeler is right, which also says how many errors an audit expects.
+        p_h: Probability wanted that at least one of the examiners is right.
+        amount: Confidence, of 1, that a contradicted label costs, divided by the model's largest probability.
+        sure: Largest probability from which on a misclassification has the labeler audited instead.
+        audit: Most labels that an audit examines.
+        distrust: Confidence below which a labeler is audited and distrusted.
+        level: Probability that the audit of an honest labeler ends in distrust.
+        replace: Whether the label that examiners agree on replaces the one given; else that stays.
+        dismiss: Whether a distrusted labeler is asked no more, and all its labels are examined.
+
+    Raises:
+        UserError: A number outside its range; in ``setup``, no secured set, more samples than it has, or an oracle
+            that is no crowd of two or more.
+        RunStopped: All labels were discarded.
+    """
+
+    def __init__(
+        self,
+        epsilon: float = 0.01,
+        size: int | None = None,
+        refresh: int | None = None,
+        h: int | None = None,
+        p_one: float = 0.9391,
+        p_h: float = 0.9995,
+        amount: float = 0.05,
+        sure: float = 0.9,
+        audit: int = 20,
+        distrust: float = 0.5,
+        level: float = 0.01,
+        replace: bool = True,
+        dismiss: bool = True,
+    ) -> None:
+        shares = {"epsilon": epsilon, "sure": sure, "distrust": distrust, "level": level}
+        probability({f"{KEY}.{name}": value for name, value in shares.items()})
+        at_least(0, {f"{KEY}.amount": amount, f"{KEY}.audit": audit})
+        for name, number in (("size", size), ("refresh", refresh), ("h", h)):
+            if number is not None:
+                at_least(1, {f"{KEY}.{name}": number})
+        if refresh is not None and size is None:
+            raise UserError(f"{KEY}.refresh: all of the secured set is in use; set size, so that others can be drawn")
+        self.epsilon, self.size, self.refresh, self.audit = epsilon, size, refresh, audit
+        self.replace, self.dismiss = replace, dismiss
+        needed = examiners_needed(p_one, p_h)
+        self._rules = Rules(h or needed, p_one, amount=amount, sure=sure, distrust=distrust, level=level)
+        self.draws = 0
+        self.before: float | None = None  # the accuracy to compare with
+        self.counts = {"discarded": 0, "relabelled": 0, "unexamined": 0}
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Refuse what cannot be done before anything is; draw the first samples."""
+        data, clock = data_of(trainer), clock_of(trainer)
+        crowd = clock.oracle if isinstance(clock, QueryRounds) else None
+        if not isinstance(crowd, Crowd) or crowd.size < 2:
+            raise UserError(
+                "secured: labels are examined by other labelers; query.init_args.oracle must be a crowd of 2"
+            )
+        available = len(data.samples.get("secured", ()))
+        if not available:
+            raise UserError(
+                "data.init_args.secured: 0 samples, but there is a key secured; hold some out, or set it null"
+            )
+        if self.size is not None and self.size > available:
+            raise UserError(f"{KEY}.size: {self.size} samples, but the secured set has {available}")
+        self.trust = Trust(crowd, self._rules)
+        self.used = torch.zeros(available, dtype=torch.bool)
+        self._draw(data)
+
+    def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Keep the answers to the last query."""
+        rows = data_of(trainer).pool.asked[self.trust.given :]
+        columns = torch.tensor([(row.index, row.round, row.labeler, row.label) for row in rows], dtype=torch.int64)
+        self.trust.note(columns.view(-1, 4), "given")
+        self._write(trainer)
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """Compare the accuracy with the round's before; examine the last batch if it has dropped."""
+        data, round = data_of(trainer), record["round"]
+        self.accuracy = self._accuracy(data, module)
+        self.labels_changed = False
+        if self.before is not None and self.before - self.accuracy > self.epsilon + 1e-9:  # floats' rounding apart
+            self._examine_batch(data, module, round)
+            self._write(trainer)
+        self.before = self.accuracy
+        if self.refresh is not None and round and round % self.refresh == 0:
+            self._draw(data)
+            self.before = self._accuracy(data, module)
+        record.update(self._columns())
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return the last round's columns, the secured set's size and cost, and what is known of each labeler."""
+        data, answers = data_of(trainer), self.trust.answers
+        return {
+            **self._columns(),
+            "unexamined": self.counts["unexamined"],
+            "secured_size": len(self.in_use),
+            "secured_cost": int(self.used.sum()),
+            "labelers": self.trust.labelers(data.labels["pool"][answers[:, 0]], data.num_classes),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return trust, the samples in use, and what the next round is compared with."""
+        drawn = {"draws": self.draws, "used": self.used.clone(), "in_use": self.in_use.clone()}
+        accuracies = {"before": self.before, "accuracy": self.accuracy}
+        return {"trust": self.trust.state_dict(), "counts": dict(self.counts), **drawn, **accuracies}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds."""
+        self.trust.load_state_dict(state_dict["trust"])
+        self.counts = dict(state_dict["counts"])
+        for name in ("draws", "used", "in_use", "before", "accuracy"):
+            setattr(self, name, state_dict[name])
+
+    def _draw(self, data: ActiveDataModule) -> None:
+        """Put samples into use that were not yet, as long as there are any, in the classes' proportions."""
+        labels, chance = data.labels["secured"], generator(data.seed, "secured set", self.draws)
+        size = len(labels) if self.size is None else self.size
+        new, old = (~self.used).nonzero()[:, 0], self.used.nonzero()[:, 0]
+        first = min(size, len(new))
+        parts = [_stratum(labels, new, first, chance), _stratum(labels, old, size - first, chance)]
+        self.in_use = torch.cat(parts).sort().values
+        self.used[self.in_use] = True
+        self.draws += 1
+        missing = [c for c in range(data.num_classes) if not (labels[self.in_use] == c).any()]
+        if missing:
+            rank_zero_warn(f"the secured set in use has no sample of the classes {missing}: a drop in them is not seen")
+
+    def _accuracy(self, data: ActiveDataModule, module: Classifier) -> float:
+        """Return the accuracy on the samples in use."""
+        predicted = data.map(lambda batch: module.classify(data.inputs("secured", batch)).argmax(1), self.in_use)
+        return float((predicted.cpu() == data.labels["secured"][self.in_use]).double().mean())
+
+    def _examine_batch(self, data: ActiveDataModule, module: Classifier, round: int) -> None:
+        """Examine the labels that this round was the first to train on, and audit who is suspected then."""
+        cases = self._examine(data, self.trust.unexamined(round=round), round, "examined")
+        contradicted = cases[(cases[:, 3] >= 0) & (cases[:, 2] != cases[:, 3])]
+        if not len(contradicted):
+            return
+        logits = data.map(lambda batch: module.classify(data.inputs("pool", batch)), contradicted[:, 0])
+        for labeler in self.trust.weigh(contradicted, logits.double().softmax(1).cpu()):
+            self._examine(data, self.trust.to_audit(labeler, self.audit), round, "audited")
+            if self.trust.convicts(labeler):
+                self.trust.condemn(labeler, round=round, dismiss=self.dismiss)
+                if self.dismiss:
+                    self._examine(data, self.trust.unexamined(labeler=labeler), round, "audited")
+
+    def _examine(self, data: ActiveDataModule, indices: Tensor, round: int, kind: str) -> Tensor:
+        """Have labels ``(n,)`` examined, discard and replace what they should not be; return the cases ``(n, 4)``."""
+        cases, examiners = self.trust.examine(indices, round=round, kind=kind)
+        given, verdicts = cases[:, 2], cases[:, 3]
+        disputed, wrong = verdicts == DISPUTED, (verdicts >= 0) & (verdicts != given)
+        data.pool.discard(indices[disputed])
+        self.counts["discarded"] += int(disputed.sum())
+        self.counts["unexamined"] += int((verdicts == UNEXAMINED).sum())
+        if self.replace:
+            name, after = type(self).__name__, round + 1
+            data.pool.relabel(indices[wrong], verdicts[wrong], round=after, strategy=name, labelers=examiners[wrong])
+            self.counts["relabelled"] += int(wrong.sum())
+        self.labels_changed |= bool(disputed.any()) or (self.replace and bool(wrong.any()))
+        if not len(data.pool.labelled):
+            raise RunStopped(f"round {round}: the examiners agreed about no label, and all were discarded")
+        return cases
+
+    def _columns(self) -> Record:
+        return {
+            "secured_accuracy": self.accuracy,
+            "extra_labels": self.trust.extra,
+            "discarded": self.counts["discarded"],
+            "relabelled": self.counts["relabelled"],
+            "trust": float(self.trust.confidence.min()),
+            "distrusted": int((self.trust.since >= 0).sum()),
+        }
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Write ``answers.csv`` anew: every answer of every labeler, in order."""
+        if not trainer.is_global_zero:
+            return
+        answers, truth = self.trust.answers.tolist(), data_of(trainer).labels["pool"]
+        columns = (*ANSWERS[:4], "true_label", ANSWERS[4])
+        known = zip(answers, truth[self.trust.answers[:, 0]].tolist(), strict=True)
+        rows = ((*answer[:4], true_label, KINDS[answer[4]]) for answer, true_label in known)
+        write_csv(Path(trainer.default_root_dir) / "answers.csv", columns, rows, durable=False)
+
+
+def _stratum(labels: Tensor, places: Tensor, size: int, chance: torch.Generator) -> Tensor:
+    """Draw ``size`` of ``places`` in the proportions of their classes."""
+    if size in (0, len(places)):
+        return places[:size]
+    share = size / len(places)
+    return places[stratified(labels[places], (share, 1 - share), chance)[0]]
