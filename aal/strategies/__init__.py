@@ -4,6 +4,7 @@ from aal.strategies.badge import BADGE
 from aal.strategies.bald import BALD
 from aal.strategies.base import Crafted, PseudoLabels, Selection, Strategy, fault_of, highest, lowest
 from aal.strategies.ceal import CEAL
+from aal.strategies.cluster_max_min import ClusterMaxMin
 from aal.strategies.core_set import CoreSet
 from aal.strategies.dfal import DFAL
 from aal.strategies.egl import EGL
@@ -21,6 +22,7 @@ __all__ = [
     "CEAL",
     "DFAL",
     "EGL",
+    "ClusterMaxMin",
     "CoreSet",
     "Crafted",
     "Entropy",

@@ -13,7 +13,7 @@ from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.strategies import CEAL, DFAL, EGL, CoreSet, FeatureNorm, Random, Screened, Strategy, View
+from aal.strategies import CEAL, DFAL, EGL, ClusterMaxMin, CoreSet, FeatureNorm, Random, Screened, Strategy, View
 
 STRATEGIES = [
     strategy
@@ -22,6 +22,8 @@ STRATEGIES = [
 ]
 VARIANTS = [
     CEAL(strategy=DFAL()),
+    ClusterMaxMin(method="kmedoids", clusters="elbow", sample=12),
+    ClusterMaxMin(method="agglomerative", clusters=4, sample=12, update=True),
     CoreSet(optimise=False, space="features"),
     DFAL(diversity=3),
     DFAL(norm="linf", slack=None),
@@ -59,7 +61,8 @@ def view(x: Tensor, candidates: Tensor, labelled: Tensor, ranks: int = 1, certai
             return sum(parts[1:], parts[0])  # as the sum over processes would
 
     inputs, bounds = (lambda i: x[i]), (-10.0, 10.0)
-    return View(model, candidates, labelled, inputs, inputs, mapped, {}, len(candidates), bounds)
+    budget, labels = len(candidates), labelled % 3
+    return View(model, candidates, labelled, inputs, inputs, mapped, {}, budget, bounds, labelled_labels=labels)
 
 
 def samples(n: int = 30) -> Tensor:

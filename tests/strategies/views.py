@@ -18,5 +18,15 @@ def view_of(module: Classifier, x: Tensor, batch: int = 4, shard: Shard | None =
         with frozen(module), torch.no_grad():
             return (shard or Shard()).map(function, indices, batch)
 
-    candidates = torch.arange(1, len(x))
-    return View(module, candidates, torch.tensor([0]), lambda i: x[i], lambda i: x[i], mapped, {}, len(candidates))
+    candidates, first = torch.arange(1, len(x)), torch.tensor([0])
+    return View(
+        module,
+        candidates,
+        first,
+        lambda i: x[i],
+        lambda i: x[i],
+        mapped,
+        {},
+        len(candidates),
+        labelled_labels=torch.tensor([0]),
+    )

@@ -1,0 +1,192 @@
+"""Cluster max-min: in every cluster of the pool, the candidates that are farthest from all labelled samples."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
+from aal.strategies.cluster_number import Criterion
+from aal.strategies.clusters import Clusters, cluster
+from aal.strategies.distances import faults, full, nearest
+from aal.strategies.groupings import Method, nearest_center
+from aal.strategies.k_center import k_center
+from aal.strategies.view import View
+
+
+@dataclass(frozen=True)
+class ClusterMaxMin(Strategy):
+    """Query from each cluster c of the candidates the N_c whose nearest labelled sample is farthest away.
+
+    Distances are Euclidean in feature space, and are ranked once; they are the scores. Equal ones go to the lower
+    index, so that without a labelled sample, where all are infinite, the lowest indices of each cluster are taken.
+
+    The paper has N_c depend on last round's average perturbation, the model's accuracy on the cluster and the budget,
+    but does not say how. Our rule, with labelled samples counted to the cluster of the nearest center::
+
+        share_c = (1 - s) / K + s w_c / sum of w    over the K clusters that have candidates
+        w_c = e_c p / p_c
+        e_c = (wrong_c + 1) / (labelled_c + 2)      error of the model on the cluster's labelled samples
+        p   = mean of all last minimal perturbations
+        p_c = (sum of those in the cluster + p) / (their number + 1)
+        s   = labelled / (labelled + budget left)
+
+    A cluster where the model errs, or where small perturbations suffice, gets more. At first, while that rests on few
+    labels, clusters share evenly; once the budget is all but spent, by weight. ``p / p_c`` is 1 where nothing was
+    crafted. N_c is ``n share_c`` by largest remainder, equal remainders going to the larger cluster. What is more than
+    a cluster has goes to the others by their shares. The round's record has ``clusters``, those with candidates.
+
+    Source: paper *robust*, section III.C, Equation 4. Tibshirani, Walther and Hastie for the gap statistic, Kaufman and
+    Rousseeuw for PAM.
+
+    Args:
+        method: ``kmeans``; ``kmedoids`` (PAM) or ``agglomerative`` (Ward's criterion), both on a sample of the
+            candidates, the others going to the nearest medoid or mean.
+        clusters: How many clusters, or how their number is found on the sample: ``elbow``, ``silhouette`` or ``gap``.
+        most: Most clusters that are found.
+        sample: How many candidates to draw for the sample; its time and memory grow with the square.
+        update: Whether each pick counts as labelled for the next ones, within its cluster and in those that come
+            after it, the largest first (ours).
+
+    Raises:
+        UserError: A number below 1, or a sample below 2; an unknown method or criterion.
+    """
+
+    method: Literal["kmeans", "kmedoids", "agglomerative"] = "kmeans"
+    clusters: int | Literal["elbow", "silhouette", "gap"] = "silhouette"
+    most: int = 20
+    sample: int = 1000
+    update: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(1, {f"{KEY}.most": self.most})
+        at_least(2, {f"{KEY}.sample": self.sample})
+        if self.method not in get_args(Method):
+            raise UserError(f"{KEY}.method: must be one of {', '.join(get_args(Method))}, got {self.method!r}")
+        if isinstance(self.clusters, int):
+            at_least(1, {f"{KEY}.clusters": self.clusters})
+        elif self.clusters not in get_args(Criterion):
+            known = ", ".join(get_args(Criterion))
+            raise UserError(f"{KEY}.clusters: must be a number or one of {known}, got {self.clusters!r}")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return ("clusters",)
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose ``n`` candidates, each cluster's share of them."""
+        points = full(view.features.cpu())
+        labelled = full(view.labelled_features.cpu()) if len(view.labelled) else points[:0]
+        for indices, x in ((view.candidates, points), (view.labelled, labelled)):
+            refuse_nan(self, indices, faults(x))
+        found = cluster(
+            points,
+            self.method,
+            self.clusters,
+            most=self.most,
+            sample=self.sample,
+            generator=generator,
+            agree=view.agree,
+        )
+        sizes = found.members.bincount(minlength=len(found.centers))
+        numbers = apportion(shares(view, found, nearest_center(labelled, found.centers)), sizes, n)
+        there = int((sizes > 0).sum())
+        view.report(f"cluster max-min: {' '.join(str(number) for number in numbers.tolist())} of {there} clusters")
+        pick = _one_by_one if self.update else _ranked
+        picks, distances = pick(points, labelled, found.members, numbers)
+        return Selection(view.candidates[picks], distances, figures={"clusters": there})
+
+
+def shares(view: View, found: Clusters, labelled: Tensor) -> Tensor:
+    """Return each cluster's share of a query, by the rule of ``ClusterMaxMin``.
+
+    Args:
+        view: What the learner knows about the pool.
+        found: The clusters of the candidates.
+        labelled: The cluster of each labelled sample ``(L,)``.
+
+    Returns:
+        Shares ``(K,)``, float64, that sum to 1; 0 for a cluster without candidates.
+    """
+    k = len(found.centers)
+    counts, wrong = labelled.bincount(minlength=k), torch.zeros(k, dtype=torch.float64)
+    if len(labelled):
+        missed = view.labelled_logits.argmax(1).cpu() != view.labelled_labels
+        wrong.index_add_(0, labelled, missed.double())
+    kept = torch.isin(view.perturbed, view.labelled)  # the label of a source may have been discarded since
+    sources, sizes = torch.searchsorted(view.labelled, view.perturbed[kept]), view.perturbations[kept].double()
+    mean = sizes.mean() if len(sizes) else sizes.new_ones(())
+    sums = torch.zeros(k, dtype=torch.float64).index_add_(0, labelled[sources], sizes)
+    perturbations = (sums + mean) / (labelled[sources].bincount(minlength=k) + 1)
+    weights = (wrong + 1) / (counts + 2) * (mean / perturbations if mean > 0 else 1.0)
+    there = (found.members.bincount(minlength=k) > 0).double()
+    spent = len(labelled) / max(1, len(labelled) + view.budget_left)
+    weights = weights * there
+    return (1 - spent) * there / there.sum() + spent * weights / weights.sum()
+
+
+def apportion(shares: Tensor, most: Tensor, n: int) -> Tensor:
+    """Deal out a number by shares, by largest remainder, and what is more than there is room for to the others.
+
+    Args:
+        shares: Shares ``(K,)``, at least 0, above where there is room.
+        most: Room ``(K,)``, int64, ``n`` or more in all.
+        n: What to deal out.
+
+    Returns:
+        Whole numbers ``(K,)``, int64, that sum to ``n``; equal remainders go to where there is more room.
+    """
+    dealt, room = torch.zeros_like(most), most > 0
+    while room.any():
+        left = n - int(dealt.sum())
+        quotas = torch.where(room, shares, 0.0) / shares[room].sum() * left
+        filled = room & (quotas >= most)
+        if not filled.any():
+            return dealt + _rounded(quotas, most, left)
+        dealt, room = torch.where(filled, most, dealt), room & ~filled
+    return dealt
+
+
+def _rounded(quotas: Tensor, most: Tensor, n: int) -> Tensor:
+    """Return whole numbers ``(K,)`` that sum to ``n``, as quotas do, none of them as much as the room for it."""
+    whole = quotas.floor().long()
+    order = most.argsort(descending=True, stable=True)
+    order = order[(quotas - whole)[order].argsort(descending=True, stable=True)]
+    whole[order[: n - int(whole.sum())]] += 1
+    return whole
+
+
+def _ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each cluster's farthest points ``(n,)``, the farthest of all first, and their distances.
+
+    Args:
+        points: Points ``(U, D)``.
+        labelled: The points to be far from ``(L, D)``.
+        members: The cluster of each point ``(U,)``.
+        numbers: How many of each cluster ``(K,)``.
+    """
+    distances = nearest(points, labelled)
+    order = distances.argsort(descending=True, stable=True)
+    order = order[members[order].argsort(stable=True)]  # one cluster after the other, each by distance
+    sizes = members.bincount(minlength=len(numbers))
+    rank = torch.arange(len(points)) - (sizes.cumsum(0) - sizes)[members[order]]
+    picks = order[rank < numbers[members[order]]].sort().values
+    picks = picks[distances[picks].argsort(descending=True, stable=True)]
+    return picks, distances[picks]
+
+
+def _one_by_one(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return likewise, in the order of choice, far from the picks before too; the largest cluster first."""
+    picks, distances = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
+    sizes = members.bincount(minlength=len(numbers))
+    order = sizes.argsort(descending=True, stable=True)
+    for c in order[numbers[order] > 0].tolist():
+        places = (members == c).nonzero().flatten()
+        chosen = k_center(points[places], torch.cat([labelled, points[picks]]), int(numbers[c]))
+        picks, distances = torch.cat([picks, places[chosen.picks]]), torch.cat([distances, chosen.distances])
+    return picks, distances

@@ -1,0 +1,88 @@
+"""How many clusters there are: the elbow of the dispersion, the silhouette, the gap statistic."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from sklearn.metrics import silhouette_score
+from torch import Tensor
+
+from aal.strategies.groupings import Method, distances_between, groupings, means
+
+Criterion = Literal["elbow", "silhouette", "gap"]
+REFERENCES = 10  # samples without clusters that the gap statistic compares with
+
+
+def number_of(points: Tensor, method: Method, criterion: Criterion, most: int, generator: torch.Generator) -> Tensor:
+    """Group points into the number of clusters that a criterion asks for; equal points are one cluster.
+
+    Args:
+        points: Points ``(N, D)`` around zero, float64.
+        method: How they are grouped.
+        criterion: ``elbow``: where the dispersion, the sum of squared distances to the means, lies farthest below the
+            line from its first to its last; it may say 1 or any number but the last. ``silhouette``: the highest mean
+            silhouette; it never says 1. ``gap``: the smallest number whose gap is at least the next one less its
+            deviation, with samples from the box around the points along their principal axes.
+        most: Most clusters.
+        generator: The source of randomness.
+
+    Returns:
+        The cluster of each point, int64 ``(N,)``, numbered without gaps.
+
+    Source: Rousseeuw, "Silhouettes"; Tibshirani, Walther and Hastie, "Estimating the number of clusters in a data set
+    via the gap statistic", section 3.
+    """
+    numbers = range(1, max(1, min(most, len(points) - 1)) + 1)
+    found = groupings(points, method, numbers, generator)
+    found = [members for k, members in zip(numbers, found, strict=True) if int(members.max()) == k - 1]
+    spread = _dispersions(points, found)
+    if len(found) == 1 or spread[0] == 0:
+        return found[0]
+    if criterion == "elbow":
+        return found[elbow(spread)]
+    if criterion == "silhouette":
+        return found[_silhouette(points, found)]
+    references = _references(points, generator)
+    return found[gap(spread, [_dispersions(x, groupings(x, method, numbers, generator)) for x in references])]
+
+
+def elbow(dispersions: Tensor) -> int:
+    """Return the place of the elbow of dispersions ``(K,)``, the lowest of equal ones."""
+    along = torch.linspace(0, 1, len(dispersions), dtype=dispersions.dtype)
+    height = (dispersions - dispersions[-1]) / (dispersions[0] - dispersions[-1])
+    return int((1 - along - height).argmax())
+
+
+def gap(dispersions: Tensor, references: Sequence[Tensor]) -> int:
+    """Return the place of the number of clusters by the gap statistic, the last one where no number qualifies.
+
+    Args:
+        dispersions: Dispersions ``(K,)``.
+        references: Those of samples without clusters, at least ``(K,)`` each.
+    """
+    expected = torch.stack([reference[: len(dispersions)].log() for reference in references])
+    gaps = expected.mean(0) - dispersions.log()
+    deviations = expected.std(0, correction=0) * (1 + 1 / len(references)) ** 0.5
+    enough = gaps[:-1] >= gaps[1:] - deviations[1:]
+    return int(enough.nonzero()[0]) if enough.any() else len(dispersions) - 1
+
+
+def _silhouette(points: Tensor, groupings: Sequence[Tensor]) -> int:
+    distances = distances_between(points).numpy()
+    scores = [silhouette_score(distances, members.numpy(), metric="precomputed") for members in groupings[1:]]
+    return 1 + max(range(len(scores)), key=scores.__getitem__)
+
+
+def _dispersions(points: Tensor, groupings: Sequence[Tensor]) -> Tensor:
+    """Return the sums of squared distances from points to the means of their clusters, ``(K,)``."""
+    sums = [(points - means(points, members)[members]).square().sum() for members in groupings]
+    return torch.stack(sums)
+
+
+def _references(points: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Draw samples from the box around points along their principal axes, ``(N, R)`` in those axes."""
+    _, _, axes = torch.linalg.svd(points - points.mean(0), full_matrices=False)
+    along = points @ axes.T
+    low, high = along.aminmax(dim=0)
+    draws = [torch.rand(along.shape, dtype=along.dtype, generator=generator) for _ in range(REFERENCES)]
+    return [low + (high - low) * draw for draw in draws]

@@ -1,0 +1,141 @@
+"""Groupings of a sample of points into any number of clusters: by k-means, k-medoids (PAM) or Ward's tree."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from scipy.cluster.hierarchy import cut_tree, linkage
+from torch import Tensor
+
+from aal.strategies.badge import seeds
+from aal.strategies.distances import ROWS, full, whole_float32
+from aal.strategies.k_medoids import build, swap
+
+Method = Literal["kmeans", "kmedoids", "agglomerative"]
+STARTS = 3  # of k-means, the best of which counts
+ITERATIONS = 100  # most of k-means
+TOLERANCE = 1e-5  # k-means has converged when the centers' moves are this share of their scatter
+
+
+def groupings(points: Tensor, method: Method, numbers: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+    """Group a sample into each of some numbers of clusters.
+
+    Args:
+        points: Points ``(N, D)`` around zero, float64.
+        method: How.
+        numbers: The numbers, ascending, from 1 to ``N``.
+        generator: The source of randomness.
+
+    Returns:
+        For each number a cluster of each point, int64 ``(N,)``, numbered without gaps. There are fewer clusters than
+        asked for where fewer points are distinct.
+    """
+    if method == "kmeans":
+        ones = torch.ones(len(points), 1, dtype=torch.float64)
+        starts = [seeds(ones, points, numbers[-1], generator) for _ in range(STARTS)]
+        found = [_best_of(points, [lloyd(points, points[start[:k]]) for start in starts]) for k in numbers]
+    elif method == "kmedoids":
+        distances = distances_between(points)
+        start = build(distances, numbers[-1])
+        found = [distances[:, swap(distances, start[:k])].argmin(1) for k in numbers]
+    else:
+        found = _cut(points, numbers)
+    return [members.unique(return_inverse=True)[1] for members in found]
+
+
+@whole_float32()
+def lloyd(points: Tensor, centers: Tensor) -> Tensor:
+    """Improve centers by k-means until they move no more, in the memory of a block of points.
+
+    A center without points stays where it is.
+
+    Args:
+        points: Points ``(N, D)``, float32 or float64; the products are of that type.
+        centers: Centers to start from ``(K, D)``.
+
+    Returns:
+        The centers ``(K, D)``, float64.
+
+    Source: Lloyd, "Least squares quantization in PCM".
+    """
+    centers, origin = centers.double(), centers.double().mean(0)
+    for _ in range(ITERATIONS):
+        # |x - c|^2 but for what all centers share; taken from the origin, a common offset costs no precision.
+        away = centers - origin
+        offsets = (away.square().sum(1) + 2 * away @ origin).to(points.dtype)
+        away = away.to(points.dtype)
+        sums, counts = torch.zeros_like(centers), torch.zeros(len(centers), dtype=torch.float64)
+        for block in points.split(ROWS):
+            mine = torch.nn.functional.one_hot(
+                torch.addmm(offsets, block, away.T, alpha=-2).argmin(1), num_classes=len(centers)
+            ).to(points.dtype)
+            sums += (mine.T @ block).double()
+            counts += mine.sum(0).double()
+        new = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centers)
+        moved, scatter = ((counts @ (new - other).square()).sum() for other in (centers, origin))
+        centers = new
+        if moved <= TOLERANCE * scatter:
+            break
+    return centers
+
+
+def means(points: Tensor, members: Tensor) -> Tensor:
+    """Return the mean of each cluster's points ``(K, D)``.
+
+    Args:
+        points: Points ``(N, D)``.
+        members: The cluster of each ``(N,)``, numbered without gaps.
+    """
+    counts = members.bincount()
+    return points.new_zeros(len(counts), points.shape[1]).index_add_(0, members, points) / counts[:, None]
+
+
+def nearest_center(points: Tensor, centers: Tensor) -> Tensor:
+    """Return the nearest center of each point, by differences in float64; equal distances go to the lower.
+
+    Args:
+        points: Points ``(N, D)``.
+        centers: Centers ``(K, D)``.
+
+    Returns:
+        Their numbers, int64 ``(N,)``.
+    """
+    found = [
+        torch.cdist(block.double(), centers.double(), compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+        for block in full(points).split(ROWS)
+    ]
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64)
+
+
+def distances_between(points: Tensor) -> Tensor:
+    """Return the distances between points; what rounding cannot tell from 0 is 0.
+
+    Args:
+        points: Points ``(N, D)`` around zero, float64.
+
+    Returns:
+        The distances ``(N, N)``, symmetric.
+    """
+    norms = points.square().sum(1)
+    sums = norms[:, None] + norms
+    squared = sums - 2 * points @ points.T
+    squared = (squared + squared.T) / 2
+    lost = 4 * points.shape[1] * torch.finfo(torch.float64).eps
+    return squared.masked_fill_(squared <= lost * sums, 0.0).sqrt_().fill_diagonal_(0.0)
+
+
+def _best_of(points: Tensor, starts: list[Tensor]) -> Tensor:
+    """Return the nearest of those centers whose points are nearest, ``(N,)``."""
+    best = [torch.cdist(points, centers).min(1) for centers in starts]
+    return min(best, key=lambda distances: float(distances.values.square().sum())).indices
+
+
+def _cut(points: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+    """Return the clusters ``(N,)`` of Ward's tree cut at each number, but never among equal points."""
+    if len(points) == 1:
+        return [torch.zeros(1, dtype=torch.int64) for _ in numbers]
+    upper = torch.triu_indices(len(points), len(points), 1).unbind()
+    tree = linkage(distances_between(points)[upper].numpy(), "ward")
+    distinct = 1 + int((tree[:, 2] > 0).sum())
+    cuts = cut_tree(tree, n_clusters=[min(k, distinct) for k in numbers])
+    return [torch.from_numpy(members).long() for members in cuts.T]
