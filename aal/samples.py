@@ -48,6 +48,14 @@ class Samples(ABC):
         """Add samples ``(B, ...)`` as they were read back from files."""
 
     @abstractmethod
+    def put(self, indices: Tensor, x: Tensor) -> None:
+        """Put samples ``(B, ...)``, as they were read back from files, in the place of the indices ``(B,)``."""
+
+    @abstractmethod
+    def saved(self, x: Tensor) -> Tensor:
+        """Return what saving and loading leave of samples ``(B, ...)``: float32, on the CPU."""
+
+    @abstractmethod
     def write(self, path: Path, x: Tensor) -> None:
         """Save one sample in the form that a learner would be given it in."""
 
@@ -87,6 +95,14 @@ class ImageSamples(Samples):
     def append(self, x: Tensor) -> None:
         """Add images ``(B, C, H, W)`` in [0, 1]."""
         self.pixels = torch.cat([self.pixels, to_8_bit(x)])
+
+    def put(self, indices: Tensor, x: Tensor) -> None:
+        """Put images ``(B, C, H, W)`` in [0, 1] in the place of others."""
+        self.pixels = self.pixels.index_copy(0, indices, to_8_bit(x))
+
+    def saved(self, x: Tensor) -> Tensor:
+        """Round images ``(B, C, H, W)`` in [0, 1] to 8 bits."""
+        return to_8_bit(x).float() / 255
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one image ``(C, H, W)`` in [0, 1], rounded to 8 bits."""
@@ -144,6 +160,14 @@ class TensorSamples(Samples):
         """Add samples ``(B, ...)``."""
         self.values = torch.cat([self.values, x.to(self.values)])
 
+    def put(self, indices: Tensor, x: Tensor) -> None:
+        """Put samples ``(B, ...)`` in the place of others."""
+        self.values = self.values.index_copy(0, indices, x.to(self.values))
+
+    def saved(self, x: Tensor) -> Tensor:
+        """Return samples ``(B, ...)`` as they are."""
+        return x.float().cpu()
+
     def write(self, path: Path, x: Tensor) -> None:
         """Save one sample as it is."""
         write_tensors(path, {"sample": x}, durable=False)
@@ -185,6 +209,14 @@ class AudioSamples(Samples):
     def append(self, x: Tensor) -> None:
         """Add clips ``(B, T)`` in [-1, 1]."""
         self.pcm = torch.cat([self.pcm, to_16_bit(x)])
+
+    def put(self, indices: Tensor, x: Tensor) -> None:
+        """Put clips ``(B, T)`` in [-1, 1] in the place of others."""
+        self.pcm = self.pcm.index_copy(0, indices, to_16_bit(x))
+
+    def saved(self, x: Tensor) -> Tensor:
+        """Round clips ``(B, T)`` in [-1, 1] to 16 bits."""
+        return to_16_bit(x).float() / 2**15
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one clip ``(T,)`` in [-1, 1], rounded to 16 bits."""

@@ -12,6 +12,7 @@ from callbacks.rounds import Rounds
 from callbacks.run_records import RunRecords
 from callbacks.secured_set import SecuredSet
 from callbacks.stop_rule import StopRule
+from callbacks.targeted_sets import TargetedSets
 
 __all__ = [
     "AdversarialRetraining",
@@ -26,6 +27,7 @@ __all__ = [
     "RunRecords",
     "SecuredSet",
     "StopRule",
+    "TargetedSets",
     "WholeCheckpointIO",
     "last_checkpoint",
 ]

@@ -35,7 +35,7 @@ class Rounds(RoundCallback):
 
     counted = "labels"
     """The column of a round's record by which the display tells how far the run is."""
-    STATE = (
+    STATE: tuple[str, ...] = (
         *("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished"),
         *("queried", "seconds_query", "figures", "ended_by"),
     )
@@ -76,6 +76,10 @@ class Rounds(RoundCallback):
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return what a record's column ``counted`` comes to when the run ends, if nothing ends it before."""
         raise NotImplementedError
+
+    def judge(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return further columns of the record of the round that has just been trained."""
+        return {}
 
     def remark(self, record: Record) -> str:
         """Return what else the display says of a round; may be empty."""
@@ -191,6 +195,7 @@ class Rounds(RoundCallback):
             "seconds_query": self.seconds_query,
             "seconds": time.perf_counter() - self._started + self.seconds_query,
             **self.figures,
+            **self.judge(trainer, module),
         }
 
 

@@ -142,6 +142,11 @@ class ActiveDataModule(pl.LightningDataModule):
         self.labels["pool"] = torch.cat([self.labels["pool"], labels])
         self.bases = torch.cat([self.bases, bases])
 
+    def replace_samples(self, indices: Tensor, x: Tensor) -> None:
+        """Put samples ``(N, ...)`` as read back from files in the place of added ones of the pool, ``(N,)``."""
+        self.samples["pool"].put(indices, x)
+        self._encoding.forget_added("pool")
+
     def inputs(self, split: str, indices: Tensor) -> Tensor:
         """Return what the classifier takes in this round, on its device.
 

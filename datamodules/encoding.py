@@ -62,6 +62,12 @@ class Encoding:
         features[later] = added[indices[later] - self._sizes[split]]
         return features
 
+    def forget_added(self, split: str) -> None:
+        """Have the samples that were added to a split encoded again, all at once as by a run that goes on."""
+        if split in self._features:
+            own, added = self._features[split]
+            self._features[split] = own, added[:0]
+
     def crafted(self) -> Tensor:
         """Return the features of the extras' copies ``(M, D)``; only what has not been encoded yet is.
 

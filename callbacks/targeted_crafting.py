@@ -1,0 +1,102 @@
+"""What both callbacks of targeted poisons do: choose the bases, and craft the poisons of one target."""
+
+from dataclasses import dataclass, replace
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from aal.attacks import TargetedCollision, frozen
+from aal.errors import RunStopped, UserError
+from aal.models import Classifier
+from aal.seeds import generator
+from aal.sharding import Shard
+from callbacks.round_callback import data_of
+
+
+class Extractor(nn.Module):
+    """A classifier as the function to the features that an attacker aims at.
+
+    Args:
+        module: The classifier.
+        last: Whether it is the input of the last layer in any case, as an attacker has it who knows the trained model;
+            else of a frozen backbone it is the backbone's output, which an attacker knows who has the backbone alone.
+    """
+
+    def __init__(self, module: Classifier, *, last: bool) -> None:
+        super().__init__()
+        self.module, self.last = module, last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to features ``(B, D)``."""
+        return self.module.features(x) if self.last or not self.module.encoded else self.module.encode(x)
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """Poisons of one target.
+
+    Attributes:
+        x: The poisons ``(N, ...)`` as saved, on the CPU.
+        before: ``||f(b) - f(t)||`` of their bases ``(N,)``.
+        crafted: That of the poisons before saving ``(N,)``.
+        after: That of the poisons as saved ``(N,)``.
+        iterations: Iterations each took ``(N,)``.
+    """
+
+    x: Tensor
+    before: Tensor
+    crafted: Tensor
+    after: Tensor
+    iterations: Tensor
+
+
+def craft(
+    trainer: pl.Trainer, extractor: Extractor, attack: TargetedCollision, bases: Tensor, target: int, opacity: float
+) -> Crafted:
+    """Craft poisons for a test sample, all of them at once, or as many as a batch of scoring may have.
+
+    Args:
+        trainer: The run.
+        extractor: The features that the attacker knows.
+        attack: How; its opacity is not used.
+        bases: The base instances ``(N, ...)``.
+        target: The target's index in the split ``test``.
+        opacity: Share of the target in the watermark.
+
+    Raises:
+        RunStopped: Features are not finite.
+    """
+    data = data_of(trainer)
+    test, device = data.samples["test"], extractor.module.device
+    aim = test[torch.tensor([target])].to(device)
+    parts = []
+    for base in bases.split(data.scoring_batch_size):
+        x = base.to(device)
+        found = replace(attack, opacity=opacity)(extractor, x, torch.zeros(len(x)), target=aim[0], bounds=test.bounds)
+        saved = Shard.of(trainer).first(test.saved(found.x))  # other devices may round otherwise
+        with frozen(extractor), torch.no_grad():
+            after = (extractor(saved.to(device)) - extractor(aim)).norm(dim=-1)
+        if not after.isfinite().all():
+            raise RunStopped(f"the features of poisons for test sample {target} are not finite once they are saved")
+        parts.append((saved, found.info["initial"], found.info["final"], after, found.info["iterations"]))
+    return Crafted(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+
+
+def draw_base_class(labels: Tensor, true_class: int, seed: int, target: int) -> int:
+    """Draw the class of the bases for a target: with two classes it is the other.
+
+    Args:
+        labels: Classes of the samples that may be bases ``(N,)``, -1 for those that may not.
+        true_class: The target's own class.
+        seed: The run's seed.
+        target: The target's index.
+
+    Raises:
+        UserError: There are samples of no other class.
+    """
+    classes = labels[(labels >= 0) & (labels != true_class)].unique()
+    if not len(classes):
+        raise UserError(f"there are base instances of no class but the target's, {true_class}")
+    drawn = torch.randint(len(classes), (), generator=generator(seed, "base class", target))
+    return int(classes[drawn])
