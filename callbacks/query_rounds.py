@@ -95,7 +95,7 @@ class QueryRounds(Rounds):
         if not data.pool.ledger:
             natural = data.pool.of_origin("natural")
             drawn = torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]
-            labels, labelers = self.oracle.label(natural[drawn])
+            labels, labelers = self.oracle.label(natural[drawn], round=0)
             data.pool.label(natural[drawn], labels, round=0, strategy="initial", labelers=labelers)
         for callback in round_callbacks(trainer):
             callback.on_labels_given(trainer, module)
@@ -123,7 +123,7 @@ class QueryRounds(Rounds):
             return 0
         data, n = data_of(trainer), self._next_size(trainer)
         selection = self._select(trainer, module, record, n)
-        labels, labelers = self.oracle.label(selection.indices)
+        labels, labelers = self.oracle.label(selection.indices, round=self.round + 1)
         data.pool.label(
             selection.indices,
             labels,

@@ -22,6 +22,7 @@ from callbacks.rounds import clock_of
 from datamodules import ActiveDataModule
 
 KEY = "secured.init_args"
+NOTHING = torch.tensor([torch.nan], dtype=torch.float64)  # which nothing is below
 
 
 class SecuredSet(RoundCallback):
@@ -41,6 +42,8 @@ class SecuredSet(RoundCallback):
 
     Args:
         epsilon: Drop of the accuracy, from 0 to 1, above which the batch is examined; 1 for never.
+        per_class: Whether the accuracy on any one class is enough to have dropped (ours); else that on all samples.
+            Lies about one class may hide behind what is learned of others.
         size: Samples of the split in use at a time, stratified; ``null`` for all.
         refresh: Rounds after which others are drawn from the split, unused ones first (the paper's q); ``null`` for
             never.
@@ -64,6 +67,7 @@ class SecuredSet(RoundCallback):
     def __init__(
         self,
         epsilon: float = 0.01,
+        per_class: bool = False,
         size: int | None = None,
         refresh: int | None = None,
         h: int | None = None,
@@ -85,12 +89,13 @@ class SecuredSet(RoundCallback):
                 at_least(1, {f"{KEY}.{name}": number})
         if refresh is not None and size is None:
             raise UserError(f"{KEY}.refresh: all of the secured set is in use; set size, so that others can be drawn")
-        self.epsilon, self.size, self.refresh, self.audit = epsilon, size, refresh, audit
-        self.replace, self.dismiss = replace, dismiss
+        self.epsilon, self.per_class, self.size, self.refresh = epsilon, per_class, size, refresh
+        self.audit, self.replace, self.dismiss = audit, replace, dismiss
         needed = examiners_needed(p_one, p_h)
         self._rules = Rules(h or needed, p_one, amount=amount, sure=sure, distrust=distrust, level=level)
         self.draws = 0
-        self.before: float | None = None  # the accuracy to compare with
+        self.accuracy = 0.0
+        self.before = NOTHING  # the accuracies to compare with, on all samples or on each class
         self.counts = {"discarded": 0, "relabelled": 0, "unexamined": 0}
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -122,15 +127,16 @@ class SecuredSet(RoundCallback):
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Compare the accuracy with the round's before; examine the last batch if it has dropped."""
         data, round = data_of(trainer), record["round"]
-        self.accuracy = self._accuracy(data, module)
+        right = self._right(data, module)
+        self.accuracy, now = float(right.double().mean()), self._compared(data, right)
         self.labels_changed = False
-        if self.before is not None and self.before - self.accuracy > self.epsilon + 1e-9:  # floats' rounding apart
+        if (self.before - now > self.epsilon + 1e-9).any():  # not for a rounding error
             self._examine_batch(data, module, round)
             self._write(trainer)
-        self.before = self.accuracy
+        self.before = now
         if self.refresh is not None and round and round % self.refresh == 0:
             self._draw(data)
-            self.before = self._accuracy(data, module)
+            self.before = self._compared(data, self._right(data, module))
         record.update(self._columns())
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
@@ -147,7 +153,7 @@ class SecuredSet(RoundCallback):
     def state_dict(self) -> dict[str, Any]:
         """Return trust, the samples in use, and what the next round is compared with."""
         drawn = {"draws": self.draws, "used": self.used.clone(), "in_use": self.in_use.clone()}
-        accuracies = {"before": self.before, "accuracy": self.accuracy}
+        accuracies = {"before": self.before.clone(), "accuracy": self.accuracy}
         return {"trust": self.trust.state_dict(), "counts": dict(self.counts), **drawn, **accuracies}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -171,10 +177,17 @@ class SecuredSet(RoundCallback):
         if missing:
             rank_zero_warn(f"the secured set in use has no sample of the classes {missing}: a drop in them is not seen")
 
-    def _accuracy(self, data: ActiveDataModule, module: Classifier) -> float:
-        """Return the accuracy on the samples in use."""
+    def _right(self, data: ActiveDataModule, module: Classifier) -> Tensor:
+        """Tell which of the samples in use the model classifies rightly, bool ``(n,)``."""
         predicted = data.map(lambda batch: module.classify(data.inputs("secured", batch)).argmax(1), self.in_use)
-        return float((predicted.cpu() == data.labels["secured"][self.in_use]).double().mean())
+        return predicted.cpu() == data.labels["secured"][self.in_use]
+
+    def _compared(self, data: ActiveDataModule, right: Tensor) -> Tensor:
+        """Return the accuracy on all samples ``(1,)``, or on each class ``(C,)``, NaN where there are none."""
+        if not self.per_class:
+            return right.double().mean()[None]
+        labels, size = data.labels["secured"][self.in_use], data.num_classes
+        return labels[right].bincount(minlength=size).double() / labels.bincount(minlength=size)
 
     def _examine_batch(self, data: ActiveDataModule, module: Classifier, round: int) -> None:
         """Examine the labels that this round was the first to train on, and audit who is suspected then."""

@@ -1,4 +1,4 @@
-"""The contract of every oracle: ``label(indices) -> (labels, labelers)``."""
+"""The contract of every oracle: ``label(indices, round) -> (labels, labelers)``."""
 
 from collections.abc import Callable
 
@@ -35,6 +35,14 @@ class Oracle:
         """Whether nobody is left who could answer, which ends a run."""
         return False
 
-    def label(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Label the samples ``(n,)``; return their labels ``(n,)`` and the number of each one's labeler ``(n,)``."""
+    def label(self, indices: Tensor, *, round: int = 0) -> tuple[Tensor, Tensor]:
+        """Answer a query.
+
+        Args:
+            indices: The samples ``(n,)``.
+            round: The round that will be the first to train on the labels; initial ones are of round 0.
+
+        Returns:
+            Their labels ``(n,)`` and the number of each one's labeler ``(n,)``.
+        """
         raise NotImplementedError

@@ -33,6 +33,8 @@ class Crowd(Oracle):
         malicious_error: Probability that a malicious labeler errs about a sample of another class.
         malicious_share: Probability that a query goes to one of the malicious labelers while one is trusted;
             ``null``: each labeler is as likely as another.
+        share_from: The first round whose labels ``malicious_share`` holds for: 1 for all queries, 0 for the initial
+            labels too. Before it each labeler is as likely as another.
         draw: Whether a labeler is drawn for each ``query``, or one for each ``batch`` of queries and for the initial
             labels.
 
@@ -54,9 +56,10 @@ class Crowd(Oracle):
         target: int | str | None = None,
         malicious_error: float = 0.0,
         malicious_share: float | None = None,
+        share_from: int = 1,
         draw: Literal["query", "batch"] = "query",
     ) -> None:
-        at_least(0, {f"{KEY}.honest": honest, f"{KEY}.malicious": malicious})
+        at_least(0, {f"{KEY}.honest": honest, f"{KEY}.malicious": malicious, f"{KEY}.share_from": share_from})
         at_least(1, {f"{KEY}.honest and malicious together": honest + malicious})
         share = 0.0 if malicious_share is None else malicious_share
         rates = {"error": error, "malicious_error": malicious_error, "malicious_share": share}
@@ -67,8 +70,8 @@ class Crowd(Oracle):
             for name, given in (("source", source), ("target", target)):
                 if given is None:
                     raise UserError(f"{KEY}.{name}: a malicious labeler needs a class; name one, or set malicious to 0")
-        self.size, self.honest, self.malicious_share, self.draw = honest + malicious, honest, malicious_share, draw
-        self.source, self.target = source, target
+        self.size, self.honest, self.source, self.target = honest + malicious, honest, source, target
+        self.malicious_share, self.share_from, self.draw = malicious_share, share_from, draw
         self.errors = torch.tensor([error] * honest + [malicious_error] * malicious, dtype=torch.float64)
         self.trusted = torch.ones(self.size, dtype=torch.bool)
 
@@ -91,11 +94,11 @@ class Crowd(Oracle):
         """Whether nobody is trusted any more."""
         return not self.trusted.any()
 
-    def label(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def label(self, indices: Tensor, *, round: int = 0) -> tuple[Tensor, Tensor]:
         """Have a labeler, or for each of the samples ``(n,)`` one, answer; somebody must still be trusted."""
         asked = indices if self.draw == "query" else indices[:1]
         chances = uniform(sample_seeds(self.seed, "labelers", asked), 0, (), torch.float64)
-        shares = self._shares()
+        shares = self._shares(round)
         labelers = torch.searchsorted(shares.cumsum(0), chances, right=True)
         labelers = labelers.clamp(max=int(shares.nonzero()[-1])).expand(len(indices))  # the sum may fall short of 1
         return self.ask(indices, labelers), labelers
@@ -138,10 +141,10 @@ class Crowd(Oracle):
         order, labelers = order.sort(dim=1, stable=True)
         return torch.where(order.isinf(), NOBODY, labelers)[:, :h]
 
-    def _shares(self) -> Tensor:
+    def _shares(self, round: int) -> Tensor:
         """Return the probability that a query goes to each labeler ``(K,)``."""
         trusted = self.trusted.double()
-        if self.malicious_share is None:
+        if self.malicious_share is None or round < self.share_from:
             return trusted / trusted.sum()
         honest, malicious = trusted[: self.honest], trusted[self.honest :]
         share = self.malicious_share if honest.any() else 1.0
