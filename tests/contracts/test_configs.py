@@ -34,6 +34,7 @@ DISTURBED = {
     "collision": "--poison.init_args.screen=false",
     "csv": "--trainer.logger=false",
     "digit_backbone": "--model.init_args.backbone.init_args.weights=none",
+    "secured_set": '--query.init_args.oracle={"class_path": "aal.oracles.Crowd", "init_args": {"malicious": 0}}',
 }
 # Models that take other samples than the experiment's, or weights from elsewhere.
 PUBLISHED = ("mobilenet_v2", "resnet50", "yamnet")
