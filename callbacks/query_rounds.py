@@ -164,6 +164,8 @@ class QueryRounds(Rounds):
             agree=Shard.of(trainer).first,
             report=data.progress.line,
             labelled_labels=data.pool.labels[data.pool.labelled],
+            perturbed=data.extras.perturbed,
+            perturbations=data.extras.perturbations,
         )
         try:
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))

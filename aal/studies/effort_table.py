@@ -5,7 +5,7 @@ from typing import Any
 
 from aal.errors import UserError
 from aal.studies import dfal_paper
-from aal.studies.measures import data, final_data, first_reaching
+from aal.studies.measures import asked, data, final_data, first_reaching
 from aal.studies.paired import PairedTest, paired_values
 from aal.studies.runs import Run, common, number
 from aal.studies.study import Cells, Row, Study, TableKind
@@ -56,8 +56,8 @@ def effort_table(study: Study, cells: Cells) -> Table:
     """
     rows, tests = [], []
     for row in study.rows:
-        target = _target(study, row, cells)
-        test = _test(row, cells, target) if row.against else None
+        target = target_of(study, row, cells)
+        test = test_of(row, cells, target) if row.against else None
         rows.append(_row(row, list(cells[row.arm].values()), target) | difference(test))
         tests += [test] if test else []
     named = any(row.paper for row in study.rows)
@@ -65,7 +65,12 @@ def effort_table(study: Study, cells: Cells) -> Table:
     return Table(COLUMNS, tuple(rows), tuple(tests), notes, tested="Annotations to reach the target")
 
 
-def _check(study: Study, called: str) -> None:
+def check_target(study: Study, called: str) -> None:
+    """Refuse a target or a tolerance that makes no sense.
+
+    Raises:
+        UserError: Says so; the line starts with ``called``.
+    """
     tolerance = study.settings.get(TOLERANCE, 0.0)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
         raise UserError(f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}")
@@ -84,10 +89,12 @@ def _check(study: Study, called: str) -> None:
             raise UserError(f"{called}: settings.{TARGET} must be in (0, 1] or the name of an arm, not {value!r}")
 
 
-KIND = TableKind(effort_table, papers=tuple(dfal_paper.EFFORT), required=(TARGET,), optional=(TOLERANCE,), check=_check)
+KIND = TableKind(
+    effort_table, papers=tuple(dfal_paper.EFFORT), required=(TARGET,), optional=(TOLERANCE,), check=check_target
+)
 
 
-def _target(study: Study, row: Row, cells: Cells) -> float | None:
+def target_of(study: Study, row: Row, cells: Cells) -> float | None:
     """Return the accuracy that a row's runs are to reach; None while no run of the arm that says it has finished."""
     target: Any = study.settings[TARGET]
     target = target[row.group] if isinstance(target, dict) else target
@@ -96,29 +103,30 @@ def _target(study: Study, row: Row, cells: Cells) -> float | None:
     return None if target is None else float(target) - float(study.settings.get(TOLERANCE, 0.0))
 
 
-def _test(row: Row, cells: Cells, target: float | None) -> PairedTest:
+def test_of(row: Row, cells: Cells, target: float | None) -> PairedTest:
     """Compare the annotations that two arms took, if all of their runs reached the target."""
     assert row.against is not None
     if target is None:
         return PairedTest(row.arm, row.against, 0, remark="not compared: no run has said yet what the target is")
     labels: list[dict[int, float]] = []
     for arm in (row.arm, row.against):
-        reached = {seed: _needed(run, target) for seed, run in cells[arm].items()}
+        reached = {seed: needed(run, target) for seed, run in cells[arm].items()}
         failed = next((seed for seed, record in reached.items() if record is None), None)
         if failed is not None:
             n = len(cells[row.arm].keys() & cells[row.against].keys())
             remark = f"not compared: seed {failed} of {arm} did not reach the target"
             return PairedTest(row.arm, row.against, n, remark=remark, digits=0)
-        labels.append({seed: float(record["labels"]) for seed, record in reached.items() if record})
+        labels.append({seed: asked(record) or 0.0 for seed, record in reached.items() if record})
     return paired_values(row.arm, row.against, *labels, digits=0)
 
 
-def _needed(run: Run, target: float | None) -> dict[str, Any] | None:
+def needed(run: Run, target: float | None) -> dict[str, Any] | None:
+    """Return the record of the first round that reached the target; None where there was none."""
     return None if target is None else first_reaching(run, target)
 
 
 def _row(row: Row, runs: list[Run], target: float | None) -> dict[str, Value]:
-    reached = [record for run in runs if (record := _needed(run, target)) is not None]
+    reached = [record for run in runs if (record := needed(run, target)) is not None]
     paper = dfal_paper.EFFORT.get(row.paper or "")
     annotations, labelled = (_bound(figure, paper[2]) for figure in paper[:2]) if paper else (None, None)
     ends = [number(run.summary, "labels") for run in runs]
@@ -127,7 +135,7 @@ def _row(row: Row, runs: list[Run], target: float | None) -> dict[str, Value]:
         "n": len(runs),
         "target": None if target is None else f"{target:.4f}",
         "reached": f"{len(reached)} of {len(runs)}" if runs and target is not None else None,
-        "annotations": _beyond(estimate((number(record, "labels") for record in reached), annotations), ends),
+        "annotations": _beyond(estimate((asked(record) for record in reached), annotations), ends),
         "data": _beyond(estimate((data(record) for record in reached), labelled), [final_data(run) for run in runs]),
         "labels": common(runs, "labels"),
         "accuracy": estimate(number(run.summary, "accuracy") for run in runs),

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from aal.errors import UserError
-from aal.studies import collision_table, effort_table, labels_table, seconds_table, transfer_table
+from aal.studies import (
+    budget_table,
+    collision_table,
+    effort_table,
+    labels_table,
+    seconds_table,
+    targets_table,
+    transfer_table,
+)
 from aal.studies.runs import Run, read_cells
 from aal.studies.study import Study, TableKind
 from aal.studies.table import Table
@@ -12,8 +20,10 @@ TABLES: dict[str, TableKind] = {
     "collision": collision_table.KIND,
     "labels": labels_table.KIND,
     "effort": effort_table.KIND,
+    "budget": budget_table.KIND,
     "seconds": seconds_table.KIND,
     "transfer": transfer_table.KIND,
+    "targets": targets_table.KIND,
 }
 
 

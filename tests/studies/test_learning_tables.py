@@ -238,10 +238,11 @@ def test_a_transfer_learner_is_told_by_its_backbone_and_head(tmp_path: Path) -> 
     assert (row["source_network"], row["network"]) == ("DigitBackbone + NN1", "resnet18 + NN2")
 
 
-@pytest.mark.parametrize("kind", ["labels", "effort", "seconds", "transfer"])
+@pytest.mark.parametrize("kind", ["labels", "effort", "budget", "seconds", "transfer", "targets"])
 def test_a_study_with_nothing_finished_is_all_dashes(tmp_path: Path, kind: str) -> None:
     arms = {"a": [], "b": [{"run": "cell:a"}], "c": [{"run": "cell:a"}]}
-    settings = {"labels": {"columns": [1]}, "seconds": {"columns": [1]}, "effort": {"target": 0.9}}.get(kind)
+    columns, target = {"columns": [1]}, {"target": 0.9}
+    settings = {"labels": columns, "seconds": columns, "effort": target, "budget": target}.get(kind)
     rows = [{"arm": "b", "against": "c"}]
     file = make_study_file(tmp_path / "file", arms=arms, table=kind, rows=rows, settings=settings)
     table, _ = rows_of(read_study(file, TABLES), tmp_path / "out")
