@@ -19,7 +19,7 @@ from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_se
 from aal.tracking import loggers_in
 from callbacks import (
     AdversarialRetraining,
-    PoisonInjection,
+    Poisoning,
     RobustEvaluation,
     RoundCheckpoint,
     RoundProgress,
@@ -34,7 +34,7 @@ from datamodules import ActiveDataModule
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
 CALLBACKS = {
-    "poison": PoisonInjection,
+    "poison": Poisoning,
     "query": Rounds,
     "secured": SecuredSet,
     "retraining": AdversarialRetraining,

@@ -147,3 +147,17 @@ class PoisonFolder:
 
     def _name(self, k: int, kind: str) -> str:
         return f"{k:05d}_{kind}{self.samples.suffix}"
+
+
+def rows_of(columns: dict[str, Tensor], classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    """Turn columns ``(B,)`` into a row for each poison, with the name of its class where classes have names.
+
+    A ratio that is not a number becomes none: JSON has no such number.
+    """
+    lists = {name: column.tolist() for name, column in columns.items()}
+    for name in RATIOS:
+        if name in lists:
+            lists[name] = [None if math.isnan(value) else value for value in lists[name]]
+    if classes is not None:
+        lists["class"] = [classes[label] for label in columns["label"].tolist()]
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]

@@ -2,6 +2,7 @@
 
 from callbacks.adversarial_retraining import AdversarialRetraining
 from callbacks.poison_injection import PoisonInjection
+from callbacks.poisoning import Poisoning
 from callbacks.query_rounds import QueryRounds
 from callbacks.replay_ledger import ReplayLedger
 from callbacks.robust_evaluation import RobustEvaluation
@@ -12,11 +13,13 @@ from callbacks.rounds import Rounds
 from callbacks.run_records import RunRecords
 from callbacks.secured_set import SecuredSet
 from callbacks.stop_rule import StopRule
+from callbacks.targeted_poison import TargetedPoison
 from callbacks.targeted_sets import TargetedSets
 
 __all__ = [
     "AdversarialRetraining",
     "PoisonInjection",
+    "Poisoning",
     "QueryRounds",
     "ReplayLedger",
     "RobustEvaluation",
@@ -27,6 +30,7 @@ __all__ = [
     "RunRecords",
     "SecuredSet",
     "StopRule",
+    "TargetedPoison",
     "TargetedSets",
     "WholeCheckpointIO",
     "last_checkpoint",

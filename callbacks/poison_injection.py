@@ -1,7 +1,6 @@
 """Poison injection: an attacker crafts collisions and slips them into the pool (paper *collision*, section III.B)."""
 
 import hashlib
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,19 @@ from torch import Tensor
 from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.checks import at_least
-from aal.distortion import RATIOS, distortion, figures_of
+from aal.distortion import distortion, figures_of
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
-from aal.poisons import PoisonFolder
-from aal.pool import Pool
+from aal.poisons import PoisonFolder, rows_of
 from aal.report import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
-from callbacks.round_callback import Record, RoundCallback, data_of
+from callbacks.poisoning import Poisoning
+from callbacks.round_callback import Record, data_of
 from datamodules import ActiveDataModule
 
 
-class PoisonInjection(RoundCallback):
+class PoisonInjection(Poisoning):
     """Crafts ``n`` poisons from the split ``craft`` and adds them, unlabelled, to the pool before round 0.
 
     The attacker knows the pre-trained backbone, not the head, and cannot falsify labels: the oracle gives a poison
@@ -82,36 +81,16 @@ class PoisonInjection(RoundCallback):
         data.add_samples(self.folder.read(0, self.n), data.labels["craft"][bases], bases)
         self._draw_features(trainer, data)
 
-    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
-        """Add the number of poisons queried so far, and their share of the last query."""
-        pool = data_of(trainer).pool
-        record["poison_queried"] = self._queried(pool)
-        if record["queried"]:
-            last = torch.tensor([row.index for row in pool.asked if row.round == record["round"]])
-            record["poison_share"] = float(torch.isin(last, self.indices).double().mean())
-
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the attack's success beside a random learner's, and what the collisions cost."""
-        pool = data_of(trainer).pool
-        initial = sum(row.strategy == "initial" for row in pool.asked)
-        unlabelled, budget = len(pool.of_origin("natural")) - initial, len(pool.asked) - initial
-        queried = self._queried(pool)
         norms = {name: self.folder.column(f"norm_{name}") for name in ("initial", "crafted", "saved")}
         return {
-            "poisons": self.n,
-            "poisons_queried": queried,
-            "poison_success": queried / self.n,
-            "random_success": self.n / unlabelled,
-            "random_success_expected": budget / (unlabelled + self.n),
+            **self.success(trainer),
             **{f"norm_{name}": float(norm.mean()) for name, norm in norms.items()},
             **{f"squared_{name}": float((norm**2).mean()) for name, norm in norms.items()},
             **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
             "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
-
-    def _queried(self, pool: Pool) -> int:
-        """Return how many poisons were queried so far, also those whose labels were discarded since."""
-        return int(torch.isin(torch.tensor([row.index for row in pool.asked]), self.indices).sum())
 
     def _obtain(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft the poisons, once for all runs that share a bank: they do not depend on the head."""
@@ -179,7 +158,7 @@ class PoisonInjection(RoundCallback):
                     "iterations": crafted[:, -1].long(),
                     "seconds": torch.full((len(group),), seconds),
                 }
-                self.folder.record(_rows(columns, data.classes), write=trainer.is_global_zero)
+                self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
                 task.advance(len(group))
 
     def _attack(self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor) -> Tensor:
@@ -237,17 +216,3 @@ class PoisonInjection(RoundCallback):
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         digest.update(b"" if self.given is None else self.given.numpy().tobytes())
         return {**words, "hash": digest.hexdigest()}
-
-
-def _rows(columns: dict[str, Tensor], classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """Turn columns ``(B,)`` into a row for each poison, with the name of its class where classes have names.
-
-    A ratio that is not a number becomes none: JSON has no such number.
-    """
-    lists = {name: column.tolist() for name, column in columns.items()}
-    for name in RATIOS:
-        if name in lists:
-            lists[name] = [None if math.isnan(value) else value for value in lists[name]]
-    if classes is not None:
-        lists["class"] = [classes[label] for label in columns["label"].tolist()]
-    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]

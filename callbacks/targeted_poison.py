@@ -1,0 +1,209 @@
+"""Targeted poison: an attacker slips poisons for one test instance into the pool (paper *robust*, section IV.B)."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from aal.attacks import TargetedCollision
+from aal.checks import at_least
+from aal.distortion import distortion, figures_of
+from aal.errors import UserError
+from aal.files import read_json
+from aal.models import Classifier
+from aal.poisons import MANIFEST, PoisonFolder, rows_of
+from aal.seeds import generator
+from aal.target_sets import TargetSet, fingerprint_of, read_set, sets_of
+from callbacks.poisoning import Poisoning
+from callbacks.round_callback import Record, data_of
+from callbacks.rounds import clock_of
+from callbacks.targeted_crafting import Crafted, Extractor, craft, draw_base_class
+from datamodules import ActiveDataModule
+
+KEY = "poison.init_args"
+
+
+class TargetedPoison(Poisoning):
+    """Adds poisons to the pool, unlabelled, that are to have one test instance, the target, taken for another class.
+
+    They are a set that :class:`callbacks.TargetedSets` kept, of this or another run, as long as the test split is the
+    same; or without one are crafted here, for a random target, and nobody has seen whether they work. The oracle gives
+    a poison the class of its base. The learner sees poisons only as they are after saving, and never the target.
+
+    Args:
+        sets: Folder of a run of :class:`callbacks.TargetedSets`, finished or not; ``null``: crafts a set.
+        set: Which of its sets, from 0; ``null``: the run's seed modulo their number, so that seeds go over the sets.
+        recraft: Whether the attacker, who knows the model of each round, crafts the poisons that are not queried yet
+            anew after the round, against the input of that model's last layer (the paper's extension to active
+            learning).
+        attack: How they are crafted; ``null`` for :class:`aal.attacks.TargetedCollision`.
+        bases: Poisons to craft without a set, of the first natural samples of the base class in the pool; fewer where
+            the class has fewer.
+        opacity: Opacity of the watermark without a set, in [0, 1); a set has its own.
+
+    Raises:
+        UserError: ``bases`` below 1, ``opacity`` outside [0, 1), a negative ``set``; in ``setup``, no sets in the
+            folder, none of that number, one for other test samples or a class that there is not; without a set, a
+            model without a frozen backbone, which alone the attacker knows before round 0.
+    """
+
+    def __init__(
+        self,
+        sets: str | None = None,
+        set: int | None = None,
+        recraft: bool = False,
+        attack: TargetedCollision | None = None,
+        bases: int = 50,
+        opacity: float = 0.2,
+    ) -> None:
+        at_least(1, {f"{KEY}.bases": bases})
+        at_least(0, {f"{KEY}.opacity": opacity} | ({} if set is None else {f"{KEY}.set": set}))
+        if opacity >= 1:
+            raise UserError(f"{KEY}.opacity: must be in [0, 1), got {opacity}")
+        self.sets, self.set, self.recraft = sets, set, recraft
+        self.attack, self.bases, self.opacity = attack or TargetedCollision(), bases, opacity
+        self.recrafted: Tensor | None = None  # all poisons as they are now, where some were recrafted
+        self.outcome: Record = {}  # on the target, after the last round
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Find the set and refuse what cannot be used; give the poisons their indices in the pool."""
+        assert isinstance(module, Classifier)
+        data, place = data_of(trainer), Path(trainer.default_root_dir) / "poisons"
+        words = {name: getattr(self, name) for name in ("sets", "set", "bases", "opacity")}
+        words |= {"attack": repr(self.attack), "seed": data.seed, "data": data.fingerprint}
+        recipe: dict[str, Any] = {**words, "hash": hashlib.sha256(repr(words).encode()).hexdigest()}
+        self.found: tuple[TargetSet, dict[str, Tensor]] | None = None
+        self.folder = PoisonFolder(place, data.samples["test"], recipe)
+        if self.folder.rows:
+            saved = read_json(place / MANIFEST)["recipe"]
+            self.facts = {name: saved[name] for name in ("number", "target", "base_class", "opacity", "bases")}
+        else:
+            self.facts = self._chosen(data) if self.sets is None else self._given(data, Path(self.sets))
+        self.folder.recipe |= self.facts
+        if self.sets is None and not module.encoded and not self.folder.rows:
+            raise UserError(f"{KEY}.sets: a network trained end to end has no features yet; name the sets of a run")
+        self.target = torch.tensor([self.facts["target"]])
+        self.indices = data.pool.extend(len(self.facts["bases"]), "poison")
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Craft or copy the poisons unless the run's folder has them, and add them, as they were saved, to the pool."""
+        assert isinstance(module, Classifier)
+        data, n = data_of(trainer), len(self.indices)
+        if not self.folder.rows:
+            self._obtain(trainer, module)
+        x = self.folder.read(0, n) if self.recrafted is None else self.recrafted
+        data.add_samples(x, torch.full((n,), self.facts["base_class"]), torch.full((n,), -1))
+
+    def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
+        """Add what became of the target; recraft the poisons that were not queried, before the next query."""
+        super().on_round_end(trainer, module, record)
+        data = data_of(trainer)
+        logits = data.map(lambda batch: module.classify(data.inputs("test", batch)), self.target)
+        predicted, true = int(logits.argmax()), int(data.labels["test"][self.target])
+        fooled = int(predicted == self.facts["base_class"])
+        self.outcome = {"target_fooled": fooled, "target_correct": int(predicted == true)}
+        record |= self.outcome
+        if self.recraft and not clock_of(trainer).is_last(trainer, record):
+            record |= self._recraft(trainer, module)
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return how many poisons were queried, what became of the target, and what the collisions cost."""
+        norms = {f"norm_{name}": self.folder.mean(f"norm_{name}") for name in ("initial", "crafted", "saved")}
+        return {
+            **self.success(trainer),
+            "target": self.facts["target"],
+            **self.outcome,
+            "target_set": self.facts["number"],
+            "opacity": self.facts["opacity"],
+            **norms,
+            **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the poisons as they are, where they were recrafted, and what became of the target."""
+        return {"recrafted": self.recrafted, "outcome": self.outcome}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds."""
+        self.recrafted, self.outcome = state_dict["recrafted"], state_dict["outcome"]
+
+    def _given(self, data: ActiveDataModule, run: Path) -> dict[str, Any]:
+        """Read one of the sets that a run kept; return what is known of it."""
+        try:
+            folders = sets_of(run)
+            k = data.seed % len(folders) if self.set is None else self.set
+            if k >= len(folders):
+                raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see {KEY}.set")
+            test = data.samples["test"]
+            self.found = found, _ = read_set(folders[k], test, fingerprint_of(test, data.labels["test"]))
+            if not 0 <= found.base_class < data.num_classes:
+                raise UserError(f"{folders[k]}: its poisons are of class {found.base_class}, which there is not")
+        except UserError as error:
+            raise UserError(f"{KEY}.sets: {error}") from None
+        return {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
+
+    def _chosen(self, data: ActiveDataModule) -> dict[str, Any]:
+        """Draw a target, and choose the bases of a set that is to be crafted."""
+        truth = data.labels["pool"]
+        target = int(torch.randint(len(data.labels["test"]), (), generator=generator(data.seed, "target")))
+        base_class = draw_base_class(truth, int(data.labels["test"][target]), data.seed, target)
+        bases = (truth == base_class).nonzero()[: self.bases, 0].tolist()
+        return {
+            "number": None,
+            "target": target,
+            "base_class": base_class,
+            "opacity": self.opacity,
+            "bases": bases,
+        }
+
+    def _obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """Save the poisons of the set, or those crafted now, in the run's folder."""
+        data, n = data_of(trainer), len(self.indices)
+        started = time.perf_counter()
+        if self.found is None:
+            bases = data.samples["pool"][torch.tensor(self.facts["bases"])]
+            crafted = self._craft(trainer, Extractor(module, last=False), bases)
+        else:
+            found, x = self.found
+            before, after = torch.tensor(found.distance_before), torch.tensor(found.distance_after)
+            bases, crafted = x["base"], Crafted(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64))
+        seconds = (time.perf_counter() - started) / n
+        if trainer.is_global_zero:
+            self.folder.write(0, bases, crafted.x)
+        trainer.strategy.barrier("poisons written")
+        columns = {
+            "index": self.indices,
+            "base": torch.tensor(self.facts["bases"]),
+            "label": torch.full((n,), self.facts["base_class"]),
+            "norm_initial": crafted.before,
+            "norm_crafted": crafted.crafted,
+            "norm_saved": crafted.after,
+            **distortion(self.folder.samples, self.folder.read(0, n), self.folder.read(0, n, "base")),
+            "iterations": crafted.iterations,
+            "seconds": torch.full((n,), seconds),
+        }
+        self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
+
+    def _recraft(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Craft the poisons that were not queried yet against this round's model; return figures of that."""
+        data, round = data_of(trainer), clock_of(trainer).round
+        left = torch.isin(self.indices, data.pool.unlabelled).nonzero()[:, 0]
+        if not len(left):
+            return {"recrafted": 0}
+        n = len(self.indices)
+        crafted = self._craft(trainer, Extractor(module, last=True), self.folder.read(0, n, "base")[left])
+        now = self.folder.read(0, n) if self.recrafted is None else self.recrafted
+        self.recrafted = now.index_copy(0, left, crafted.x)
+        data.replace_samples(self.indices[left], crafted.x)
+        if trainer.is_global_zero:  # for people to look at
+            for k, poison in zip(left.tolist(), crafted.x, strict=True):
+                name = f"{k:05d}_poison{self.folder.samples.suffix}"
+                self.folder.samples.write(self.folder.path / f"round={round:04d}" / name, poison)
+        return {"recrafted": len(left), "poison_distance": float(crafted.after.mean())}
+
+    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> Crafted:
+        return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
