@@ -82,6 +82,15 @@ def test_relabel_and_discard_leave_their_trace(pool: Pool) -> None:
         pool.discard(torch.tensor([0]))
 
 
+def test_what_was_asked_for_is_each_samples_first_label(pool: Pool) -> None:
+    given(pool, [7, 0], [2, 5])
+    pool.relabel(torch.tensor([4, 7]), torch.tensor([0, 1]), round=2, strategy="secured", labelers=torch.tensor([3, 3]))
+    pool.discard(torch.tensor([1, 7]))
+    asked = [(row.index, row.round, row.label, row.status) for row in pool.asked]
+    assert asked == [(4, 0, 9, "replaced"), (1, 0, 3, "discarded"), (7, 1, 2, "replaced"), (0, 1, 5, "kept")]
+    assert len(pool.ledger) == 6
+
+
 def test_state_survives_a_safe_save(pool: Pool) -> None:
     pool.discard(torch.tensor([4]))
     buffer = io.BytesIO()

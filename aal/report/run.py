@@ -9,6 +9,7 @@ from aal.distortion import RATIOS
 from aal.errors import UserError
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
 from aal.report.image_pairs import images_figure
+from aal.report.labelers import labelers_parts
 from aal.report.page import (
     Listing,
     Page,
@@ -28,6 +29,7 @@ from aal.report.style import CLEAN, POISON, render
 from aal.studies.runs import Run, number, read_run
 from aal.studies.table import show
 
+LISTED = ("environment", "labelers")  # of the summary's parts, those that have a table of their own
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
@@ -70,12 +72,20 @@ def write_run_report(folder: Path) -> None:
     """
     run = read_run(folder)
     robust_tiles, robust_sections = robust_parts(run)
-    sections = (_curves(run), *_crafted(run), *robust_sections, features_section({"": run}), _pairs(run))
+    labeler_tiles, labeler_sections = labelers_parts(run)
+    sections = (
+        _curves(run),
+        *labeler_sections,
+        *_crafted(run),
+        *robust_sections,
+        features_section({"": run}),
+        _pairs(run),
+    )
     page = Page(
         title=_title(run),
         subtitle=f"Run {folder.resolve().name}",
         note="" if run.summary else "This run has not finished.",
-        tiles=(*_tiles(run), *robust_tiles),
+        tiles=(*_tiles(run), *labeler_tiles, *robust_tiles),
         table=None,
         sections=sections,
         listings=(*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run])),
@@ -128,7 +138,7 @@ def environment_listing(runs: list[Run]) -> tuple[Listing, ...]:
 
 def summary_listing(run: Run) -> tuple[Listing, ...]:
     """List a run's final numbers."""
-    rows = tuple((key, str(value)) for key, value in run.summary.items() if key != "environment")
+    rows = tuple((key, str(value)) for key, value in run.summary.items() if key not in LISTED)
     return (Listing("All final numbers", header=("", ""), rows=rows),) if rows else ()
 
 

@@ -1,0 +1,63 @@
+"""What a run learned of its labelers: tiles, a table of the labelers, accuracy on the secured set."""
+
+from typing import Any
+
+from aal import files
+from aal.report.curves import Panel, accuracy_figure, record_curve
+from aal.report.page import Grid, Picture, Section, Tile, picture
+from aal.report.style import CLEAN, POOL, render
+from aal.studies.runs import Run, number
+from aal.studies.table import show
+
+TITLE = "Labelers"
+TEXT = (
+    "Labels given: in answer to queries and as initial labels. Examined: those that other labelers agreed about when "
+    "they examined them; contradicted: those where they agreed on another label. Errors: the share of the examined "
+    "labels that was contradicted; Dawid and Skene's estimate from all samples with several answers; and the true "
+    "share of wrong answers, which a simulated oracle knows. What there are no answers to tell is —."
+)
+SECURED = (
+    "Accuracy on the secured set in use and on the test split, against the labels given until then. Where it drops, "
+    "the last labels are examined."
+)
+HEADER = (
+    *("labeler", "labels given", "examined", "contradicted", "confidence", "distrusted since round"),
+    *("error, contradicted", "error, Dawid-Skene", "error, true"),
+)
+
+
+def labelers_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
+    """Show what is known of a run's labelers, nothing where none was examined; the figure also becomes a file."""
+    labelers = run.summary.get("labelers")
+    if not labelers:
+        return (), ()
+    grid = Grid(HEADER, tuple(_row(labeler) for labeler in labelers))
+    return _tiles(run, len(labelers)), (Section(TITLE, TEXT, grids=(grid,), pictures=_over_rounds(run)),)
+
+
+def _tiles(run: Run, labelers: int) -> tuple[Tile, ...]:
+    summary = run.summary
+    extra, budget = (show(number(summary, name), 0) for name in ("extra_labels", "budget"))
+    changed = f"{int(summary['relabelled'])} replaced, {int(summary['discarded'])} discarded"
+    return (
+        Tile("labelers distrusted", show(number(summary, "distrusted"), 0), f"of {labelers}"),
+        Tile("labels to examine others", extra, f"beside the {budget} of the budget; {changed}"),
+    )
+
+
+def _row(labeler: dict[str, Any]) -> tuple[str, ...]:
+    digits = dict.fromkeys(("labeler", "given", "examined", "contradicted"), 0)
+    digits |= {"confidence": 2, "distrusted_since": 0}
+    digits |= dict.fromkeys(("error_contradicted", "error_dawid_skene", "error_true"), 3)
+    values = ((number(labeler, name), at) for name, at in digits.items())
+    return tuple(show(None if value is None else round(value, at), at) for value, at in values)
+
+
+def _over_rounds(run: Run) -> tuple[Picture, ...]:
+    """Draw the accuracy on the secured set beside that on the test split."""
+    columns = {"test": (CLEAN, "accuracy"), "secured": (POOL, "secured_accuracy")}
+    curves = [record_curve(name, colour, [run], column) for name, (colour, column) in columns.items()]
+    drawn = tuple(curve for curve in curves if curve is not None)
+    data = render(accuracy_figure([Panel("", drawn)]))
+    files.write_bytes(run.folder / "figures" / "secured_accuracy.png", data)
+    return (picture(data, SECURED, SECURED),)
