@@ -7,17 +7,20 @@ import torch
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from aal.strategies.groupings import Method, distances_between, groupings, means
+from aal.strategies.groupings import Method, distances_between, groupings
 
 Criterion = Literal["elbow", "silhouette", "gap"]
 REFERENCES = 10  # samples without clusters that the gap statistic compares with
 
 
-def number_of(points: Tensor, method: Method, criterion: Criterion, most: int, generator: torch.Generator) -> Tensor:
+def number_of(
+    points: Tensor, distances: Tensor, method: Method, criterion: Criterion, most: int, generator: torch.Generator
+) -> Tensor:
     """Group points into the number of clusters that a criterion asks for; equal points are one cluster.
 
     Args:
-        points: Points ``(N, D)`` around zero, float64.
+        points: Points ``(N, D)``, float64.
+        distances: The distances between them ``(N, N)``, symmetric.
         method: How they are grouped.
         criterion: ``elbow``: where the dispersion, the sum of squared distances to the means, lies farthest below the
             line from its first to its last; it may say 1 or any number but the last. ``silhouette``: the highest mean
@@ -33,17 +36,21 @@ def number_of(points: Tensor, method: Method, criterion: Criterion, most: int, g
     via the gap statistic", section 3.
     """
     numbers = range(1, max(1, min(most, len(points) - 1)) + 1)
-    found = groupings(points, method, numbers, generator)
+    found = groupings(distances, method, numbers)
     found = [members for k, members in zip(numbers, found, strict=True) if int(members.max()) == k - 1]
-    spread = _dispersions(points, found)
+    spread = _dispersions(distances, found)
     if len(found) == 1 or spread[0] == 0:
         return found[0]
     if criterion == "elbow":
         return found[elbow(spread)]
     if criterion == "silhouette":
-        return found[_silhouette(points, found)]
-    references = _references(points, generator)
-    return found[gap(spread, [_dispersions(x, groupings(x, method, numbers, generator)) for x in references])]
+        return found[_silhouette(distances, found)]
+    (low, high), references = _box(points), []
+    for _ in range(REFERENCES):
+        x = low + (high - low) * torch.rand(len(points), len(low), dtype=low.dtype, generator=generator)
+        between = distances_between(x)
+        references.append(_dispersions(between, groupings(between, method, numbers)))
+    return found[gap(spread, references)]
 
 
 def elbow(dispersions: Tensor) -> int:
@@ -67,22 +74,28 @@ def gap(dispersions: Tensor, references: Sequence[Tensor]) -> int:
     return int(enough.nonzero()[0]) if enough.any() else len(dispersions) - 1
 
 
-def _silhouette(points: Tensor, groupings: Sequence[Tensor]) -> int:
-    distances = distances_between(points).numpy()
-    scores = [silhouette_score(distances, members.numpy(), metric="precomputed") for members in groupings[1:]]
+def _silhouette(distances: Tensor, groupings: Sequence[Tensor]) -> int:
+    scores = [silhouette_score(distances.numpy(), members.numpy(), metric="precomputed") for members in groupings[1:]]
     return 1 + max(range(len(scores)), key=scores.__getitem__)
 
 
-def _dispersions(points: Tensor, groupings: Sequence[Tensor]) -> Tensor:
-    """Return the sums of squared distances from points to the means of their clusters, ``(K,)``."""
-    sums = [(points - means(points, members)[members]).square().sum() for members in groupings]
+def _dispersions(distances: Tensor, groupings: Sequence[Tensor]) -> Tensor:
+    """Return the sums of squared distances from points to the means of their clusters, ``(K,)``.
+
+    That of a cluster is half the mean over its points of their squared distances to each other, which is 0 for equal
+    points whatever was rounded.
+    """
+    squared, sums = distances.square(), []
+    for members in groupings:
+        mine = torch.nn.functional.one_hot(members).to(distances.dtype)
+        sums.append(((mine.T @ squared).T * mine / mine.sum(0)).sum() / 2)
     return torch.stack(sums)
 
 
-def _references(points: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Draw samples from the box around points along their principal axes, ``(N, R)`` in those axes."""
-    _, _, axes = torch.linalg.svd(points - points.mean(0), full_matrices=False)
-    along = points @ axes.T
-    low, high = along.aminmax(dim=0)
-    draws = [torch.rand(along.shape, dtype=along.dtype, generator=generator) for _ in range(REFERENCES)]
-    return [low + (high - low) * draw for draw in draws]
+def _box(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ends of the box around points along their principal axes, ``(R,)`` each."""
+    around = points - points.mean(0)
+    values, vectors = torch.linalg.eigh(around @ around.T)
+    some = values > values[-1] * torch.finfo(points.dtype).eps * len(points)
+    low, high = (vectors[:, some] * values[some].sqrt()).aminmax(dim=0)
+    return low, high

@@ -53,16 +53,16 @@ def cluster(
     size = max(sample, number) if isinstance(number, int) else sample
     drawn = torch.randperm(len(points), generator=generator)[:size].sort().values
     some = points[drawn].double()
-    around = some - some.mean(0)
+    distances = distances_between(some)
     if isinstance(number, int):
-        found = groupings(around, method, [min(number, len(drawn))], generator)[0]
+        found = groupings(distances, method, [min(number, len(drawn))])[0]
     else:
-        found = number_of(around, method, number, most, generator)
+        found = number_of(some, distances, method, number, most, generator)
     found = agree(found).cpu()
     if method == "kmeans":
         centers = agree(lloyd(points, means(some, found))).cpu()
         return Clusters(centers, nearest_center(points, centers))
-    centers = some[_medoids(distances_between(around), found)] if method == "kmedoids" else means(some, found)
+    centers = some[_medoids(distances, found)] if method == "kmedoids" else means(some, found)
     return Clusters(centers, nearest_center(points, centers).index_copy_(0, drawn, found))
 
 
