@@ -97,7 +97,7 @@ class ClusterMaxMin(Strategy):
         numbers = apportion(shares(view, found, nearest_center(labelled, found.centers)), sizes, n)
         there = int((sizes > 0).sum())
         view.report(f"cluster max-min: {' '.join(str(number) for number in numbers.tolist())} of {there} clusters")
-        pick = _one_by_one if self.update else _ranked
+        pick = one_by_one if self.update else ranked
         picks, distances = pick(points, labelled, found.members, numbers)
         return Selection(view.candidates[picks], distances, figures={"clusters": there})
 
@@ -161,7 +161,7 @@ def _rounded(quotas: Tensor, most: Tensor, n: int) -> Tensor:
     return whole
 
 
-def _ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+def ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return each cluster's farthest points ``(n,)``, the farthest of all first, and their distances.
 
     Args:
@@ -180,7 +180,7 @@ def _ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) 
     return picks, distances[picks]
 
 
-def _one_by_one(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+def one_by_one(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return likewise, in the order of choice, far from the picks before too; the largest cluster first."""
     picks, distances = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
     sizes = members.bincount(minlength=len(numbers))

@@ -24,7 +24,7 @@ def number_of(
         method: How they are grouped.
         criterion: ``elbow``: where the dispersion, the sum of squared distances to the means, lies farthest below the
             line from its first to its last; it may say 1 or any number but the last. ``silhouette``: the highest mean
-            silhouette; it never says 1. ``gap``: the smallest number whose gap is at least the next one less its
+            silhouette; it never says 1. ``gap``: the smallest number whose gap is at least the highest one less its
             deviation, with samples from the box around the points along their principal axes.
         most: Most clusters.
         generator: The source of randomness.
@@ -33,7 +33,8 @@ def number_of(
         The cluster of each point, int64 ``(N,)``, numbered without gaps.
 
     Source: Rousseeuw, "Silhouettes"; Tibshirani, Walther and Hastie, "Estimating the number of clusters in a data set
-    via the gap statistic", section 3.
+    via the gap statistic", section 3; Dudoit and Fridlyand, "A prediction-based resampling method for estimating the
+    number of clusters in a dataset", for the highest gap.
     """
     numbers = range(1, max(1, min(most, len(points) - 1)) + 1)
     found = groupings(distances, method, numbers)
@@ -61,7 +62,10 @@ def elbow(dispersions: Tensor) -> int:
 
 
 def gap(dispersions: Tensor, references: Sequence[Tensor]) -> int:
-    """Return the place of the number of clusters by the gap statistic, the last one where no number qualifies.
+    """Return the place of the number of clusters by the gap statistic.
+
+    Tibshirani's own rule takes the first number whose gap is at least the next one less its deviation. It takes 1 where
+    clusters are about as far from each other, as those of a trained network's features are.
 
     Args:
         dispersions: Dispersions ``(K,)``.
@@ -70,8 +74,8 @@ def gap(dispersions: Tensor, references: Sequence[Tensor]) -> int:
     expected = torch.stack([reference[: len(dispersions)].log() for reference in references])
     gaps = expected.mean(0) - dispersions.log()
     deviations = expected.std(0, correction=0) * (1 + 1 / len(references)) ** 0.5
-    enough = gaps[:-1] >= gaps[1:] - deviations[1:]
-    return int(enough.nonzero()[0]) if enough.any() else len(dispersions) - 1
+    best = int(gaps.argmax())
+    return int((gaps >= gaps[best] - deviations[best]).nonzero()[0])
 
 
 def _silhouette(distances: Tensor, groupings: Sequence[Tensor]) -> int:
