@@ -113,7 +113,7 @@ class Crowd(Oracle):
         Returns:
             Labels in the shape of ``labelers``, ``UNLABELLED`` where nobody was asked.
         """
-        asked = labelers.reshape(len(indices), -1)
+        asked = labelers if labelers.ndim == 2 else labelers[:, None]
         who = asked.clamp(min=0)
         chances = uniform(sample_seeds(self.seed, "answers", indices), 0, (self.size, 2), torch.float64)
         errs, which = chances.gather(1, who[..., None].expand(-1, -1, 2)).unbind(-1)

@@ -45,6 +45,7 @@ def test_an_answer_depends_on_seed_labeler_and_sample_alone() -> None:
     wide = whole.ask(some, torch.tensor([[0, 5], [9, NOBODY], [7, 1]]))
     assert torch.equal(wide[:, 0], whole.ask(some, torch.tensor([0, 9, 7])))
     assert wide[1, 1] == -1
+    assert whole.ask(ALL[:0], torch.empty(0, 3, dtype=torch.int64)).shape == (0, 3)
     errs = torch.stack([whole.ask(ALL, torch.full_like(ALL, k)) != truth() for k in range(8)]).double()
     assert (torch.corrcoef(errs) - torch.eye(8)).abs().max() < 0.05, "labelers err independently"
 
