@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import Adversarial, Attack, check_samples, column, divisor, frozen
+from aal.attacks.base import Adversarial, Attack, check_samples, column, dimensions, divisor, frozen
 from aal.attacks.folding import folded
 from aal.attacks.norms import norm_of
 from aal.checks import at_least, positive
@@ -16,9 +16,7 @@ _norms = norm_of("l2").size
 CHECK_EVERY = 10
 """Iterations between two looks at which samples stalled or finished, so that a GPU is not waited for every step."""
 PROGRESS = 0.01
-"""Share by which the objective must have fallen since the last look, else the sample stalled."""
-LONGEST = 10.0
-"""How many times as long as the last one the next step may be."""
+"""Share by which the best objective must have fallen since the last look, else the sample stalled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +25,9 @@ class TargetedCollision(Attack):
 
     The forward step goes down the gradient of the first term, the backward step is the exact minimiser of the second
     within that step's length, clipped to the data's range: ``x = (x' + s beta b) / (1 + s beta)``. The length ``s`` is
-    each sample's own: the first is Polyak's, a step that raises the objective is taken back and halved, and after one
-    that does not the next is that of Barzilai and Borwein, which measures the curvature by the last two gradients. So
-    the last iterate kept is the best.
+    each sample's own: a share of Polyak's, which would bring the first term to zero if ``f`` were linear; the gradient
+    is averaged with those before it, each as long as its step. Where the best objective stalls the sample goes back to
+    its best iterate and the share is halved. The best iterate is returned.
 
     The base is watermarked first: ``b`` is ``(1 - opacity)`` of the sample and ``opacity`` of the target. It is where
     the search starts and what the second term holds on to.
@@ -42,7 +40,8 @@ class TargetedCollision(Attack):
             ``x - b`` counts as a share of it. The paper has it in [0, 1].
         opacity: Share of the target in the base, in [0, 1); 0 for no watermark. The paper takes 0.1 to 0.3.
         steps: Most iterations for a sample, each a forward and a backward pass; the first evaluates the start.
-        step_size: Share of Polyak's step that the first one is; above 0.
+        step_size: The share of Polyak's step to begin with; above 0.
+        momentum: What the running mean of the forward steps keeps in an iteration, in [0, 1).
         tolerance: A sample is finished once ``||f(x) - f(t)||`` is at most this share of its base's.
         patience: A sample is also finished after this many iterations without progress.
         success: The attack succeeded where ``||f(x) - f(t)||`` ended at or below this share of the base's.
@@ -55,17 +54,19 @@ class TargetedCollision(Attack):
     opacity: float = 0.0
     steps: int = 200
     step_size: float = 1.0
+    momentum: float = 0.75
     tolerance: float = 0.01
     patience: int = 40
     success: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"beta": self.beta, "opacity": self.opacity, "tolerance": self.tolerance, "success": self.success})
+        at_least(0, {"beta": self.beta, "tolerance": self.tolerance, "success": self.success})
         positive({"step_size": self.step_size})
         at_least(1, {"steps": self.steps, "patience": self.patience})
-        if self.opacity >= 1:
-            raise UserError(f"opacity: must be in [0, 1), got {self.opacity}")
+        for name in ("opacity", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name}: must be in [0, 1), got {getattr(self, name)}")
 
     def __call__(
         self,
@@ -108,24 +109,26 @@ class TargetedCollision(Attack):
             aims = model(target).to(x.dtype)
             initial = _norms(model(x).to(x.dtype) - aims)
         base = torch.lerp(x, target, self.opacity).clamp(low, high)
-        active = _Active.begin(base, aims.expand(len(x), -1), initial)
+        active = _Active.begin(base, aims.expand(len(x), -1), initial, self.step_size)
         active.refuse_nan(initial)
         result, final = base.clone(), torch.zeros_like(initial)
         iterations = torch.zeros_like(active.rows)
         for done in range(1, self.steps + 1):
-            active.judge(*_evaluate(model, active, weight), first=self.step_size if done == 1 else None)
+            norm, gradient = active.evaluate(model, weight)
             if done % CHECK_EVERY == 0 or done == self.steps:
-                active.refuse_nan(active.objective)
-                finished = (active.norm <= self.tolerance * active.initial) | active.stalled(self.patience)
+                active.refuse_nan(norm)
+                active.restart_stalled()
+                finished = active.norm <= self.tolerance * active.initial
+                finished |= active.stalls * CHECK_EVERY >= self.patience
                 if done == self.steps:
                     finished = torch.ones_like(finished)
                 rows = active.rows[finished]
-                result[rows], final[rows], iterations[rows] = active.best[finished], active.norm[finished], done
+                result[rows], final[rows], iterations[rows] = active.best_x[finished], active.norm[finished], done
                 if finished.all():
                     break
                 if finished.any():
-                    active = active.take(~finished)
-            active.move(weight, low, high)
+                    active, norm, gradient = active.take(~finished), norm[~finished], gradient[~finished]
+            active.move(norm, gradient, self.momentum, weight, low, high)
         return Adversarial(
             x=result,
             success=final <= self.success * initial,
@@ -144,13 +147,13 @@ class _Active:
         base: The watermarked base.
         aim: The target's features.
         initial: Distance to them of the base's, before the watermark.
-        x: The iterate to be evaluated next.
-        best: The last one that was kept.
-        gradient: Gradient of the feature term there.
-        objective: The objective there.
-        norm: Distance to the target's features there.
-        step: The length s of the next step.
-        mark: The objective at the last look.
+        x: The current iterate.
+        velocity: Running mean of the forward steps, the share left out.
+        share: The share of Polyak's step.
+        best_x: The iterate with the smallest objective so far.
+        best: That objective.
+        norm: Distance of its features to the target's.
+        mark: The best objective at the last look.
         stalls: Looks in a row without progress, int64.
     """
 
@@ -159,16 +162,16 @@ class _Active:
     aim: Tensor
     initial: Tensor
     x: Tensor
+    velocity: Tensor
+    share: Tensor
+    best_x: Tensor
     best: Tensor
-    gradient: Tensor
-    objective: Tensor
     norm: Tensor
-    step: Tensor
     mark: Tensor
     stalls: Tensor
 
     @classmethod
-    def begin(cls, base: Tensor, aim: Tensor, initial: Tensor) -> "_Active":
+    def begin(cls, base: Tensor, aim: Tensor, initial: Tensor, share: float) -> "_Active":
         rows, infinite = torch.arange(len(base), device=base.device), torch.full_like(initial, math.inf)
         return cls(
             rows=rows,
@@ -176,52 +179,53 @@ class _Active:
             aim=aim,
             initial=initial,
             x=base,
-            best=base,
-            gradient=torch.zeros_like(base),
-            objective=infinite,
+            velocity=torch.zeros_like(base),
+            share=torch.full_like(initial, share),
+            best_x=base,
+            best=infinite,
             norm=initial,
-            step=torch.zeros_like(initial),
             mark=infinite,
             stalls=torch.zeros_like(rows),
         )
 
-    def judge(self, norm: Tensor, objective: Tensor, gradient: Tensor, *, first: float | None) -> None:
-        """Keep the iterate where it lowers the objective, and choose the next step's length.
+    def evaluate(self, model: nn.Module, weight: float) -> tuple[Tensor, Tensor]:
+        """Keep the current iterate where it is the best so far: one forward, one backward pass.
 
-        Args:
-            norm: Distance of its features to the target's ``(B,)``.
-            objective: The objective ``(B,)``.
-            gradient: Gradient of the feature term ``(B, ...)``.
-            first: Share of Polyak's step to begin with, at the first iterate alone.
+        Returns:
+            ``||f(x) - f(t)||`` ``(B,)``, and half the gradient of its square ``(B, ...)``.
         """
-        if first is not None:
-            # Polyak's step would bring the feature term to zero if it were linear.
-            step = first * norm**2 / divisor(_dot(gradient, gradient))
-        else:
-            moved, change = self.x - self.best, gradient - self.gradient
-            curvature = _dot(moved, change)
-            measured = _dot(moved, moved) / divisor(curvature)
-            step = torch.where(curvature > 0, measured, math.inf).minimum(LONGEST * self.step)
-        better = ~(objective >= self.objective)  # NaN is kept: it is refused at the next look
-        self.step = torch.where(better, step, self.step / 2)
-        keep = column(better, self.x)
-        self.best, self.gradient = torch.where(keep, self.x, self.best), torch.where(keep, gradient, self.gradient)
-        self.norm, self.objective = torch.where(better, norm, self.norm), torch.where(better, objective, self.objective)
+        leaf = self.x.detach().requires_grad_()
+        features = model(leaf)
+        gap = features.detach().to(self.aim) - self.aim
+        (gradient,) = torch.autograd.grad(features, leaf, gap.to(features))
+        norm = _norms(gap)
+        objective = norm**2 + weight * _norms(self.x - self.base) ** 2
+        better = objective < self.best
+        self.best_x = torch.where(column(better, self.x), self.x, self.best_x)
+        self.best, self.norm = torch.where(better, objective, self.best), torch.where(better, norm, self.norm)
+        return norm, gradient
 
-    def move(self, weight: float, low: float, high: float) -> None:
-        """Go forward along the feature term's gradient, and back towards the base."""
-        step = column(self.step, self.best)
-        forward = self.best - step * self.gradient
-        self.x = ((forward + step * weight * self.base) / (1 + step * weight)).clamp_(low, high)
+    def restart_stalled(self) -> None:
+        """Send samples without progress since the last look back to their best iterate, with half the share."""
+        stalled = self.best > self.mark * (1 - PROGRESS)
+        self.stalls = (self.stalls + 1) * stalled
+        back = column(stalled, self.x)
+        self.x, self.velocity = torch.where(back, self.best_x, self.x), self.velocity.masked_fill(back, 0)
+        self.share = torch.where(stalled, self.share / 2, self.share)
+        self.mark = self.best
 
-    def stalled(self, patience: int) -> Tensor:
-        """Tell which samples have made no progress for ``patience`` iterations, bool ``(B,)``."""
-        self.stalls = (self.stalls + 1) * (self.objective > self.mark * (1 - PROGRESS))
-        self.mark = self.objective
-        return self.stalls * CHECK_EVERY >= patience
+    def move(self, norm: Tensor, gradient: Tensor, momentum: float, weight: float, low: float, high: float) -> None:
+        """Go forward along the mean gradient and back towards the base; no step is longer than the box's diagonal."""
+        slope = divisor(_norms(gradient))
+        longest = (high - low) * dimensions(self.x) ** 0.5
+        length = (norm**2 / slope).clamp_max(longest) / slope
+        self.velocity = torch.lerp(column(length, gradient) * gradient, self.velocity, momentum)
+        back = column(self.share * length * weight, self.x)
+        forward = self.x - column(self.share, self.x) * self.velocity
+        self.x = ((forward + back * self.base) / (1 + back)).clamp_(low, high)
 
     def refuse_nan(self, values: Tensor) -> None:
-        """Raise RunStopped naming the samples whose features are not finite."""
+        """Raise RunStopped naming the samples whose features are not finite; one that met NaN stays NaN."""
         finite = values.isfinite()
         if not finite.all():
             raise RunStopped(f"targeted collision: features are not finite for samples {self.rows[~finite].tolist()}")
@@ -229,21 +233,6 @@ class _Active:
     def take(self, keep: Tensor) -> "_Active":
         """Return only the samples that ``keep`` (bool) marks."""
         return _Active(**{entry.name: getattr(self, entry.name)[keep] for entry in fields(self)})
-
-
-def _evaluate(model: nn.Module, active: _Active, weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``||f - f(t)||``, the objective and the feature term's gradient: one forward, one backward pass."""
-    leaf = active.x.detach().requires_grad_()
-    features = model(leaf)
-    gap = features.detach().to(active.aim) - active.aim
-    (gradient,) = torch.autograd.grad(features, leaf, (2 * gap).to(features))
-    norm = _norms(gap)
-    return norm, norm**2 + weight * _norms(active.x - active.base) ** 2, gradient
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Return the inner product of each sample's, ``(B,)``."""
-    return (a * b).flatten(1).sum(1)
 
 
 def _targets(target: Tensor | None, x: Tensor, bounds: tuple[float, float]) -> Tensor:
