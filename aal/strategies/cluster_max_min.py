@@ -39,8 +39,7 @@ class ClusterMaxMin(Strategy):
     crafted. N_c is ``n share_c`` by largest remainder, equal remainders going to the larger cluster. What is more than
     a cluster has goes to the others by their shares. The round's record has ``clusters``, those with candidates.
 
-    Source: paper *robust*, section III.C, Equation 4. Tibshirani, Walther and Hastie for the gap statistic, Kaufman and
-    Rousseeuw for PAM.
+    Source: paper *robust*, section III.C, Equation 4.
 
     Args:
         method: ``kmeans``; ``kmedoids`` (PAM) or ``agglomerative`` (Ward's criterion), both on a sample of the
