@@ -43,8 +43,13 @@ class StopRule:
         value = record.get(self.column)
         if value is None:
             return ""
-        if self.at_least is not None and value >= self.at_least:
+        if self.at_least is not None and (value >= self.at_least or _alike(value, self.at_least)):
             return f"{self.column} at least {self.at_least:g}"
-        if self.at_most is not None and value <= self.at_most:
+        if self.at_most is not None and (value <= self.at_most or _alike(value, self.at_most)):
             return f"{self.column} at most {self.at_most:g}"
         return ""
+
+
+def _alike(value: float, bound: float) -> bool:
+    """Whether a value kept in float32 is its bound: 0.89 is kept as a little less."""
+    return math.isclose(value, bound, rel_tol=1e-6)

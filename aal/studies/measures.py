@@ -3,6 +3,7 @@
 from typing import Any
 
 from aal.errors import UserError
+from aal.studies.paired import ALIKE
 from aal.studies.runs import Run, number
 from aal.studies.study import Study
 
@@ -42,7 +43,8 @@ def final_data(run: Run) -> float | None:
 
 def first_reaching(run: Run, accuracy: float) -> dict[str, Any] | None:
     """Return the record of the first round whose accuracy is at least that high; None where there was none."""
-    return next((record for record in run.rounds if (number(record, "accuracy") or 0.0) >= accuracy), None)
+    least = accuracy - ALIKE
+    return next((record for record in run.rounds if (number(record, "accuracy") or 0.0) >= least), None)
 
 
 def check_columns(study: Study, called: str) -> None:

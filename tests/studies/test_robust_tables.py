@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from aal.studies.budget_table import quantile
+from aal.studies.measures import first_reaching
+from aal.studies.runs import read_run
 from aal.studies.study import Study
 from aal.studies.table import Estimate
+from callbacks import StopRule
 from tests.studies.made_runs import make_learning_run
 from tests.studies.test_learning_tables import in_csv, make_study, printed, rows_of
 
@@ -81,6 +85,16 @@ def test_discarded_labels_were_asked_for_and_extra_ones_stand_beside(tmp_path: P
     change(rounds.with_name("summary.json"), {"target_fooled": 1})
     _, (_, dfal) = rows_of(study, tmp_path / "out")
     assert (dfal["budget"].mean, dfal["extra"].mean, dfal["fooled"].mean) == (307, 60, 1)
+
+
+def test_an_accuracy_kept_in_float32_is_the_target_that_it_equals(tmp_path: Path) -> None:
+    kept = float(torch.tensor(0.89))
+    assert kept < 0.89
+    run = read_run(make_learning_run(tmp_path / "run", {100: 0.88999, 200: kept, 300: 0.95}))
+    assert first_reaching(run, 0.89)["labels"] == 200
+    assert StopRule("accuracy", at_least=0.89).met(run.rounds[1])
+    assert not StopRule("accuracy", at_least=0.89).met(run.rounds[0])
+    assert StopRule("loss", at_most=0.7).met({"loss": float(torch.tensor(0.7, dtype=torch.float32))})
 
 
 @pytest.mark.parametrize(("share", "value"), [(0, 1), (0.25, 2), (0.5, 4), (0.6, 4.4), (0.75, 5), (0.8, math.inf)])
