@@ -67,6 +67,21 @@ def test_targets_are_judged_beside_the_peer(
     assert [line.removeprefix("  target: ").split(":")[0] for line in verdicts if "NOT MET" in line] == unmet
 
 
+def test_a_set_of_targeted_collisions_is_judged_beside_bare_passes(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With random features for ResNet-50's: the poisons come nearer to the target, and the passes are counted."""
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Flatten(), nn.Linear(12, 4)), torch.rand(6, 3, 2, 2)
+    monkeypatch.setattr(bench, "features", lambda n, device: (network, x[:n]))
+    bench.bench_targeted(bench.Setting(tmp_path, torch.device("cpu"), 1, False), n=5, steps=10)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("a set of 5 at once, 10 steps")
+    before, after = (float(words.split()[-1]) for words in lines[3].split(", then"))
+    assert after < 0.5 * before
+    assert lines[4].startswith("  target: at most 1.2 fb a step")
+
+
 def test_a_target_without_its_peer_is_none(
     bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
