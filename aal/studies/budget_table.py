@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from aal.studies import robust_paper
 from aal.studies.effort_table import TARGET, TOLERANCE, check_target, needed, target_of, test_of
-from aal.studies.measures import asked
 from aal.studies.runs import Run, common, number
 from aal.studies.study import Cells, Row, Study, TableKind
 from aal.studies.table import (
@@ -41,9 +40,9 @@ COLUMNS = (
 )
 
 NEEDED = (
-    "Labels asked for, initial ones included, by the first round whose accuracy is at least the target: mean ±sample "
-    "standard deviation over the runs that reached it; quantiles over all runs, ≥: so many runs did not reach it with "
-    "as much."
+    "Labels asked for, initial and discarded ones included, by the first round whose accuracy is at least the target: "
+    "mean ±sample standard deviation over the runs that reached it; quantiles over all runs, ≥: so many runs did not "
+    "reach it with as much."
 )
 NOTES = {
     "extra": "Extra labels: those that examined others until then.",
@@ -113,15 +112,15 @@ def _row(row: Row, runs: list[Run], target: float | None) -> dict[str, Value]:
     reached = [record for record in records if record is not None]
     paper = robust_paper.BUDGETS.get(row.paper or "", {})
     never = robust_paper.NEVER.get(row.paper or "")
-    most = [most for run in runs if run.rounds and (most := asked(run.rounds[-1])) is not None]
-    mean = estimate((asked(record) for record in reached), paper.get("mean") or never)
+    most = [most for run in runs if run.rounds and (most := number(run.rounds[-1], "labels")) is not None]
+    mean = estimate((number(record, "labels") for record in reached), paper.get("mean") or never)
     return {
         "arm": row.arm,
         "n": len(runs),
         "target": None if target is None else f"{target:.4f}",
         "reached": f"{len(reached)} of {len(runs)}" if runs and target is not None else None,
         "budget": Estimate(mean.mean, mean.sd, mean.paper, None if mean.mean is not None else min(most, default=None)),
-        **_quantiles([asked(record) if record else None for record in records], most, paper),
+        **_quantiles([number(record, "labels") if record else None for record in records], most, paper),
         "extra": estimate(number(record, "extra_labels") for record in reached),
         "secured": common(runs, "secured"),
         "copies": common(runs, "copies_of"),

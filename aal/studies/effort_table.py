@@ -5,7 +5,7 @@ from typing import Any
 
 from aal.errors import UserError
 from aal.studies import dfal_paper
-from aal.studies.measures import asked, data, final_data, first_reaching
+from aal.studies.measures import data, final_data, first_reaching
 from aal.studies.paired import PairedTest, paired_values
 from aal.studies.runs import Run, common, number
 from aal.studies.study import Cells, Row, Study, TableKind
@@ -116,7 +116,7 @@ def test_of(row: Row, cells: Cells, target: float | None) -> PairedTest:
             n = len(cells[row.arm].keys() & cells[row.against].keys())
             remark = f"not compared: seed {failed} of {arm} did not reach the target"
             return PairedTest(row.arm, row.against, n, remark=remark, digits=0)
-        labels.append({seed: asked(record) or 0.0 for seed, record in reached.items() if record})
+        labels.append({seed: float(record["labels"]) for seed, record in reached.items() if record})
     return paired_values(row.arm, row.against, *labels, digits=0)
 
 
@@ -135,7 +135,7 @@ def _row(row: Row, runs: list[Run], target: float | None) -> dict[str, Value]:
         "n": len(runs),
         "target": None if target is None else f"{target:.4f}",
         "reached": f"{len(reached)} of {len(runs)}" if runs and target is not None else None,
-        "annotations": _beyond(estimate((asked(record) for record in reached), annotations), ends),
+        "annotations": _beyond(estimate((number(record, "labels") for record in reached), annotations), ends),
         "data": _beyond(estimate((data(record) for record in reached), labelled), [final_data(run) for run in runs]),
         "labels": common(runs, "labels"),
         "accuracy": estimate(number(run.summary, "accuracy") for run in runs),

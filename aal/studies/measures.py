@@ -24,12 +24,6 @@ def seconds_at(run: Run, labels: int) -> float | None:
     return None
 
 
-def asked(record: dict[str, Any]) -> float | None:
-    """Return how many labels had been asked for by queries when a round was trained, discarded ones included."""
-    labels = number(record, "labels")
-    return None if labels is None else labels + (number(record, "discarded") or 0.0)
-
-
 def data(record: dict[str, Any]) -> float | None:
     """Return the effective data that a round was trained on: labels, crafted copies and pseudo-labelled samples."""
     labels = number(record, "labels")
