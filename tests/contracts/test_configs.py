@@ -15,13 +15,17 @@ from tests.datamodules.files import FILES
 from tests.runs import EXPERIMENT, ROOT, SMALL, aal, results
 
 CONFIGS = ROOT / "configs"
-EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
+# tests/callbacks/test_targeted_sets.py runs those that build sets of poisons and query nothing.
+EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if "targeted_sets" not in path.stem)
 # What makes an experiment on published data and weights small: tiny files in the published form, random weights.
 UNTRAINED = "--model.init_args.backbone.init_args.weights=none"
+TWENTY = ("--query.init_args.initial=20", "--query.init_args.query_size=1")
 SMALLER = {
     "collision_images": (UNTRAINED, "--model.init_args.backbone.init_args.name=resnet18"),
     "collision_audio": (UNTRAINED, "--data.init_args.seconds=0.1", '--data.init_args.words=["yes", "no", "up"]'),
     "dfal_mnist": ("--query.init_args.query_size=1",),
+    "robust_cifar2": (UNTRAINED, "--model.init_args.backbone.init_args.name=resnet18", *TWENTY),
+    "robust_cifar2_small": (UNTRAINED, *TWENTY, '--data.init_args.classes=["boot", "shoe"]'),
 }
 FEW = ("--query.init_args.budget=2", "--query.init_args.max_epochs=2")
 FEW_POISONS = ("--poison.init_args.n=3", "--poison.init_args.attack.init_args.steps=2")
