@@ -1,0 +1,214 @@
+"""Targeted poisons in the pool, through the real command line: whose they are, what became of the target, kills."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from aal.networks import DigitBackbone
+from aal.samples import ImageSamples
+from datamodules import Digits
+from tests.runs import EXPERIMENT, ROOT, aal, untimed
+from tests.test_resume import KILL
+
+TARGETED = ROOT / "configs" / "poison" / "targeted.yaml"
+RECRAFT = ROOT / "configs" / "poison" / "targeted_recraft.yaml"
+FASTER = "--model.init_args.learning_rate=2e-2"
+# Random queries of many labels find poisons soon.
+FEW = (
+    *("--query.init_args.strategy=aal.strategies.Random", "--query.init_args.initial=40"),
+    *("--query.init_args.query_size=300", "--query.init_args.budget=600", "--query.init_args.max_epochs=2"),
+    *("--poison.init_args.bases=20", "--poison.init_args.attack.init_args.steps=40"),
+)
+
+
+def fit(out: Path, *arguments: str | Path, **kill: Any) -> Any:  # noqa: ANN401
+    return aal("fit", "--config", EXPERIMENT, *arguments, "--out", out, **kill)
+
+
+def poison(out: Path, *arguments: str | Path, overlay: Path = TARGETED) -> Path:
+    run = fit(out, "--config", overlay, *FEW, *arguments)
+    assert run.returncode == 0, run.stderr
+    return out
+
+
+def rounds(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+
+
+def summary(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return json.loads((run / "poisons" / "manifest.json").read_text())["poisons"]
+
+
+def ledger(run: Path) -> list[dict[str, str]]:
+    header, *lines = (run / "ledger.csv").read_text().splitlines()
+    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+
+
+def images(folder: Path, pattern: str) -> dict[int, Tensor]:
+    reader = ImageSamples(torch.empty(0, 1, 8, 8, dtype=torch.uint8))
+    return {int(path.name[:5]): reader.read(path) for path in sorted(folder.glob(pattern))}
+
+
+def logits_of(run: Path, x: Tensor) -> Tensor:
+    """Return what the last round's classifier, one dense layer on the backbone, makes of samples."""
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    with torch.no_grad():
+        return DigitBackbone()(x) @ state["head.0.weight"].T + state["head.0.bias"]
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that kept sets."""
+    out = tmp_path_factory.mktemp("sets") / "run"
+    experiment = ROOT / "configs" / "experiment" / "targeted_sets.yaml"
+    few = (
+        "size=100",
+        "sets=1",
+        "targets=9",
+        "bases=8",
+        "max_epochs=12",
+        "opacities=[0.3]",
+        "attack.init_args.steps=40",
+    )
+    given = (*(f"--query.init_args.{value}" for value in few), "--data.init_args.batch_size=32", FASTER)
+    run = aal("fit", "--config", experiment, "--out", out, *given)
+    assert run.returncode == 0, run.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def crafted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that crafted its own poisons."""
+    return poison(tmp_path_factory.mktemp("own") / "run")
+
+
+def test_poisons_of_a_set_are_in_the_pool_with_the_label_of_their_base(sets: Path, tmp_path: Path) -> None:
+    kept = json.loads((sets / "sets" / "0000" / "manifest.json").read_text())
+    run = poison(tmp_path / "run", "--poison.init_args.sets", sets)
+    found, asked = summary(run), [row for row in ledger(run) if row["origin"] == "poison"]
+    assert images(run / "poisons", "*_poison.png").keys() == set(range(n := len(kept["bases"])))
+    for kind in ("base", "poison"):
+        theirs = images(sets / "sets" / "0000", f"*_{kind}.png")
+        assert all(torch.equal(x, theirs[k]) for k, x in images(run / "poisons", f"*_{kind}.png").items())
+    assert (found["target"], found["target_set"]) == (kept["target"], 0), "seed 0 takes the first set"
+    assert found["opacity"] == 0.3
+    assert len(asked) == found["poisons_queried"] > 0
+    assert found["poison_success"] == len(asked) / n
+    assert {row["label"] for row in asked} == {row["true_label"] for row in asked} == {str(kept["base_class"])}
+    queried = [sum(row["round"] == str(k) for row in asked) for k in (1, 2)]
+    assert [record["poison_queried"] for record in rounds(run)] == [0, queried[0], sum(queried)]
+    assert [record.get("poison_share") for record in rounds(run)] == [None, *(m / 300 for m in queried)]
+    assert rows(run)[0]["norm_saved"] == pytest.approx(kept["distance_after"][0])
+
+
+def test_what_became_of_the_target_is_what_the_classifier_takes_it_for(crafted: Path) -> None:
+    data, found = Digits(seed=0), summary(crafted)
+    data.setup("fit")
+    target, base_class = torch.tensor([found["target"]]), rows(crafted)[0]["label"]
+    predicted = int(logits_of(crafted, data.samples["test"][target]).argmax())
+    assert found["target_fooled"] == rounds(crafted)[-1]["target_fooled"] == int(predicted == base_class)
+    assert (
+        found["target_correct"]
+        == rounds(crafted)[-1]["target_correct"]
+        == int(predicted == data.labels["test"][target])
+    )
+    assert base_class != data.labels["test"][target]
+
+
+def test_a_set_of_its_own_is_crafted_on_the_backbone(crafted: Path) -> None:
+    data, backbone = Digits(seed=0), DigitBackbone()
+    data.setup("fit")
+    listed = rows(crafted)
+    label = listed[0]["label"]
+    assert [row["base"] for row in listed] == (data.labels["pool"] == label).nonzero()[:20, 0].tolist()
+    aim = backbone(data.samples["test"][torch.tensor([summary(crafted)["target"]])])
+    after = {k: float((backbone(x[None]) - aim).norm()) for k, x in images(crafted / "poisons", "*_poison.png").items()}
+    assert [row["norm_saved"] for row in listed] == pytest.approx([after[k] for k in range(20)], rel=1e-3)
+    assert sum(after.values()) < 0.3 * sum(row["norm_initial"] for row in listed)
+
+
+def test_poisons_that_were_not_queried_are_recrafted_against_the_model_of_each_round(tmp_path: Path) -> None:
+    nn2 = ("--config", ROOT / "configs" / "model" / "nn2.yaml")
+    arguments = (*nn2, "--model.init_args.head.dropout=0", "--query.init_args.max_epochs=6")
+    run = poison(tmp_path / "run", *arguments, overlay=RECRAFT)
+    queried = [int(row["index"]) for row in ledger(run) if row["round"] == "1" and row["origin"] == "poison"]
+    places = {row["index"]: k for k, row in enumerate(rows(run))}
+    first, second = (images(run / "poisons" / f"round={k:04d}", "*.png") for k in (0, 1))
+    assert first.keys() == set(range(20)), "all of them before the first query"
+    assert second.keys() == set(range(20)) - {places[index] for index in queried}, "those queried stay as they are"
+    assert not (run / "poisons" / "round=0002").exists(), "nobody queries after the last round"
+    assert [record.get("recrafted") for record in rounds(run)] == [20, len(second), None]
+    original = images(run / "poisons", "*_poison.png")
+    assert all(not torch.equal(first[k], original[k]) for k in first)
+    callbacks = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+    now = next(state for name, state in callbacks.items() if name.startswith("TargetedPoison"))["recrafted"]
+    assert all(torch.equal(now[k], second.get(k, first[k])) for k in range(20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "event", "count"),
+    [
+        ("callbacks/targeted_crafting.py:craft", "return", 1),
+        ("aal/poisons.py:record", "return", 1),
+        ("callbacks/targeted_crafting.py:craft", "return", 3),
+        ("aal/models/classifier.py:training_step", "return", 20),
+    ],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been(function: str, event: str, count: int, tmp_path: Path) -> None:
+    arguments = ("--config", RECRAFT, *FEW)
+    whole, killed, marker = tmp_path / "whole", tmp_path / "killed", tmp_path / "marker"
+    assert fit(whole, *arguments).returncode == 0
+    assert fit(killed, *arguments, code=KILL, before=(function, event, str(count), str(marker))).returncode == -9
+    resumed = fit(killed, *arguments, "--ckpt_path=last")
+    assert resumed.returncode == 0, resumed.stderr
+    assert [untimed(record) for record in rounds(killed)] == [untimed(record) for record in rounds(whole)]
+    assert ledger(killed) == ledger(whole)
+    pictures = [path.relative_to(whole) for path in sorted((whole / "poisons").rglob("*.png"))]
+    assert [path.relative_to(killed) for path in sorted((killed / "poisons").rglob("*.png"))] == pictures
+    assert all((killed / path).read_bytes() == (whole / path).read_bytes() for path in pictures)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sets=nowhere",), "poison.init_args.sets: nowhere: no such folder"),
+        (("sets=configs",), "poison.init_args.sets: configs: has no sets of targeted poisons"),
+        (("bases=0",), "poison.init_args.bases: must be at least 1, got 0"),
+        (("opacity=1.0",), "poison.init_args.opacity: must be in [0, 1), got 1.0"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    refused(tmp_path, said, *(f"--poison.init_args.{value}" for value in arguments))
+
+
+def test_sets_for_other_samples_are_refused(sets: Path, tmp_path: Path) -> None:
+    given = f"--poison.init_args.sets={sets}"
+    refused(tmp_path, f"poison.init_args.sets: {sets}: has sets 0 to", given, "--poison.init_args.set=99")
+    refused(tmp_path, f"poison.init_args.sets: {sets}/sets/0", given, "--seed_everything=7")
+    damaged = tmp_path / "damaged" / "sets" / "0000"
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_text("{}")
+    refused(
+        tmp_path, f"poison.init_args.sets: {damaged}/manifest.json: not", f"--poison.init_args.sets={tmp_path}/damaged"
+    )
+
+
+def test_a_network_without_features_before_round_0_needs_sets(tmp_path: Path) -> None:
+    mlp = f"--config={ROOT}/configs/model/mlp.yaml"
+    refused(tmp_path, "poison.init_args.sets: a network trained end to end has no features yet", mlp)
+
+
+def refused(folder: Path, said: str, *arguments: str) -> None:
+    run = fit(folder / "run", "--config", TARGETED, *FEW, *arguments)
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"error: {said}"), run.stderr
+    assert run.stderr.count("\n") == 1
