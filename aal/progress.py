@@ -184,7 +184,7 @@ class Task:
 
 
 class RoundsTask:
-    """Rounds of a run, counted in labels or another unit. Where there are no bars: a line every few seconds, and the last."""
+    """Rounds of a run, counted in labels or another unit. Without bars: a line every few seconds, and the last."""
 
     def __init__(self, progress: Progress, total: int, unit: str) -> None:
         """Begin; :meth:`Progress.rounds` is the way to do it."""

@@ -15,7 +15,8 @@ from aal.errors import UserError
 from aal.networks import DigitBackbone
 from aal.samples import ImageSamples
 from callbacks import TargetedSets
-from datamodules import Digits
+from datamodules import CIFAR10, Digits, ImageFolder
+from datamodules.published import Stored
 from tests.datamodules.files import FILES
 from tests.runs import ROOT, aal, untimed
 from tests.test_resume import KILL
@@ -194,13 +195,18 @@ def test_end_to_end_the_attacker_has_the_trained_baseline_also_after_a_kill(tmp_
 
 
 @pytest.mark.slow
-def test_cifar2_is_attacked_with_its_experiment(tmp_path: Path) -> None:
-    from datamodules import CIFAR10
-
-    path = EXPERIMENTS / "targeted_sets_cifar2.yaml"
-    given = FILES[CIFAR10](tmp_path / "data")
+@pytest.mark.parametrize(
+    ("name", "files", "classes", "sets"),
+    [("targeted_sets_cifar2", CIFAR10, None, 67), ("targeted_sets_cifar2_small", ImageFolder, ["boot", "shoe"], 5)],
+)
+def test_cifar2_is_attacked_with_its_experiments(
+    name: str, files: type[Stored], classes: list[str] | None, sets: int, tmp_path: Path
+) -> None:
+    path = EXPERIMENTS / f"{name}.yaml"
+    given = FILES[files](tmp_path / "data")
     small = (
         *(f"--data.init_args.{key}={given[key]}" for key in ("root", "checksums") if key in given),
+        *(() if classes is None else (f"--data.init_args.classes={json.dumps(classes)}",)),
         *("--model.init_args.backbone.init_args.weights=none", "--model.init_args.backbone.init_args.size=32"),
         *(
             "--query.init_args.attack.init_args.steps=2",
@@ -211,8 +217,8 @@ def test_cifar2_is_attacked_with_its_experiment(tmp_path: Path) -> None:
     run = aal("fit", "--config", path, "--out", tmp_path / "run", *small)
     assert run.returncode == 0, run.stderr
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert config["query"]["init_args"]["sets"] == 67
-    assert config["data"]["init_args"]["classes"] == ["airplane", "frog"]
+    assert config["query"]["init_args"]["sets"] == sets
+    assert config["data"]["init_args"]["classes"] == (classes or ["airplane", "frog"])
     assert {record.get("base_class", 0) for record in rounds(tmp_path / "run")} <= {0, 1}
 
 
