@@ -32,7 +32,7 @@ class CIFAR10(Published):
     """Colour images of ten classes, ``(3, 32, 32)``: 50,000 in the training and 10,000 in the test part.
 
     The files lie in ``root/cifar-10-batches-py``. Paper *robust*, Table II, is ``classes: [airplane, frog]``,
-    ``limit: 1500`` and ``test: published``: 3,000 training and 2,000 test images.
+    ``limit: 1667`` and ``test: published``: a pool of 3,001, 333 of the attacker, and 2,000 test images.
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 
     Args:
