@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,13 @@ class TargetSet:
     bases: list[int]
     distance_before: list[float]
     distance_after: list[float]
+
+    def take(self, kept: Tensor) -> "TargetSet":
+        """Return the set without the bases, and the poisons of them, where ``kept`` ``(N,)`` is false."""
+        bases, before, after = (
+            [value for value, stays in zip(getattr(self, name), kept.tolist(), strict=True) if stays] for name in LISTS
+        )
+        return replace(self, bases=bases, distance_before=before, distance_after=after)
 
 
 def fingerprint_of(samples: Samples, labels: Tensor) -> str:

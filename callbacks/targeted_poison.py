@@ -31,8 +31,9 @@ class TargetedPoison(Poisoning):
     """Adds poisons to the pool, unlabelled, that are to have one test instance, the target, taken for another class.
 
     They are a set that :class:`callbacks.TargetedSets` kept, of this or another run, as long as the test split is the
-    same; or without one are crafted here, for a random target, and nobody has seen whether they work. The oracle gives
-    a poison the class of its base. The learner sees poisons only as they are after saving, and never the target.
+    same; or without one are crafted here, for a random target, and nobody has seen whether they work. Of a set, those
+    are left out whose base is held out here, in the split ``secured`` or ``val``: no attacker reaches it. The oracle
+    gives a poison the class of its base. The learner sees poisons only as they are after saving, and never the target.
 
     Args:
         sets: Folder of a run of :class:`callbacks.TargetedSets`, finished or not; ``null``: crafts a set.
@@ -47,8 +48,8 @@ class TargetedPoison(Poisoning):
 
     Raises:
         UserError: ``bases`` below 1, ``opacity`` outside [0, 1), a negative ``set``; in ``setup``, no sets in the
-            folder, none of that number, one for other test samples or a class that there is not; without a set, a
-            model without a frozen backbone, which alone the attacker knows before round 0.
+            folder, none of that number, one for other test samples, a class that there is not, or of bases that are all
+            held out; without a set, a model without a frozen backbone, which alone the attacker knows before round 0.
     """
 
     def __init__(
@@ -139,7 +140,11 @@ class TargetedPoison(Poisoning):
             if k >= len(folders):
                 raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see {KEY}.set")
             test = data.samples["test"]
-            self.found = found, _ = read_set(folders[k], test, fingerprint_of(test, data.labels["test"]))
+            found, x = read_set(folders[k], test, fingerprint_of(test, data.labels["test"]))
+            kept = ~_held_out(data, x["base"])
+            if not kept.any():
+                raise UserError(f"{folders[k]}: all of its bases are held out here, in the split secured or val")
+            self.found = found, x = found.take(kept), {kind: group[kept] for kind, group in x.items()}
             if not 0 <= found.base_class < data.num_classes:
                 raise UserError(f"{folders[k]}: its poisons are of class {found.base_class}, which there is not")
         except UserError as error:
@@ -207,3 +212,12 @@ class TargetedPoison(Poisoning):
 
     def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> Crafted:
         return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
+
+
+def _held_out(data: ActiveDataModule, x: Tensor) -> Tensor:
+    """Tell which samples ``(N, ...)``, as read back from files, are in a split held out of the pool, bool ``(N,)``."""
+    given = data.samples["test"].take(torch.arange(0))
+    given.append(x)
+    splits = [data.samples[split] for split in ("secured", "val") if split in data.samples]
+    held = {row.tobytes() for samples in splits for row in samples.stored.flatten(1).numpy()}
+    return torch.tensor([row.tobytes() in held for row in given.stored.flatten(1).numpy()])

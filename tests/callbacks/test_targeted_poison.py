@@ -109,6 +109,34 @@ def test_poisons_of_a_set_are_in_the_pool_with_the_label_of_their_base(sets: Pat
     assert rows(run)[0]["norm_saved"] == pytest.approx(kept["distance_after"][0])
 
 
+def test_poisons_of_bases_that_are_held_out_here_stay_out_of_the_pool(sets: Path, tmp_path: Path) -> None:
+    held_out = ("--data.init_args.secured=700", "--data.init_args.val=300")
+    run = poison(tmp_path / "run", "--poison.init_args.sets", sets, *held_out, "--query.init_args.budget=300")
+    data = Digits(seed=0, secured=700, val=300)
+    data.setup("fit")
+    held = torch.cat([data.samples[split][torch.arange(n)] for split, n in (("secured", 700), ("val", 300))])
+    theirs = images(sets / "sets" / "0000", "*_base.png")
+    left = [k for k, base in theirs.items() if not (held == base).flatten(1).all(1).any()]
+    assert 0 < len(left) < len(theirs)
+    for kind in ("base", "poison"):
+        given = images(sets / "sets" / "0000", f"*_{kind}.png")
+        own = images(run / "poisons", f"*_{kind}.png")
+        assert len(own) == len(left)
+        assert all(torch.equal(own[row], given[k]) for row, k in enumerate(left))
+    kept = json.loads((sets / "sets" / "0000" / "manifest.json").read_text())
+    assert summary(run)["poisons"] == len(left)
+    assert [row["base"] for row in rows(run)] == [kept["bases"][k] for k in left]
+    assert [row["norm_initial"] for row in rows(run)] == pytest.approx(
+        [kept["distance_before"][k] for k in left], rel=1e-3
+    )
+
+
+def test_a_set_of_bases_that_are_all_held_out_is_refused(sets: Path, tmp_path: Path) -> None:
+    given = (f"--poison.init_args.sets={sets}", "--data.init_args.secured=1428")
+    said = f"poison.init_args.sets: {sets}/sets/0000: all of its bases are held out here"
+    refused(tmp_path, said, *given, "--query.init_args.initial=5", "--query.init_args.query_size=2")
+
+
 def test_what_became_of_the_target_is_what_the_classifier_takes_it_for(crafted: Path) -> None:
     data, found = Digits(seed=0), summary(crafted)
     data.setup("fit")
