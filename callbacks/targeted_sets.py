@@ -12,6 +12,7 @@ from torch import Tensor
 from aal.attacks import TargetedCollision
 from aal.checks import at_least
 from aal.errors import UserError
+from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
@@ -98,7 +99,10 @@ class TargetedSets(Rounds):
 
     @property
     def draw_of_weights(self) -> int:
-        """Which draw of fresh weights this round begins with: the same one always, so that the poisons alone differ."""
+        """Which draw of fresh weights this round begins with: always the same one.
+
+        Dropout and the order of batches still follow the round, so that not the poisons alone differ from the baseline.
+        """
         return 0
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -233,7 +237,8 @@ class TargetedSets(Rounds):
         if not trainer.is_global_zero:
             return
         data, target = data_of(trainer), self.candidates[self.place, None]
-        sources = data.extras.sources
+        own = data.extras.makers == MAKERS.index(ATTACKER)  # others may craft copies, too
+        sources = data.extras.sources[own]
         found = TargetSet(
             target=int(target),
             true_class=int(data.labels["test"][target]),
@@ -244,7 +249,7 @@ class TargetedSets(Rounds):
             distance_after=self.after.tolist(),
         )
         test = data.samples["test"]
-        x = {"base": data.samples["pool"][sources], "poison": data.extras.crafted, "target": test[target]}
+        x = {"base": data.samples["pool"][sources], "poison": data.extras.crafted[own], "target": test[target]}
         facts: dict[str, Any] = {
             "data": data.name,
             "classes": data.classes,
