@@ -1,6 +1,7 @@
 """Sets of targeted poisons on disk, ``sets/NNNN/``: each is written whole, and read back by whoever poisons with it."""
 
 import hashlib
+import math
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,9 +11,8 @@ import torch
 from torch import Tensor
 
 from aal.errors import UserError
-from aal.files import read_json, write_json
+from aal.files import read_json, sync, write_json
 from aal.samples import Samples
-from aal.studies.runs import number
 
 FOLDER, MANIFEST = "sets", "manifest.json"
 WHOLE = ("target", "true_class", "base_class")
@@ -60,7 +60,10 @@ def fingerprint_of(samples: Samples, labels: Tensor) -> str:
 def write_set(
     run: Path, k: int, found: TargetSet, samples: Samples, x: dict[str, Tensor], facts: dict[str, Any]
 ) -> None:
-    """Write the set number ``k`` of a run, unless it is there: a run that was killed in between wrote the same.
+    """Write the set number ``k`` of a run, whole or not at all, also if the machine dies.
+
+    One that is there is of a run that was killed and goes on from before it. It is replaced: on another device the set
+    may be another.
 
     Args:
         run: The run's folder.
@@ -71,14 +74,17 @@ def write_set(
         facts: What else the manifest says, among it ``test``, the :func:`fingerprint_of` the split ``test``.
     """
     path = run / FOLDER / f"{k:04d}"
-    if path.exists():
-        return
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    files = {}
     for kind, group in x.items():
         for row, sample in enumerate(group):
-            samples.write(unfinished / _name(row, kind, samples), sample)
-    write_json(unfinished / MANIFEST, {**asdict(found), **facts})
+            name = _name(row, kind, samples)
+            samples.write(unfinished / name, sample)
+            sync(unfinished / name)
+            files[name] = _digest(unfinished / name)
+    write_json(unfinished / MANIFEST, {**asdict(found), **facts, "files": files})
+    shutil.rmtree(path, ignore_errors=True)
     unfinished.rename(path)
 
 
@@ -108,22 +114,43 @@ def read_set(path: Path, samples: Samples, test: str) -> tuple[TargetSet, dict[s
         UserError: A file is missing or not what :func:`write_set` wrote, or the set is for other test samples.
     """
     content = read_json(path / MANIFEST)
-    if not isinstance(content, dict) or any(number(content, key) is None for key in (*WHOLE, "opacity")):
+    if not isinstance(content, dict) or not _sound(content):
         raise UserError(f"{path / MANIFEST}: not the manifest of a set of targeted poisons")
-    lists = [content.get(key) for key in LISTS]
-    if not all(isinstance(values, list) and len(values) == len(lists[0] or ()) > 0 for values in lists):
-        raise UserError(f"{path / MANIFEST}: {', '.join(LISTS)} must be lists of the same length")
     if content.get("test") != test:
         raise UserError(f"{path}: made for other test samples: another data set, or another seed that drew its splits")
+    if content["target"] >= len(samples):
+        raise UserError(f"{path / MANIFEST}: its target is test sample {content['target']} of {len(samples)}")
     found = TargetSet(**{key: content[key] for key in (*WHOLE, "opacity", *LISTS)})
     shape = samples[torch.arange(1)].shape[1:]
     x = {}
     for kind in ("base", "poison"):
-        each = [samples.read(path / _name(row, kind, samples)) for row in range(len(found.bases))]
+        files = [path / _name(row, kind, samples) for row in range(len(found.bases))]
+        each = [samples.read(file) for file in files]
+        altered = [file for file in files if _digest(file) != content["files"].get(file.name)]
+        if altered:
+            raise UserError(f"{altered[0]}: altered since the set was written")
         if any(sample.shape != shape for sample in each):
             raise UserError(f"{path}: a {kind} is no sample of shape {tuple(shape)}")
         x[kind] = torch.stack(each)
     return found, x
+
+
+def _sound(content: dict[str, Any]) -> bool:
+    """Whether what a manifest says is of the types and in the ranges of a set."""
+    bases, *distances = lists = [content.get(key) for key in LISTS]
+    if not all(isinstance(values, list) and len(values) == len(bases or ()) > 0 for values in lists):
+        return False
+    numbers = [content.get("opacity"), *(value for values in distances for value in values or ())]
+    return (
+        all(type(value) is int and 0 <= value < 2**63 for value in (*map(content.get, WHOLE), *(bases or ())))
+        and all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers)
+        and content["opacity"] < 1
+        and isinstance(content.get("files"), dict)
+    )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _name(row: int, kind: str, samples: Samples) -> str:
