@@ -56,6 +56,8 @@ class AdversarialRetraining(RoundCallback):
             with queries that bring copies of samples.
     """
 
+    columns = ("perturbation_mean", "perturbation_min", "seconds_crafting")
+
     def __init__(
         self,
         attacks: dict[str, Attack],

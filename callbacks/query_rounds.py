@@ -116,7 +116,7 @@ class QueryRounds(Rounds):
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Query the next labels; return how many there were, 0 at the end of the run."""
-        self._check_columns(record)
+        self._check_columns(trainer, record)
         self.ended_by = self._ended_by(trainer, record)
         if self.ended_by:
             self.figures = {}  # a round that is due nevertheless comes after no query
@@ -178,7 +178,7 @@ class QueryRounds(Rounds):
             raise RunStopped(f"round {self.round}: {name} {fault}")
         return selection
 
-    def _check_columns(self, record: Record) -> None:
+    def _check_columns(self, trainer: pl.Trainer, record: Record) -> None:
         """Refuse a stop rule for a column that no record has had when the second round has ended.
 
         Raises:
@@ -187,6 +187,7 @@ class QueryRounds(Rounds):
         if self.round != 1:
             return
         may_come = {"crafted", "pseudo", *self.strategy.columns}
+        may_come |= {column for callback in round_callbacks(trainer) for column in callback.columns}
         for rule in self.stop:
             if rule.column not in {*record, *may_come} and not rule.column.startswith("robust_"):
                 raise UserError(f"{STOP}: a round has no column {rule.column!r}; it has {', '.join(record)}")

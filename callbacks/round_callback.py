@@ -16,9 +16,11 @@ class RoundCallback(pl.Callback):
     Attributes:
         labels_changed: Whether labels that the last round was trained on were changed at its end. Then a round that
             trains on the new ones comes, even if there is nothing left to query.
+        columns: Columns that it may add to a record, though not to every one.
     """
 
     labels_changed = False
+    columns: tuple[str, ...] = ()
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """See a round's record, and add columns to it, after training and evaluation and before the next query."""

@@ -32,9 +32,9 @@ class SecuredSet(RoundCallback):
     accuracy on those in use is more than ``epsilon`` below the previous round's, the labels given before this round are
     examined by ``h`` other labelers each. A label that they disagree about is discarded. Who gave a label that they
     contradict loses confidence, or is audited at once (:meth:`aal.oracles.trust.Trust.weigh`): up to ``audit`` of its
-    labels not examined yet are, too, and it is distrusted if that is more than errors. Labels asked for to examine
-    others are beside the budget, and counted. If labels have changed and nothing is left to query, one more round
-    trains on the labels as they are now.
+    labels not examined yet are, too. If that is more than errors it is distrusted; else its confidence is whole again.
+    Labels asked for to examine others are beside the budget, and counted. If labels have changed and nothing is left to
+    query, one more round trains on the labels as they are now.
 
     With fewer than ``h`` labelers left a label is examined by those there are; with none it stays as it is. Consistent
     lies of a crowd that lies as one contradict nobody, and change nothing. When nobody is trusted any more the run
@@ -53,10 +53,11 @@ class SecuredSet(RoundCallback):
         amount: Confidence, of 1, that a contradicted label costs, divided by the model's largest probability.
         sure: Largest probability from which on a misclassification has the labeler audited instead.
         audit: Most labels that an audit examines.
-        distrust: Confidence below which a labeler is audited and distrusted.
-        level: Probability that the audit of an honest labeler ends in distrust.
+        distrust: Confidence below which a labeler is audited, too.
+        level: Probability that one audit of an honest labeler ends in distrust.
         replace: Whether the label that examiners agree on replaces the one given; else that stays.
-        dismiss: Whether a distrusted labeler is asked no more, and all its labels are examined.
+        dismiss: Whether a distrusted labeler is asked no more, and all its labels that it gave to queries are examined.
+            Those that it gave as an examiner stay.
 
     Raises:
         UserError: A number outside its range; in ``setup``, no secured set, more samples than it has, or an oracle
@@ -119,6 +120,7 @@ class SecuredSet(RoundCallback):
 
     def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Keep the answers to the last query."""
+        self.labels_changed = False  # in the round to come; a run that goes on from here knows no more
         rows = data_of(trainer).pool.asked[self.trust.given :]
         columns = torch.tensor([(row.index, row.round, row.labeler, row.label) for row in rows], dtype=torch.int64)
         self.trust.note(columns.view(-1, 4), "given")
@@ -202,6 +204,8 @@ class SecuredSet(RoundCallback):
                 self.trust.condemn(labeler, round=round, dismiss=self.dismiss)
                 if self.dismiss:
                     self._examine(data, self.trust.unexamined(labeler=labeler), round, "audited")
+            else:
+                self.trust.clear(labeler)
 
     def _examine(self, data: ActiveDataModule, indices: Tensor, round: int, kind: str) -> Tensor:
         """Have labels ``(n,)`` examined, discard and replace what they should not be; return the cases ``(n, 4)``."""

@@ -33,7 +33,7 @@ def examiners_needed(p_one: float, p_h: float) -> int:
     for name, value in (("p_one", p_one), ("p_h", p_h)):
         if not 0 < value < 1:
             raise UserError(f"secured.init_args.{name}: must be above 0 and below 1, got {value}")
-    return math.ceil(math.log(1 - p_h) / math.log(1 - p_one))
+    return math.ceil(math.log1p(-p_h) / math.log1p(-p_one) - 1e-9)  # not one more for a rounding error
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Rules:
         p_one: Probability that a labeler is expected to be right.
         amount: What a contradicted label costs its labeler: this much divided by the model's largest probability.
         sure: Largest probability from which on a misclassification has the labeler audited instead.
-        distrust: Confidence below which a labeler is distrusted.
-        level: Probability that the audit of an honest labeler, who errs as expected, ends in distrust.
+        distrust: Confidence below which a labeler is audited, however unsure the model.
+        level: Probability that one audit of an honest labeler, who errs as expected, ends in distrust.
     """
 
     h: int
@@ -136,22 +136,22 @@ class Trust:
 
         A label is contradicted where its examiners agree on another. It costs its labeler ``amount`` divided by the
         model's largest probability; but where the model is ``sure`` and does not say what the examiners do, the
-        labeler is to be audited at once. Ours: so is who has been contradicted more often than errors explain,
-        however unsure the model.
+        labeler is to be audited at once. So is, however unsure the model, who has less confidence than ``distrust``,
+        and (ours) who has been contradicted more often than errors explain.
 
         Args:
             cases: Contradicted labels ``(m, 4)``.
             probabilities: The model's probabilities for their samples ``(m, C)``.
 
         Returns:
-            Labelers to audit, ascending; among them who has less confidence than ``distrust``.
+            Labelers to audit, ascending.
         """
         givers, verdicts = cases[:, 1], cases[:, 3]
         largest, predicted = probabilities.double().max(1)
         alarming = (predicted != verdicts) & (largest >= self.rules.sure)
         losses = torch.where(alarming, 0.0, self.rules.amount / largest)
         self.confidence = self.confidence.index_add(0, givers, -losses).clamp(min=0)
-        alarmed = set(givers[alarming].tolist())
+        alarmed = {*givers[alarming].tolist(), *givers[self.confidence[givers] < self.rules.distrust].tolist()}
         trusted = givers[self.since[givers] < 0].unique().tolist()
         return [labeler for labeler in trusted if labeler in alarmed or self.convicts(labeler)]
 
@@ -166,15 +166,18 @@ class Trust:
 
         Among the samples of a class, as the examiners have it, an honest labeler's labels are contradicted as often
         as it errs, ``1 - p_one``. Who is contradicted more often than that explains (a binomial tail below ``level``
-        divided by the number of classes met), in some class, or has less confidence than ``distrust``, is convicted.
+        divided by the number of classes met), in some class, is convicted.
         """
         cases = self.cases[(self.cases[:, 1] == labeler) & (self.cases[:, 3] >= 0)]
         met = cases[:, 3].bincount()
         contradicted = cases[cases[:, 2] != cases[:, 3], 3].bincount(minlength=len(met))
         often = contradicted > 0
         tails = bdtrc((contradicted[often] - 1).numpy(), met[often].numpy(), 1 - self.rules.p_one)
-        convicted = bool((tails < self.rules.level / max(int((met > 0).sum()), 1)).any())
-        return convicted or float(self.confidence[labeler]) < self.rules.distrust
+        return bool((tails < self.rules.level / max(int((met > 0).sum()), 1)).any())
+
+    def clear(self, labeler: int) -> None:
+        """Restore the confidence in a labeler whose audit found no more than errors."""
+        self.confidence[labeler] = 1.0
 
     def condemn(self, labeler: int, *, round: int, dismiss: bool) -> None:
         """Distrust a labeler from now on; with ``dismiss`` it is asked no more."""

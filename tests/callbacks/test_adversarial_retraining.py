@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from aal.attacks import CollisionAttack, DeepFool, GaussianNoise
 from aal.errors import UserError
 from aal.extras import MAKERS
 from aal.files import read_tensors
+from aal.networks import DigitBackbone
 from callbacks import AdversarialRetraining
 from datamodules import Digits
 from tests.callbacks.test_query_rounds import ledger
@@ -86,6 +88,23 @@ def test_copies_lie_within_the_data_s_range_and_noise_is_as_strong_as_it_should_
     assert 0.1 < float(moved[inside].std()) < 0.25
 
 
+def test_copies_cross_the_boundary_of_the_model_of_the_round_before(run: Path, data: Digits, tmp_path: Path) -> None:
+    done = fit(tmp_path / "run", *CLEAN, *BOTH, "--query.init_args.budget=3")  # ends with the model of round 1
+    assert done.returncode == 0, done.stderr
+    copies = crafted(run)
+    last = (copies["round"] == 2).nonzero()[:, 0][:3]  # crafted on it, by DeepFool
+    assert torch.equal(copies["x"][:46], crafted(tmp_path / "run")["x"]), "the same run until then"
+    weights = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    head, backbone = torch.nn.Linear(64, 10), DigitBackbone().eval()
+    head.load_state_dict({"weight": weights["head.0.weight"], "bias": weights["head.0.bias"]})
+    x, moved = data.samples["pool"][copies["source"][last]], copies["x"][last]
+    with torch.no_grad():
+        before, after = (head(backbone(part)) for part in (x, moved))
+        back = head(backbone(x + 0.9 * (moved - x)))
+    assert (before.argmax(1) != after.argmax(1)).all()
+    assert (before.argmax(1) == back.argmax(1)).all(), "no farther than they must go"
+
+
 def test_copies_change_what_is_learnt(run: Path, tmp_path: Path) -> None:
     done = fit(tmp_path / "run", *CLEAN)
     assert done.returncode == 0, done.stderr
@@ -122,6 +141,17 @@ def test_a_run_ends_when_no_copy_is_near_its_sample(tmp_path: Path) -> None:
     assert len(rounds(tmp_path / "run")) == 2
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["ended_by"] == "perturbation_min at least 1e-06"
+
+
+def test_a_rule_on_perturbations_waits_for_the_first_that_is_found(tmp_path: Path) -> None:
+    weak = (
+        '{"weak": {"class_path": "aal.attacks.BIM", "init_args": {"radius": 1.0e-7, "step_size": 1.0e-7, "steps": 1}}}'
+    )
+    rule = '--query.init_args.stop=[{"column": "perturbation_min", "at_least": 0.5}]'
+    done = fit(tmp_path / "run", *CLEAN, COPIES, f"--retraining.init_args.attacks={weak}", rule)
+    assert done.returncode == 0, done.stderr
+    assert len(rounds(tmp_path / "run")) == 3
+    assert not any("perturbation_min" in record for record in rounds(tmp_path / "run"))
 
 
 @pytest.mark.slow

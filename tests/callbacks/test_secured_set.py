@@ -242,7 +242,8 @@ def test_all_malicious_nothing_changes_and_the_draws_of_the_secured_set_are_coun
 
 def test_all_distrusted_ends_the_run(tmp_path: Path) -> None:
     own = (f"{ORACLE}.honest=2", f"{ORACLE}.malicious=0", f"{ORACLE}.error=0.9")
-    done = fit(tmp_path / "run", *FEW, *own, "--secured.init_args.h=1", "--query.init_args.budget=300")
+    strict = ("--secured.init_args.h=1", "--secured.init_args.level=1")
+    done = fit(tmp_path / "run", *FEW, *own, *strict, "--query.init_args.budget=300")
     assert done.returncode == 0, done.stderr
     rounds, summary = records(tmp_path / "run")
     assert summary["ended_by"] == "labelers"
@@ -252,7 +253,7 @@ def test_all_distrusted_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_with_one_labeler_left_labels_stay_unexamined(tmp_path: Path) -> None:
-    own = (f"{ORACLE}.honest=1", "--secured.init_args.h=1", "--secured.init_args.amount=1")
+    own = (f"{ORACLE}.honest=1", f"{ORACLE}.malicious_share=1", "--secured.init_args.h=1")
     done = fit(tmp_path / "run", *FEW, *own, "--query.init_args.budget=120")
     assert done.returncode == 0, done.stderr
     rounds, summary = records(tmp_path / "run")

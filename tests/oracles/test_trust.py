@@ -35,6 +35,7 @@ def cases(*rows: tuple[int, int, int]) -> Tensor:
 def test_three_examiners_are_needed_as_in_the_paper() -> None:
     assert examiners_needed(0.9391, 0.9995) == 3
     assert examiners_needed(0.9, 0.9) == 1
+    assert examiners_needed(0.95, 0.9975) == 2 == examiners_needed(0.99, 0.9999), "not one more for a rounding error"
     for p_one, p_h in ((0.6, 0.99), (0.8, 0.9), (0.95, 0.999999)):
         h = examiners_needed(p_one, p_h)
         assert 1 - (1 - p_one) ** h >= p_h > 1 - (1 - p_one) ** (h - 1)
@@ -116,12 +117,31 @@ def test_conviction_is_a_binomial_test_by_class(classes: int) -> None:
     assert all(after >= before for before, after in pairwise(outcomes))
 
 
-def test_disputes_prove_nothing_and_lost_confidence_is_enough() -> None:
+def test_disputes_prove_nothing_and_lost_confidence_leads_to_an_audit_which_may_clear() -> None:
     trust = Trust(crowd(), rules())
     trust.cases = cases(*[(0, 2, DISPUTED)] * 9, *[(0, 2, UNEXAMINED)] * 9, (0, 1, 1))
+    unsure = torch.tensor([[0.4, 0.3, 0.3]])
+    trust.confidence[0] = 0.63
+    assert trust.weigh(cases((0, 2, 1)), unsure) == [], "0.63 less 0.05 / 0.4 is just above the half"
+    assert trust.weigh(cases((0, 2, 1)), unsure) == [0]
     assert not trust.convicts(0)
-    trust.confidence[0] = 0.49
-    assert trust.convicts(0)
+    trust.clear(0)
+    assert trust.confidence[0] == 1
+
+
+def test_of_an_honest_crowd_hardly_anybody_is_distrusted_however_much_is_examined() -> None:
+    oracle = crowd(11, 0, error=0.05)
+    trust = asked(oracle, [k % 11 for k in range(2992)], h=3)
+    for batch in torch.arange(2992).split(16):
+        found, _ = trust.examine(batch, round=1, kind="examined")
+        contradicted = found[(found[:, 3] >= 0) & (found[:, 2] != found[:, 3])]
+        if len(contradicted):
+            for labeler in trust.weigh(contradicted, torch.tensor([[0.7, 0.2, 0.1]]).expand(len(contradicted), -1)):
+                if trust.convicts(labeler):
+                    trust.condemn(labeler, round=1, dismiss=False)
+                else:
+                    trust.clear(labeler)
+    assert int((trust.since >= 0).sum()) <= 2
 
 
 def test_an_audit_takes_some_of_a_labelers_own_labels_not_examined_yet() -> None:
