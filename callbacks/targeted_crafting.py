@@ -75,12 +75,25 @@ def craft(
         x = base.to(device)
         found = replace(attack, opacity=opacity)(extractor, x, torch.zeros(len(x)), target=aim[0], bounds=test.bounds)
         saved = Shard.of(trainer).first(test.saved(found.x))  # other devices may round otherwise
-        with frozen(extractor), torch.no_grad():
-            after = (extractor(saved.to(device)) - extractor(aim)).norm(dim=-1)
-        if not after.isfinite().all():
-            raise RunStopped(f"the features of poisons for test sample {target} are not finite once they are saved")
+        after = distances(trainer, extractor, saved, target)
         parts.append((saved, found.info["initial"], found.info["final"], after, found.info["iterations"]))
     return Crafted(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+
+
+def distances(trainer: pl.Trainer, extractor: Extractor, x: Tensor, target: int) -> Tensor:
+    """Return how far the features of samples ``(N, ...)`` are from those of a test sample in L2, ``(N,)``, on the CPU.
+
+    Raises:
+        RunStopped: Features are not finite.
+    """
+    data, device = data_of(trainer), extractor.module.device
+    with frozen(extractor), torch.no_grad():
+        aim = extractor(data.samples["test"][torch.tensor([target])].to(device))
+        batches = x.split(data.scoring_batch_size)
+        found = torch.cat([(extractor(batch.to(device)) - aim).norm(dim=-1) for batch in batches]).cpu()
+    if not found.isfinite().all():
+        raise RunStopped(f"the features of saved samples, or of test sample {target} itself, are not finite")
+    return found
 
 
 def draw_base_class(labels: Tensor, true_class: int, seed: int, target: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from aal.attacks import TargetedCollision
@@ -14,14 +15,14 @@ from aal.checks import at_least
 from aal.distortion import distortion, figures_of
 from aal.errors import UserError
 from aal.files import read_json
-from aal.models import Classifier
+from aal.models import Classifier, TransferClassifier
 from aal.poisons import MANIFEST, PoisonFolder, rows_of
 from aal.seeds import generator
 from aal.target_sets import TargetSet, fingerprint_of, read_set, sets_of
 from callbacks.poisoning import Poisoning
 from callbacks.round_callback import Record, data_of
 from callbacks.rounds import clock_of
-from callbacks.targeted_crafting import Crafted, Extractor, craft, draw_base_class
+from callbacks.targeted_crafting import Crafted, Extractor, craft, distances, draw_base_class
 from datamodules import ActiveDataModule
 
 KEY = "poison.init_args"
@@ -35,12 +36,17 @@ class TargetedPoison(Poisoning):
     are left out whose base is held out here, in the split ``secured`` or ``val``: no attacker reaches it. The oracle
     gives a poison the class of its base. The learner sees poisons only as they are after saving, and never the target.
 
+    In the folder ``poisons/``, ``base`` of a poison is the base's index in the pool that the set was made for, and the
+    distances are those of this run's own frozen backbone, or else, where it has none, those that the set's run saw.
+
     Args:
-        sets: Folder of a run of :class:`callbacks.TargetedSets`, finished or not; ``null``: crafts a set.
-        set: Which of its sets, from 0; ``null``: the run's seed modulo their number, so that seeds go over the sets.
+        sets: Folder of a run of :class:`callbacks.TargetedSets`; ``null``: crafts a set.
+        set: Which of its sets, from 0; ``null``: the run's seed modulo their number, so that seeds go over the sets,
+            once that run has finished and their number is known.
         recraft: Whether the attacker, who knows the model of each round, crafts the poisons that are not queried yet
             anew after the round, against the input of that model's last layer (the paper's extension to active
-            learning).
+            learning). That input is always the same where the backbone stays frozen and the head has one layer: then
+            nothing is crafted anew, with a warning.
         attack: How they are crafted; ``null`` for :class:`aal.attacks.TargetedCollision`.
         bases: Poisons to craft without a set, of the first natural samples of the base class in the pool; fewer where
             the class has fewer.
@@ -48,8 +54,9 @@ class TargetedPoison(Poisoning):
 
     Raises:
         UserError: ``bases`` below 1, ``opacity`` outside [0, 1), a negative ``set``; in ``setup``, no sets in the
-            folder, none of that number, one for other test samples, a class that there is not, or of bases that are all
-            held out; without a set, a model without a frozen backbone, which alone the attacker knows before round 0.
+            folder, none of that number, no number where that run goes on, a set that is damaged, for other test
+            samples, of a class that there is not, or of bases that are all held out; without a set, a model without a
+            frozen backbone, which alone the attacker knows before round 0.
     """
 
     def __init__(
@@ -87,6 +94,11 @@ class TargetedPoison(Poisoning):
         self.folder.recipe |= self.facts
         if self.sets is None and not module.encoded and not self.folder.rows:
             raise UserError(f"{KEY}.sets: a network trained end to end has no features yet; name the sets of a run")
+        if self.recraft and _sees_the_same(module):
+            rank_zero_warn(
+                f"{KEY}.recraft: a head of one layer on a frozen backbone: there is nothing to craft anew for"
+            )
+            self.recraft = False
         self.target = torch.tensor([self.facts["target"]])
         self.indices = data.pool.extend(len(self.facts["bases"]), "poison")
 
@@ -136,6 +148,8 @@ class TargetedPoison(Poisoning):
         """Read one of the sets that a run kept; return what is known of it."""
         try:
             folders = sets_of(run)
+            if self.set is None and not (run / "summary.json").exists():
+                raise UserError(f"{run} is not finished; name one of its sets with {KEY}.set")
             k = data.seed % len(folders) if self.set is None else self.set
             if k >= len(folders):
                 raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see {KEY}.set")
@@ -175,6 +189,9 @@ class TargetedPoison(Poisoning):
         else:
             found, x = self.found
             before, after = torch.tensor(found.distance_before), torch.tensor(found.distance_after)
+            if module.encoded:  # the set may have been made with another backbone
+                extractor = Extractor(module, last=False)
+                before, after = (distances(trainer, extractor, x[kind], found.target) for kind in ("base", "poison"))
             bases, crafted = x["base"], Crafted(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64))
         seconds = (time.perf_counter() - started) / n
         if trainer.is_global_zero:
@@ -212,6 +229,13 @@ class TargetedPoison(Poisoning):
 
     def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> Crafted:
         return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
+
+
+def _sees_the_same(module: Classifier) -> bool:
+    """Whether the input of the last layer is a function that no training changes."""
+    if not isinstance(module, TransferClassifier) or module.trained_from is not None:
+        return False
+    return not list(module.head[:-1].parameters())
 
 
 def _held_out(data: ActiveDataModule, x: Tensor) -> Tensor:

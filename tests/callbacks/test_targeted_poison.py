@@ -24,13 +24,32 @@ FEW = (
     *("--poison.init_args.bases=20", "--poison.init_args.attack.init_args.steps=40"),
 )
 
+NN2 = (f"--config={ROOT}/configs/model/nn2.yaml", "--model.init_args.head.dropout=0", "--query.init_args.max_epochs=6")
+# Runs the command line, and keeps in a file what the pool and the model are after each recrafting.
+PROBE = """
+import sys
+import torch
+from callbacks import TargetedPoison
+file, recraft, seen = sys.argv.pop(1), TargetedPoison._recraft, []
+def watched(self, trainer, module):
+    record, data = recraft(self, trainer, module), trainer.datamodule
+    head = {name: tensor.clone() for name, tensor in module.head.state_dict().items()}
+    pool = {"samples": data.samples["pool"][self.indices], "inputs": data.inputs("pool", self.indices)}
+    seen.append({**pool, "head": head})
+    torch.save(seen, file)
+    return record
+TargetedPoison._recraft = watched
+from aal.__main__ import main
+main()
+"""
+
 
 def fit(out: Path, *arguments: str | Path, **kill: Any) -> Any:  # noqa: ANN401
     return aal("fit", "--config", EXPERIMENT, *arguments, "--out", out, **kill)
 
 
-def poison(out: Path, *arguments: str | Path, overlay: Path = TARGETED) -> Path:
-    run = fit(out, "--config", overlay, *FEW, *arguments)
+def poison(out: Path, *arguments: str | Path, overlay: Path = TARGETED, **code: Any) -> Path:
+    run = fit(out, "--config", overlay, *FEW, *arguments, **code)
     assert run.returncode == 0, run.stderr
     return out
 
@@ -164,9 +183,7 @@ def test_a_set_of_its_own_is_crafted_on_the_backbone(crafted: Path) -> None:
 
 
 def test_poisons_that_were_not_queried_are_recrafted_against_the_model_of_each_round(tmp_path: Path) -> None:
-    nn2 = ("--config", ROOT / "configs" / "model" / "nn2.yaml")
-    arguments = (*nn2, "--model.init_args.head.dropout=0", "--query.init_args.max_epochs=6")
-    run = poison(tmp_path / "run", *arguments, overlay=RECRAFT)
+    run = poison(tmp_path / "run", *NN2, overlay=RECRAFT, code=PROBE, before=(str(tmp_path / "seen"),))
     queried = [int(row["index"]) for row in ledger(run) if row["round"] == "1" and row["origin"] == "poison"]
     places = {row["index"]: k for k, row in enumerate(rows(run))}
     first, second = (images(run / "poisons" / f"round={k:04d}", "*.png") for k in (0, 1))
@@ -176,9 +193,35 @@ def test_poisons_that_were_not_queried_are_recrafted_against_the_model_of_each_r
     assert [record.get("recrafted") for record in rounds(run)] == [20, len(second), None]
     original = images(run / "poisons", "*_poison.png")
     assert all(not torch.equal(first[k], original[k]) for k in first)
+    assert all(not torch.equal(second[k], first[k]) for k in second), "another model, other poisons"
     callbacks = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
     now = next(state for name, state in callbacks.items() if name.startswith("TargetedPoison"))["recrafted"]
     assert all(torch.equal(now[k], second.get(k, first[k])) for k in range(20))
+    seen, data, backbone = torch.load(tmp_path / "seen", weights_only=True), Digits(seed=0), DigitBackbone()
+    data.setup("fit")
+    target, bases = data.samples["test"][torch.tensor([summary(run)["target"]])], images(run / "poisons", "*_base.png")
+    distances = []
+    for pool, crafted in zip(seen, (first, second), strict=True):
+        assert all(torch.equal(pool["samples"][k], x) for k, x in crafted.items()), "the pool has them as they are now"
+        with torch.no_grad():
+            torch.testing.assert_close(pool["inputs"], backbone(pool["samples"]), msg="and what is scored is theirs")
+
+            def distance(x: Tensor, head: dict[str, Tensor] = pool["head"]) -> Tensor:
+                features = [(backbone(y) @ head["0.weight"].T + head["0.bias"]).relu() for y in (x, target)]
+                return (features[0] - features[1]).norm(dim=1).mean()
+
+            new = distance(torch.stack(list(crafted.values())))
+            assert new < 0.3 * distance(torch.stack([bases[k] for k in crafted])), "near under the round's model"
+            distances.append(float(new))
+    assert [record["poison_distance"] for record in rounds(run)[:2]] == pytest.approx(distances, rel=1e-3)
+
+
+def test_a_head_of_one_layer_on_a_frozen_backbone_leaves_nothing_to_recraft(crafted: Path, tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", "--config", RECRAFT, *FEW, "--poison.init_args.attack.init_args.steps=40")
+    assert run.returncode == 0, run.stderr
+    assert "poison.init_args.recraft: a head of one layer on a frozen backbone" in run.stderr
+    assert not list((tmp_path / "run" / "poisons").glob("round=*"))
+    assert [untimed(record) for record in rounds(tmp_path / "run")] == [untimed(record) for record in rounds(crafted)]
 
 
 @pytest.mark.slow
@@ -188,11 +231,12 @@ def test_poisons_that_were_not_queried_are_recrafted_against_the_model_of_each_r
         ("callbacks/targeted_crafting.py:craft", "return", 1),
         ("aal/poisons.py:record", "return", 1),
         ("callbacks/targeted_crafting.py:craft", "return", 3),
-        ("aal/models/classifier.py:training_step", "return", 20),
+        ("datamodules/base.py:replace_samples", "return", 1),
+        ("aal/models/classifier.py:training_step", "return", 40),
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(function: str, event: str, count: int, tmp_path: Path) -> None:
-    arguments = ("--config", RECRAFT, *FEW)
+    arguments = ("--config", RECRAFT, *FEW, *NN2)
     whole, killed, marker = tmp_path / "whole", tmp_path / "killed", tmp_path / "marker"
     assert fit(whole, *arguments).returncode == 0
     assert fit(killed, *arguments, code=KILL, before=(function, event, str(count), str(marker))).returncode == -9
@@ -221,13 +265,19 @@ def test_what_cannot_be_used_is_refused_in_one_line(arguments: tuple[str, ...], 
 def test_sets_for_other_samples_are_refused(sets: Path, tmp_path: Path) -> None:
     given = f"--poison.init_args.sets={sets}"
     refused(tmp_path, f"poison.init_args.sets: {sets}: has sets 0 to", given, "--poison.init_args.set=99")
-    refused(tmp_path, f"poison.init_args.sets: {sets}/sets/0", given, "--seed_everything=7")
-    damaged = tmp_path / "damaged" / "sets" / "0000"
-    damaged.mkdir(parents=True)
-    (damaged / "manifest.json").write_text("{}")
-    refused(
-        tmp_path, f"poison.init_args.sets: {damaged}/manifest.json: not", f"--poison.init_args.sets={tmp_path}/damaged"
-    )
+    said = f"poison.init_args.sets: {sets}/sets/0000: made for other test samples"
+    refused(tmp_path, said, given, "--seed_everything=7", "--poison.init_args.set=0")
+
+
+def test_without_a_number_a_run_that_goes_on_gives_no_set(tmp_path: Path) -> None:
+    made = tmp_path / "made" / "sets" / "0000"
+    made.mkdir(parents=True)
+    (made / "manifest.json").write_text("{}")
+    given = f"--poison.init_args.sets={tmp_path}/made"
+    said = f"poison.init_args.sets: {tmp_path}/made is not finished; name one of its sets with poison.init_args.set"
+    refused(tmp_path, said, given)
+    damaged = f"poison.init_args.sets: {made}/manifest.json: not the manifest of a set of targeted poisons"
+    refused(tmp_path, damaged, given, "--poison.init_args.set=0")
 
 
 def test_a_network_without_features_before_round_0_needs_sets(tmp_path: Path) -> None:
