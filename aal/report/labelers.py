@@ -27,7 +27,7 @@ HEADER = (
 
 
 def labelers_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
-    """Show what is known of a run's labelers, nothing where none was examined; the figure also becomes a file."""
+    """Show what is known of a run's labelers, if it kept watch over any; the figure also becomes a file."""
     labelers = run.summary.get("labelers")
     if not labelers:
         return (), ()

@@ -45,7 +45,7 @@ NEEDED = (
     "reach it with as much."
 )
 NOTES = {
-    "extra": "Extra labels: those that examined others until then.",
+    "extra": "Extra labels: those that examined others until the end of that round.",
     "secured": "Secured: labels set aside, which no labeler gives.",
     "copies": "Copies of: whether copies were crafted of the samples (input) or of their features.",
     "fooled": "Targets fooled: share of runs in which the target ended up misclassified as the attacker wants it.",
@@ -137,6 +137,6 @@ def _quantiles(budgets: list[float | None], most: list[float], paper: dict[str, 
     for name, share in QUANTILES.items():
         value = quantile(values, share) if values and len(most) == len(values) else None
         known = value is not None and math.isfinite(value)
-        beyond = None if value is None or known else max(most)
+        beyond = None if value is None or known else min(most)
         found[f"budget_{name.strip('%')}"] = Estimate(value if known else None, None, paper.get(name), beyond)
     return found
