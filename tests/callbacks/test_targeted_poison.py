@@ -1,6 +1,7 @@
 """Targeted poisons in the pool, through the real command line: whose they are, what became of the target, kills."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,10 @@ def crafted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_poisons_of_a_set_are_in_the_pool_with_the_label_of_their_base(sets: Path, tmp_path: Path) -> None:
     kept = json.loads((sets / "sets" / "0000" / "manifest.json").read_text())
-    run = poison(tmp_path / "run", "--poison.init_args.sets", sets)
+    copied = shutil.copytree(sets, tmp_path / "copied")
+    far = {name: [9.0] * len(kept["bases"]) for name in ("distance_before", "distance_after")}
+    (copied / "sets" / "0000" / "manifest.json").write_text(json.dumps(kept | far))
+    run = poison(tmp_path / "run", "--poison.init_args.sets", copied)
     found, asked = summary(run), [row for row in ledger(run) if row["origin"] == "poison"]
     assert images(run / "poisons", "*_poison.png").keys() == set(range(n := len(kept["bases"])))
     for kind in ("base", "poison"):
@@ -125,7 +129,9 @@ def test_poisons_of_a_set_are_in_the_pool_with_the_label_of_their_base(sets: Pat
     queried = [sum(row["round"] == str(k) for row in asked) for k in (1, 2)]
     assert [record["poison_queried"] for record in rounds(run)] == [0, queried[0], sum(queried)]
     assert [record.get("poison_share") for record in rounds(run)] == [None, *(m / 300 for m in queried)]
-    assert rows(run)[0]["norm_saved"] == pytest.approx(kept["distance_after"][0])
+    for figure, distance in (("norm_initial", "before"), ("norm_crafted", "after"), ("norm_saved", "after")):
+        own = [row[figure] for row in rows(run)]
+        assert own == pytest.approx(kept[f"distance_{distance}"], rel=1e-3), "its own backbone's, not the manifest's"
 
 
 def test_poisons_of_bases_that_are_held_out_here_stay_out_of_the_pool(sets: Path, tmp_path: Path) -> None:
