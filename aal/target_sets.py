@@ -14,7 +14,7 @@ from aal.errors import UserError
 from aal.files import read_json, sync, write_json
 from aal.samples import Samples
 
-FOLDER, MANIFEST = "sets", "manifest.json"
+FOLDER, MANIFEST, UNFINISHED = "sets", "manifest.json", ".unfinished"
 WHOLE = ("target", "true_class", "base_class")
 LISTS = ("bases", "distance_before", "distance_after")
 
@@ -62,8 +62,7 @@ def write_set(
 ) -> None:
     """Write the set number ``k`` of a run, whole or not at all, also if the machine dies.
 
-    One that is there is of a run that was killed and goes on from before it. It is replaced: on another device the set
-    may be another.
+    One of this number that is there gives way.
 
     Args:
         run: The run's folder.
@@ -74,7 +73,7 @@ def write_set(
         facts: What else the manifest says, among it ``test``, the :func:`fingerprint_of` the split ``test``.
     """
     path = run / FOLDER / f"{k:04d}"
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
     files = {}
     for kind, group in x.items():
@@ -86,6 +85,17 @@ def write_set(
     write_json(unfinished / MANIFEST, {**asdict(found), **facts, "files": files})
     shutil.rmtree(path, ignore_errors=True)
     unfinished.rename(path)
+
+
+def drop_sets(run: Path, first: int) -> None:
+    """Remove a run's sets from the number ``first`` on, and those half written.
+
+    A run that was killed left them, and goes on from before them. It makes them anew; on another device it may make
+    others, or fewer.
+    """
+    for path in (run / FOLDER).glob("*"):
+        if path.name.endswith(UNFINISHED) or (path.name.isdecimal() and int(path.name) >= first):
+            shutil.rmtree(path)
 
 
 def sets_of(run: Path) -> list[Path]:

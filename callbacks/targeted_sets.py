@@ -16,7 +16,7 @@ from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
-from aal.target_sets import TargetSet, fingerprint_of, write_set
+from aal.target_sets import TargetSet, drop_sets, fingerprint_of, write_set
 from callbacks.round_callback import Record, data_of, round_callbacks
 from callbacks.rounds import Rounds
 from callbacks.targeted_crafting import Extractor, craft, draw_base_class
@@ -127,9 +127,11 @@ class TargetedSets(Rounds):
         self.candidates = candidates[torch.randperm(len(candidates), generator=chance)] if self.shuffle else candidates
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Have the training instances labelled."""
+        """Have the training instances labelled; drop sets that are not of the checkpoint that the run goes on from."""
         super().on_fit_start(trainer, module)
         assert isinstance(module, Classifier)
+        if trainer.is_global_zero:
+            drop_sets(Path(trainer.default_root_dir), self.kept)
         data = data_of(trainer)
         if not data.pool.ledger:
             natural = data.pool.of_origin("natural")

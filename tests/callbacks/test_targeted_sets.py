@@ -15,7 +15,7 @@ from torch import Tensor
 from aal.errors import UserError
 from aal.networks import DigitBackbone
 from aal.samples import ImageSamples
-from aal.target_sets import TargetSet, read_set, write_set
+from aal.target_sets import TargetSet, drop_sets, read_set, write_set
 from callbacks import TargetedSets
 from datamodules import CIFAR10, Digits, ImageFolder
 from datamodules.published import Stored
@@ -175,6 +175,7 @@ def test_a_killed_run_leaves_the_same_sets(moment: str, built: Path, tmp_path: P
     out, marker = tmp_path / "run", tmp_path / "killed"
     assert build(out, code=KILL, before=(function, event, str(count), str(marker))) == -9
     assert marker.read_text() == function
+    (out / "sets" / "0099").mkdir(parents=True)  # one that this run does not make again
     assert build(out, "--ckpt_path=last") == 0
     assert left(out) == left(built)
     assert not list(out.rglob("*.unfinished"))
@@ -302,6 +303,14 @@ def test_a_set_that_a_killed_run_left_gives_way_to_the_one_made_anew(tmp_path: P
     found, read = read_set(path, test, "fingerprint")
     assert found.target == 3
     assert torch.equal(read["poison"], x["poison"])
+
+
+def test_a_run_that_goes_on_keeps_the_sets_of_its_checkpoint_alone(tmp_path: Path) -> None:
+    drop_sets(tmp_path, 0)
+    for name in ("0000", "0001", "0002", ".0003.unfinished", "notes"):
+        (tmp_path / "sets" / name).mkdir(parents=True)
+    drop_sets(tmp_path, 1)
+    assert {path.name for path in (tmp_path / "sets").iterdir()} == {"0000", "notes"}
 
 
 def test_targets_below_one_are_refused() -> None:
