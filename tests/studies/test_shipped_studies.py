@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aal.documents import read_mapping
-from aal.studies import dfal_paper, shadow_paper
+from aal.studies import dfal_paper, robust_paper, shadow_paper
 from aal.studies.paired import LEAST
 from aal.studies.study import Study, read_study
 from aal.studies.tables import TABLES
@@ -30,13 +30,47 @@ def config(study: Study, arm: str) -> dict[str, Any]:
     return whole
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "robust_targets_digits"])
 def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> None:
     study = STUDIES[name]
     for row in study.rows:
         if row.against:
             ours, theirs = config(study, row.arm), config(study, row.against)
+            for each in (ours, theirs):
+                if each.get("secured"):  # who checks on secured samples pays for them with the pool
+                    each["data"]["init_args"].pop("secured")
             assert (ours["model"], ours["data"]) == (theirs["model"], theirs["data"]), row.arm
+
+
+def test_transfer_and_end_to_end_are_compared_on_training_sets_of_one_size() -> None:
+    study = STUDIES["robust_targets_digits"]
+    for row in study.rows:
+        ours = config(study, row.arm)
+        size = ours["query"]["init_args"].get("size")
+        assert row.arm.endswith(f"_{size or 'all'}")
+        kind = ours["model"]["class_path"].rpartition(".")[2]
+        assert kind == ("TransferClassifier" if row.paper == "transfer" else "ConvClassifier")
+        if row.against:
+            assert config(study, row.against)["query"] == ours["query"]
+
+
+@pytest.mark.parametrize(
+    ("start", "table"), [("robust_table3", "III"), ("robust_table4", "IV"), ("robust_table5", "V"), ("robust_", "")]
+)
+def test_robust_arms_face_what_the_papers_table_has_them_face(start: str, table: str) -> None:
+    rows = [(study, row) for name, study in STUDIES.items() if name.startswith(start) for row in study.rows]
+    rows = [(study, row) for study, row in rows if row.paper in robust_paper.BUDGETS]
+    assert {row.paper.rpartition("/")[0] for _, row in rows if row.paper} >= {table} - {""}
+    for study, row in rows:
+        own = config(study, row.arm)
+        oracle = own["query"]["init_args"]["oracle"]["init_args"]
+        assert row.paper is not None
+        faced, learner = row.paper.split("/")
+        assert (oracle["malicious"], oracle["honest"] + oracle["malicious"]) == (int(faced == "IV"), 11)
+        assert bool(own.get("poison")) == (faced == "V")
+        assert bool(own.get("secured")) == bool(own.get("retraining")) == (learner == "Proposed")
+        strategy = own["query"]["init_args"]["strategy"]["class_path"]
+        assert strategy == f"aal.strategies.{'ClusterMaxMin' if learner == 'Proposed' else 'Random'}"
 
 
 @pytest.mark.parametrize(
