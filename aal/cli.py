@@ -19,6 +19,7 @@ from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_se
 from aal.tracking import loggers_in
 from callbacks import (
     AdversarialRetraining,
+    LabelFlip,
     Poisoning,
     RobustEvaluation,
     RoundCheckpoint,
@@ -36,6 +37,7 @@ from datamodules import ActiveDataModule
 CALLBACKS = {
     "poison": Poisoning,
     "query": Rounds,
+    "flips": LabelFlip,
     "secured": SecuredSet,
     "retraining": AdversarialRetraining,
     "robust": RobustEvaluation,
@@ -81,8 +83,8 @@ class AALCLI(LightningCLI):
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
-        for told in ("num_classes", "sample_shape"):
-            parser.link_arguments(f"data.{told}", f"model.init_args.{told}", apply_on="instantiate")
+        for source, told in (("num_logits", "num_classes"), ("sample_shape", "sample_shape")):
+            parser.link_arguments(f"data.{source}", f"model.init_args.{told}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line and the configurations it names."""
@@ -144,8 +146,11 @@ class AALCLI(LightningCLI):
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
         config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
-        if not any(isinstance(callback, Rounds) for callback in chosen):
+        clocks = sum(isinstance(callback, Rounds) for callback in chosen)
+        if not clocks:
             raise UserError("query: an experiment needs a clock; set it to callbacks.QueryRounds")
+        if clocks > 1:
+            raise UserError("query: a run has one clock, and flips is another; set query: null, or flips: null")
         folder, dump = self.folder, self.dump
         keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
         return super()._instantiate_trainer(config, [RoundProgress(), *chosen, RunRecords(keep_config)])

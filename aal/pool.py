@@ -116,24 +116,28 @@ class Pool:
                 message names it, and nothing has changed.
         """
         self._check(indices, labels, wanted=self.unlabelled, state="is labelled already or discarded")
-        self.labels[indices] = labels
-        values: Sequence[float | None] = [None] * len(indices) if scores is None else scores.tolist()
-        rows = zip(indices.tolist(), values, labelers.tolist(), labels.tolist(), strict=True)
-        for rank, (index, score, labeler, given) in enumerate(rows):
-            self.ledger.append(Label(index, round, rank, score, strategy, labeler, given, "kept"))
+        self._give(indices, labels, round, strategy, labelers, scores)
 
-    def relabel(self, indices: Tensor, labels: Tensor, *, round: int, strategy: str, labelers: Tensor) -> None:
+    def relabel(
+        self,
+        indices: Tensor,
+        labels: Tensor,
+        *,
+        round: int,
+        strategy: str,
+        labelers: Tensor,
+        scores: Tensor | None = None,
+    ) -> None:
         """Replace the labels of labelled samples; the old rows of the ledger become ``replaced``.
+
+        Arguments as of :meth:`label`.
 
         Raises:
             ValueError: An index has no label, is out of range or repeated; nothing has changed.
         """
         self._check(indices, labels, wanted=self.labelled, state="has no label to replace")
         self._mark(indices, "replaced")
-        self.labels[indices] = labels
-        rows = zip(indices.tolist(), labelers.tolist(), labels.tolist(), strict=True)
-        for rank, (index, labeler, given) in enumerate(rows):
-            self.ledger.append(Label(index, round, rank, None, strategy, labeler, given, "kept"))
+        self._give(indices, labels, round, strategy, labelers, scores)
 
     def discard(self, indices: Tensor) -> None:
         """Take labels away for good: the samples are never queried again, their rows become ``discarded``.
@@ -183,6 +187,15 @@ class Pool:
             raise ValueError(
                 f"index {indices[labels < 0][0]} has the label {labels[labels < 0][0]}: must be 0 or above"
             )
+
+    def _give(
+        self, indices: Tensor, labels: Tensor, round: int, strategy: str, labelers: Tensor, scores: Tensor | None
+    ) -> None:
+        self.labels[indices] = labels
+        values: Sequence[float | None] = [None] * len(indices) if scores is None else scores.tolist()
+        rows = zip(indices.tolist(), values, labelers.tolist(), labels.tolist(), strict=True)
+        for rank, (index, score, labeler, given) in enumerate(rows):
+            self.ledger.append(Label(index, round, rank, score, strategy, labeler, given, "kept"))
 
     def _mark(self, indices: Tensor, status: str) -> None:
         marked = set(indices.tolist())

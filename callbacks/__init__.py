@@ -1,6 +1,7 @@
 """What happens between and around the rounds of training, one callback a file."""
 
 from callbacks.adversarial_retraining import AdversarialRetraining
+from callbacks.label_flip import LabelFlip
 from callbacks.poison_injection import PoisonInjection
 from callbacks.poisoning import Poisoning
 from callbacks.query_rounds import QueryRounds
@@ -18,6 +19,7 @@ from callbacks.targeted_sets import TargetedSets
 
 __all__ = [
     "AdversarialRetraining",
+    "LabelFlip",
     "PoisonInjection",
     "Poisoning",
     "QueryRounds",

@@ -32,8 +32,8 @@ class RobustEvaluation(RoundCallback):
     Args:
         attacks: Attacks on classifiers by name; the name is the column's.
         targets: ``null``: any class but the label will do. ``next``: each class is to be taken for the next, the last
-            for the first. A map such as ``{9: 0}``: from one class to another; only samples of its classes are
-            evaluated.
+            for the first. ``flips``: each class whose labels are flipped, for what they are flipped to. A map such as
+            ``{9: 0}``: from one class to another; only samples of the classes it names are evaluated.
         every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
             case. ``null``: only the last.
         samples: Samples of the test split to evaluate, drawn at random, the same in each round; ``null`` for all.
@@ -49,7 +49,7 @@ class RobustEvaluation(RoundCallback):
     def __init__(
         self,
         attacks: dict[str, Attack],
-        targets: Literal["next"] | dict[int, int] | None = None,
+        targets: Literal["next", "flips"] | dict[int, int] | None = None,
         every: int | None = None,
         samples: int | None = None,
         batch_size: int = 256,
@@ -69,14 +69,25 @@ class RobustEvaluation(RoundCallback):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
         data = data_of(trainer)
-        self.class_map = next_class(data.num_classes) if self.targets == "next" else self.targets
+        self.class_map = self._class_map(trainer)
         for label in [label for pair in (self.class_map or {}).items() for label in pair]:
-            if label >= data.num_classes:
-                raise UserError(f"{KEY}targets: there is no class {label} among {data.num_classes}")
+            if label >= data.num_logits:
+                raise UserError(f"{KEY}targets: there is no class {label} among {data.num_logits}")
         try:
             chosen(data.labels["test"], self.class_map, self.samples, data.seed)
         except UserError as error:
             raise UserError(f"{KEY}{error}") from None
+
+    def _class_map(self, trainer: pl.Trainer) -> dict[int, int] | None:
+        """Return which class the attacks aim at from which."""
+        if self.targets == "next":
+            return next_class(data_of(trainer).num_classes)
+        if self.targets != "flips":
+            return self.targets
+        flipped = clock_of(trainer).class_map
+        if flipped is None:
+            raise UserError(f"{KEY}targets: flips is for runs that flip labels; take next, a map, or null")
+        return flipped
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Evaluate if it is time to."""

@@ -33,6 +33,8 @@ class Rounds(RoundCallback):
         UserError: A number of epochs below 1 or a negative ``min_delta``.
     """
 
+    class_map: dict[int, int] | None = None
+    """Which class is labelled as which, where labels are flipped; known after ``setup``."""
     counted = "labels"
     """The column of a round's record by which the display tells how far the run is."""
     STATE: tuple[str, ...] = (
@@ -54,7 +56,7 @@ class Rounds(RoundCallback):
         self.finished = False
         self.queried = 0  # labels given before this round
         self.seconds_query = 0.0
-        self.figures: dict[str, float] = {}  # of what came before this round
+        self.figures: Record = {}  # of what came before this round
         self.ended_by = ""  # what ended the run
         self._started = time.perf_counter()
 
@@ -72,6 +74,14 @@ class Rounds(RoundCallback):
     def draw_of_weights(self) -> int:
         """Which draw of fresh weights this round begins with."""
         return self.round
+
+    def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
+        """Whether the epoch that has just ended is enough, told the loss that is watched."""
+        if loss < self.best_loss - self.min_delta:
+            self.best_loss, self.epochs_waited = loss, 0
+        else:
+            self.epochs_waited += 1
+        return self.epochs_waited >= self.patience
 
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return what a record's column ``counted`` comes to when the run ends, if nothing ends it before."""
@@ -128,12 +138,7 @@ class Rounds(RoundCallback):
             raise RunStopped(f"round {self.round}, epoch {self.epoch}: the training loss is {loss}")
         self.epoch += 1
         val = self._tested(trainer, module, "val")[0] if "val" in data_of(trainer).samples else None
-        watched = loss if val is None else val
-        if watched < self.best_loss - self.min_delta:
-            self.best_loss, self.epochs_waited = watched, 0
-        else:
-            self.epochs_waited += 1
-        if self.epochs_waited < self.patience and self.epoch < self.max_epochs:
+        if not self.converged(trainer, module, loss if val is None else val) and self.epoch < self.max_epochs:
             return
         record = self._evaluate(trainer, module, loss) | ({} if val is None else {"val_loss": val})
         for callback in round_callbacks(trainer):

@@ -119,4 +119,5 @@ def _draw_crafted(data: ActiveDataModule, module: Classifier, folder: Path) -> N
 
 def _log(trainer: pl.Trainer, record: Record) -> None:
     for logger in trainer.loggers:
-        logger.log_metrics({name: float(value) for name, value in record.items()}, step=record["labels"])
+        numbers = {name: float(value) for name, value in record.items() if not isinstance(value, str)}
+        logger.log_metrics(numbers, step=record["labels"])

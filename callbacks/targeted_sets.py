@@ -1,7 +1,5 @@
 """Targeted sets: poisons for one test instance after the other, of which those sets are kept that fool the learner."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from aal.attacks import TargetedCollision
 from aal.checks import at_least
 from aal.errors import UserError
 from aal.extras import MAKERS
-from aal.models import Classifier, TransferClassifier
+from aal.models import Classifier, TransferClassifier, holding
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
 from aal.target_sets import TargetSet, drop_sets, fingerprint_of, write_set
@@ -185,7 +183,7 @@ class TargetedSets(Rounds):
         self.place, self.level = following
         target, opacity = int(self.candidates[self.place]), self.opacities[self.level]
         base_class, bases = self._bases(data, target)
-        with _holding(module, self.weights):
+        with holding(module, self.weights):
             x = data.samples["pool"][bases]
             crafted = craft(trainer, Extractor(module, last=False), self.attack, x, target, opacity)
         data.extras.drop(ATTACKER)
@@ -261,17 +259,3 @@ class TargetedSets(Rounds):
             "attack": repr(self.attack),
         }
         write_set(Path(trainer.default_root_dir), self.kept, found, test, x, facts)
-
-
-@contextmanager
-def _holding(module: Classifier, weights: dict[str, Tensor]) -> Iterator[None]:
-    """Give a classifier other weights, if there are any, and afterwards its own again."""
-    if not weights:
-        yield
-        return
-    own = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    module.load_state_dict(weights)
-    try:
-        yield
-    finally:
-        module.load_state_dict(own)

@@ -1,7 +1,7 @@
 """LightningModules that active learning trains."""
 
-from aal.models.classifier import Classifier
+from aal.models.classifier import Classifier, holding
 from aal.models.conv import ConvClassifier
 from aal.models.transfer import TransferClassifier
 
-__all__ = ["Classifier", "ConvClassifier", "TransferClassifier"]
+__all__ = ["Classifier", "ConvClassifier", "TransferClassifier", "holding"]

@@ -1,5 +1,8 @@
 """The contract of every LightningModule here: a classifier with features and fresh weights on demand."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -90,6 +93,17 @@ class Classifier(pl.LightningModule):
         """Return Adam over what is trained in this round."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+@contextmanager
+def holding(module: Classifier, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Give a classifier some weights of an earlier round, by name, and afterwards its own again."""
+    own = {name: tensor.clone() for name, tensor in module.state_dict().items() if name in weights}
+    module.load_state_dict(weights, strict=False)
+    try:
+        yield
+    finally:
+        module.load_state_dict(own, strict=False)
 
 
 def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy: str = "") -> Tensor:

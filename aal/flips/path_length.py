@@ -1,0 +1,100 @@
+"""Path length: flip labels of samples that are just so far from the decision boundary."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from aal.attacks.adversarial_path import AdversarialPath
+from aal.checks import at_least
+from aal.errors import UserError
+from aal.flips.base import Flips, FlipSelector, TooFew
+from aal.flips.view import ARRIVED, LENGTH, STEPS, FlipView
+
+
+def paths_of_a_hundredth() -> AdversarialPath:
+    """Return the paper's walk, on samples from 0 to 1, with a limit of 100 steps."""
+    return AdversarialPath(step_size=0.01, steps=100)
+
+
+@dataclass(frozen=True)
+class PathLength(FlipSelector):
+    """Put samples into buckets by the length of their adversarial path, and flip labels at random in one bucket.
+
+    The length is the number of steps; samples with as many steps go by the path's size in L2, and those whose path
+    never arrived count as the longest. Bucket 0 is next to the boundary. Source: paper *noise*, section 4.3.3.
+
+    Args:
+        attack: The walk, of 0.01 a step in the paper, on samples from 0 to 1.
+        targeted: Whether a path leads to the class that its sample would be labelled; else to any other class.
+        buckets: Number of buckets.
+        divide: ``quantile``: all buckets have the same number of samples, to within one. ``width``: all take the same
+            range of steps; an outer one may hold fewer samples than the budget, or none, and is passed over then.
+        bucket: The bucket to flip labels in, from 0; ``null`` for each in turn.
+
+    Raises:
+        UserError: Fewer than 1 bucket, or a bucket that there is not.
+    """
+
+    attack: AdversarialPath = field(default_factory=paths_of_a_hundredth)
+    targeted: bool = True
+    buckets: int = 10
+    divide: Literal["quantile", "width"] = "quantile"
+    bucket: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse buckets that make no sense."""
+        at_least(1, {"buckets": self.buckets})
+        if self.divide not in ("quantile", "width"):
+            raise UserError(f"divide: must be quantile or width, got {self.divide!r}")
+        if self.bucket is not None and not 0 <= self.bucket < self.buckets:
+            raise UserError(f"bucket: must be from 0 to {self.buckets - 1}, got {self.bucket}")
+
+    @property
+    def position(self) -> float | None:
+        """The number of the bucket."""
+        return None if self.bucket is None else float(self.bucket)
+
+    def variants(self) -> tuple[FlipSelector, ...]:
+        """Return one selector a bucket, or this one where it names its bucket."""
+        if self.bucket is not None:
+            return (self,)
+        return tuple(replace(self, bucket=bucket) for bucket in range(self.buckets))
+
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+        """Choose ``n`` candidates of the bucket at random; their scores are their numbers of steps."""
+        paths = view.paths(self.attack, targeted=self.targeted)
+        assert self.bucket is not None
+        inside = (bucket_of(paths, self.buckets, self.divide) == self.bucket).nonzero()[:, 0]
+        if len(inside) < n:
+            raise TooFew(f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples")
+        chosen = inside[torch.randperm(len(inside), generator=generator)[:n]]
+        figures = {"path_steps": float(paths[inside, STEPS].mean())}
+        return Flips(view.candidates[chosen], paths[chosen, STEPS], figures)
+
+
+def bucket_of(paths: Tensor, buckets: int, divide: str) -> Tensor:
+    """Return the bucket of each path, int64 ``(U,)``.
+
+    Args:
+        paths: As :meth:`aal.flips.FlipView.paths` gives them, ``(U, 3)``.
+        buckets: Number of buckets.
+        divide: ``quantile`` or ``width``, as of :class:`PathLength`.
+    """
+    steps = paths[:, STEPS]
+    if divide == "width":
+        low, high = steps.min(), steps.max()
+        width = (high - low) / buckets if high > low else torch.ones_like(high)
+        return ((steps - low) / width).long().clamp_(max=buckets - 1)
+    order = shortest_first(paths)
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order))
+    return ranks * buckets // len(order)
+
+
+def shortest_first(paths: Tensor) -> Tensor:
+    """Return the order ``(U,)`` of paths ``(U, 3)``: by steps, then by size in L2; what never arrived comes last."""
+    order = paths[:, LENGTH].argsort(stable=True)
+    order = order[paths[order, STEPS].argsort(stable=True)]
+    return order[paths[order, ARRIVED].argsort(descending=True, stable=True)]

@@ -1,0 +1,42 @@
+"""A gallery of training points: a row a class, those closest to the boundary beside those farthest from it."""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from aal.report.style import INK, MUTED, panels, style
+
+TITLES = ("closest to the boundary", "farthest from it")
+
+
+def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, float]) -> Figure | None:
+    """Draw images of each class in two blocks.
+
+    Args:
+        rows: By class, the images ``(S, C, H, W)`` with one or three channels C for each of the two blocks.
+        bounds: The images' range (low, high).
+
+    Returns:
+        The figure; ``None`` for samples that are no images.
+    """
+    some = next(iter(rows.values()), ())
+    if not some or some[0].ndim != 4 or some[0].shape[1] not in (1, 3):
+        return None
+    low, high = bounds
+    shown = max(len(images) for blocks in rows.values() for images in blocks)
+    with style():
+        figure, grid = panels(2, 0.45 * shown + 0.3, 0.45 * len(rows) + 0.4)
+        for block, (axes, title) in enumerate(zip(grid, TITLES, strict=True)):
+            axes.set_title(title)
+            axes.set_xlim(-0.9, shown)
+            axes.set_ylim(len(rows), 0)
+            axes.set_axis_off()
+            for row, (label, blocks) in enumerate(rows.items()):
+                axes.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
+                for column, image in enumerate(blocks[block]):
+                    pixels = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
+                    inset = axes.inset_axes((column + 0.04, row + 0.96, 0.92, -0.92), transform=axes.transData)
+                    inset.imshow(pixels.numpy(), interpolation="nearest")
+                    inset.set_axis_off()
+    return figure

@@ -1,0 +1,314 @@
+"""Label flips: a round on clean labels, then rounds that each flip one selection and are trained from fresh weights."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from aal.checks import at_least
+from aal.errors import RunStopped, UserError
+from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
+from aal.flips.base import Flips, fault_of
+from aal.flips.records import draw_suspects, write_paths, write_suspects
+from aal.flips.trials import Trial, together, trials_of
+from aal.models import Classifier, TransferClassifier, holding
+from aal.robustness import next_class
+from aal.seeds import generator
+from callbacks.adversarial_retraining import AdversarialRetraining
+from callbacks.poisoning import Poisoning
+from callbacks.round_callback import Record, data_of, round_callbacks
+from callbacks.rounds import Rounds
+from callbacks.secured_set import SecuredSet
+
+KEY = "flips.init_args"
+ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
+HONEST, ATTACKER = 0, -1  # labelers in the ledger
+
+
+class LabelFlip(Rounds):
+    """Mislabels a budget of training points and measures what it does (paper *noise*, chapter 4).
+
+    Round 0 trains the clean classifier on all natural samples of the pool with their true labels; selectors measure
+    what they need with it. Each later round flips the labels of one selection, trains from fresh weights and
+    evaluates; then the labels return. A round ends when the training set is memorised: when every sample of it is
+    classified as it is labelled. One that is not by ``max_epochs`` counts as not memorised, in the column
+    ``memorised`` and in the report. Rounds of the same repeat begin with the same weights, whatever they flip.
+
+    Where the datamodule places samples (:class:`datamodules.ToyMixture`), each of its groups is a selection too, by
+    the name ``placed``: it joins the training set for its round, with the label that is not true of it.
+
+    Args:
+        selectors: What chooses the labels to flip, by the name that tables have for it; none: only the clean
+            classifier is trained.
+        targets: What a label is flipped to. ``next``: the next class, of the last the first. ``new``: a class that no
+            sample has, which needs ``data.init_args.new_class: true``. A map such as ``{9: 0}``: only these classes
+            are flipped; the number after the last class is the new one.
+        budget: Labels to flip.
+        per_class: Whether the budget is of each class; else of all together.
+        repeats: How often each selection is tried, each time with other initial weights.
+        redraw: Whether a repeat selects anew; else all repeats flip the same labels.
+        suspects: Lists the training points with the shortest paths in ``suspects.csv`` and draws them; ``null``: not.
+        max_epochs: Most epochs a round.
+
+    Raises:
+        UserError: A number below 1, a name that cannot be a curve's, targets that make no sense; in ``setup``, another
+            callback that changes the training set, a class that there is not or that has fewer samples than the
+            budget, a backbone that is unfrozen between rounds.
+    """
+
+    counted = "round"
+    STATE = (*Rounds.STATE, "trial", "flipped", "weights", "passed_over", "not_memorised")
+
+    def __init__(
+        self,
+        selectors: dict[str, FlipSelector] | None = None,
+        targets: Literal["next", "new"] | dict[int, int] = "next",
+        budget: int = 10,
+        per_class: bool = True,
+        repeats: int = 1,
+        redraw: bool = True,
+        suspects: Suspects | None = None,
+        max_epochs: int = 200,
+    ) -> None:
+        super().__init__(max_epochs=max_epochs)
+        at_least(1, {f"{KEY}.budget": budget, f"{KEY}.repeats": repeats})
+        self.selectors, self.targets = selectors or {}, targets
+        self.budget, self.per_class, self.repeats, self.redraw = budget, per_class, repeats, redraw
+        self.suspects = suspects
+        for name in self.selectors:
+            if not str(name).isidentifier() or name == "placed":
+                raise UserError(f"{KEY}.selectors: {name!r} cannot name one; take letters, then also digits and _")
+        if isinstance(targets, str) and targets not in ("next", "new"):
+            raise UserError(f"{KEY}.targets: must be next, new or a map of classes, got {targets!r}")
+        if targets == {}:
+            raise UserError(f"{KEY}.targets: the map names no class")
+        self.trial = -1  # which one this round tries; -1: none, labels are clean
+        self.flipped = torch.empty(0, dtype=torch.int64)  # what is mislabelled in this round
+        self.weights: dict[str, Tensor] = {}  # of the clean classifier
+        self.passed_over: dict[str, str] = {}  # trials that could not be made, with the reason
+        self.not_memorised: list[int] = []  # rounds
+        self.memorised = False  # whether the last epoch ended with the training set memorised
+        self._upcoming: tuple[int, Flips] | None = None  # what the next round flips
+
+    @property
+    def draw_of_weights(self) -> int:
+        """Which draw of fresh weights this round begins with: its repeat's."""
+        return self.trials[self.trial].repeat if self.trial >= 0 else 0
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Refuse what the data, the module and the other callbacks cannot give; plan the rounds."""
+        data, others = data_of(trainer), round_callbacks(trainer)
+        for key, kind in ALONE.items():
+            if any(isinstance(callback, kind) for callback in others):
+                raise UserError(f"{key}: nothing else may change a training set with flipped labels; set {key}: null")
+        if isinstance(module, TransferClassifier) and module.trained_from:
+            raise UserError("model.init_args.unfreeze_at: rounds of flipped labels are all alike; use freeze instead")
+        self.class_map = class_map = self._chosen_map(data.num_classes, data.num_logits)
+        natural = data.pool.of_origin("natural")
+        labels = data.labels["pool"][natural]
+        chosen = torch.isin(labels, torch.tensor(list(class_map)))
+        targets = torch.zeros(data.num_classes, dtype=torch.int64)
+        targets[list(class_map)] = torch.tensor(list(class_map.values()))
+        self.clean = CleanSet(natural[chosen], labels[chosen], targets[labels[chosen]])
+        self.trials = trials_of(self.selectors, self.repeats, data.placed)
+        for label, size in self._sizes().items():
+            if self.selectors and size < self.budget:
+                where = "the pool has" if label is None else f"class {label} has"
+                raise UserError(f"{KEY}.budget: {self.budget} labels to flip, but {where} {size} samples")
+
+    def _chosen_map(self, classes: int, logits: int) -> dict[int, int]:
+        """Return which class is labelled as which."""
+        if self.targets == "next":
+            return next_class(classes)
+        chosen = {label: classes for label in range(classes)} if self.targets == "new" else self.targets
+        assert isinstance(chosen, dict)
+        for label, target in chosen.items():
+            if not 0 <= label < classes or label == target or target < 0:
+                raise UserError(
+                    f"{KEY}.targets: must lead from one of {classes} classes to another, got {label}: {target}"
+                )
+            if target >= logits:
+                raise UserError(
+                    f"{KEY}.targets: class {target} is a new one, which needs data.init_args.new_class: true"
+                    if target == classes
+                    else f"{KEY}.targets: there is no class {target} among {classes}"
+                )
+        return dict(chosen)
+
+    def _sizes(self) -> dict[int | None, int]:
+        """Return how many samples there are for each budget: by class, or of all together."""
+        if not self.per_class:
+            return {None: len(self.clean.indices)}
+        return {label: int((self.clean.labels == label).sum()) for label in sorted(self.class_map or ())}
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Give the clean labels."""
+        super().on_fit_start(trainer, module)
+        assert isinstance(module, Classifier)
+        data = data_of(trainer)
+        if not data.pool.ledger:
+            natural = data.pool.of_origin("natural")
+            labelers = torch.full_like(natural, HONEST)
+            data.pool.label(natural, data.labels["pool"][natural], round=0, strategy="initial", labelers=labelers)
+        for callback in round_callbacks(trainer):
+            callback.on_labels_given(trainer, module)
+
+    def to_reach(self, trainer: pl.Trainer) -> int:
+        """Return the number of the last round, if no trial is passed over."""
+        return len(self.trials)
+
+    def remark(self, record: Record) -> str:
+        """Return what the round flipped, and whether it was memorised."""
+        return f"{record['selector']}{'' if record['memorised'] else ', not memorised'}"
+
+    def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
+        """Whether the training set is memorised: the flipped labels first, which are few and learnt last."""
+        self.memorised = all(
+            self._share_fitted(trainer, module, indices) == 1
+            for indices in (self.flipped, data_of(trainer).pool.labelled)
+        )
+        return self.memorised
+
+    def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
+        """Whether no selection is left to try."""
+        return self._upcoming is None
+
+    def judge(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Tell what was flipped and memorised; choose what the next round flips."""
+        data = data_of(trainer)
+        if not self.memorised:
+            self.not_memorised.append(self.round)
+        if self.round == 0:
+            kept = {k: v for k, v in module.state_dict().items() if not (module.encoded and k.startswith("backbone."))}
+            self.weights = {name: tensor.clone() for name, tensor in kept.items()}
+            self.figures = {"selector": "clean"}
+            self._list_suspects(trainer, module)
+        with holding(module, self.weights):
+            self._upcoming = self._following(trainer, module)
+        columns: Record = {
+            "labels": len(data.pool.labelled),
+            "flips": len(self.flipped),
+            "memorised": int(self.memorised),
+        }
+        if len(self.flipped):
+            columns["flips_memorised"] = self._share_fitted(trainer, module, self.flipped)
+        return {**self.figures, **columns}
+
+    def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
+        """Return the last flips to their clean labels and flip the next; return how many, 0 at the end of the run."""
+        if self._upcoming is None:
+            self.ended_by = "selections"
+            return 0
+        pool, later = data_of(trainer).pool, self.round + 1
+        truth = data_of(trainer).labels["pool"]
+        if self.trial >= 0:
+            if self.trials[self.trial].placed is None:
+                labelers = torch.full_like(self.flipped, HONEST)
+                pool.relabel(self.flipped, truth[self.flipped], round=later, strategy="restored", labelers=labelers)
+            else:
+                pool.discard(self.flipped)
+        self.trial, flips = self._upcoming
+        trial, chosen = self.trials[self.trial], flips.indices
+        class_map = self.class_map or {}
+        wrong = torch.tensor([class_map[label] for label in truth[chosen].tolist()])
+        give = pool.relabel if trial.placed is None else pool.label
+        give(
+            chosen,
+            wrong,
+            round=later,
+            strategy=trial.called,
+            labelers=torch.full_like(chosen, ATTACKER),
+            scores=flips.scores,
+        )
+        self.flipped, self.figures = chosen, {**trial.columns, **flips.figures}
+        return len(chosen)
+
+    def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
+        """Return what was tried, the budget, and what was passed over or not memorised."""
+        class_map = self.class_map or {}
+        return {
+            "strategy": ", ".join(dict.fromkeys(trial.name for trial in self.trials)) or "clean",
+            "budget": self.budget * (len(class_map) if self.per_class else 1) if self.selectors else 0,
+            "pool": 0,  # nothing is left without a label
+            "targets": {str(label): target for label, target in class_map.items()},
+            "not_memorised": self.not_memorised,
+            "passed_over": self.passed_over,
+            "ended_by": self.ended_by,
+        }
+
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write the paths that were measured."""
+        if trainer.is_global_zero and self.finished:
+            write_paths(Path(trainer.default_root_dir), self.clean)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the run is, and what was measured."""
+        return {**super().state_dict(), "measured": dict(self.clean.values)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to where a checkpoint was."""
+        super().load_state_dict(state_dict)
+        self.clean.values = dict(state_dict["measured"])
+
+    def _share_fitted(self, trainer: pl.Trainer, module: Classifier, indices: Tensor) -> float:
+        """Return the share of indices ``(B,)`` of the pool that are classified as they are labelled, 1 of none."""
+        if not len(indices):
+            return 1.0
+        data = data_of(trainer)
+        predicted = data.map(lambda batch: module.classify(data.inputs("pool", batch)).argmax(1), indices)
+        return float((predicted.cpu() == data.pool.labels[indices]).double().mean())
+
+    def _view(self, trainer: pl.Trainer, module: Classifier) -> FlipView:
+        data = data_of(trainer)
+        return FlipView(
+            module=module,
+            clean=self.clean,
+            places=torch.arange(len(self.clean.indices)),
+            inputs=lambda indices: data.inputs("pool", indices),
+            images=lambda indices: data.samples["pool"][indices].to(module.device),
+            map=data.map,
+            bounds=data.samples["pool"].bounds,
+            progress=data.progress,
+        )
+
+    def _following(self, trainer: pl.Trainer, module: Classifier) -> tuple[int, Flips] | None:
+        """Return the next trial that can be made and its flips, ``None`` after the last."""
+        view = self._view(trainer, module)
+        for number in range(self.trial + 1, len(self.trials)):
+            trial = self.trials[number]
+            if trial.placed is not None:
+                return number, Flips(trial.placed)
+            try:
+                return number, self._select(trial, view, data_of(trainer).seed)
+            except TooFew as few:
+                self.passed_over[f"{trial.called}, repeat {trial.repeat}"] = str(few)
+        return None
+
+    def _select(self, trial: Trial, view: FlipView, seed: int) -> Flips:
+        """Have a selector choose, in each class or in all together, and see that it kept its contract."""
+        assert trial.selector is not None
+        draw = trial.repeat if self.redraw else 0
+        parts = []
+        for label, size in self._sizes().items():
+            part = view if label is None else view.only(view.labels == label)
+            chance = generator(seed, "flips", trial.called, draw, -1 if label is None else label)
+            flips = trial.selector.select(part, self.budget, generator=chance)
+            fault = fault_of(flips, part, self.budget)
+            if fault:
+                raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {size}")
+            parts.append(flips)
+        return together(parts)
+
+    def _list_suspects(self, trainer: pl.Trainer, module: Classifier) -> None:
+        """List and draw what lies suspiciously near to the boundary."""
+        if self.suspects is None:
+            return
+        view, data = self._view(trainer, module), data_of(trainer)
+        order, paths = self.suspects.order(view)
+        predicted = view.measure("predicted", lambda batch: module.classify(view.inputs(batch)).argmax(1))
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            write_suspects(folder, view, order, paths, predicted)
+            draw_suspects(folder, self.suspects, view, order, data.samples["pool"])
