@@ -30,13 +30,13 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
         for block, (axes, title) in enumerate(zip(grid, TITLES, strict=True)):
             axes.set_title(title)
             axes.set_xlim(-0.9, shown)
-            axes.set_ylim(len(rows), 0)
+            axes.set_ylim(0, len(rows))
             axes.set_axis_off()
-            for row, (label, blocks) in enumerate(rows.items()):
+            for row, (label, blocks) in enumerate(reversed(rows.items())):
                 axes.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
                 for column, image in enumerate(blocks[block]):
                     pixels = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
-                    inset = axes.inset_axes((column + 0.04, row + 0.96, 0.92, -0.92), transform=axes.transData)
+                    inset = axes.inset_axes((column + 0.04, row + 0.04, 0.92, 0.92), transform=axes.transData)
                     inset.imshow(pixels.numpy(), interpolation="nearest")
                     inset.set_axis_off()
     return figure

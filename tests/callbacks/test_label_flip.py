@@ -1,0 +1,303 @@
+"""Label flips in real runs: exact budgets, labels that return, kills, ranks, and what is refused."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from aal.samples import Samples
+from aal.seeds import generator
+from datamodules import Digits
+from tests.runs import EXPERIMENT, ROOT, aal, results
+from tests.test_resume import KILL
+
+FLIPS = ROOT / "configs" / "flips"
+NETWORK = (
+    "--model=aal.models.ConvClassifier",
+    '--model.init_args.network={"class_path": "aal.networks.MLP", "init_args": {"widths": [64]}}',
+    *("--model.init_args.learning_rate=0.01", "--data.init_args.batch_size=128"),
+)
+SHORT = ("--flips.init_args.max_epochs=6", "--flips.init_args.budget=2", "--robust.init_args.samples=40")
+BACKBONE = (
+    '--model={"class_path": "aal.models.TransferClassifier", "init_args": {"backbone": "aal.networks.DigitBackbone"}}'
+)
+BUCKETS = "--flips.init_args.selectors.path_length.init_args.buckets=2"
+
+
+class Changed(Digits):
+    """Digits whose test labels are others, and whose test images are noise."""
+
+    def load(self) -> dict[str, tuple[Samples, Tensor]]:
+        splits = super().load()
+        samples, labels = splits["test"]
+        noise = torch.rand(samples.stored.shape, generator=generator(0, "noise")) * 255
+        return splits | {"test": (type(samples)(noise.to(torch.uint8)), (labels + 1) % 10)}
+
+
+class Mislabelled(Digits):
+    """Digits of which thirty in the pool have a wrong label."""
+
+    WRONG = 30
+
+    def load(self) -> dict[str, tuple[Samples, Tensor]]:
+        splits = super().load()
+        samples, labels = splits["pool"]
+        wrong = self.wrong(len(labels))
+        labels = labels.clone()
+        labels[wrong] = (labels[wrong] + 3) % 10
+        return splits | {"pool": (samples, labels)}
+
+    @classmethod
+    def wrong(cls, size: int) -> Tensor:
+        return torch.randperm(size, generator=generator(0, "wrong"))[: cls.WRONG]
+
+
+def flip(out: Path, *arguments: str | Path, config: str = "path_length", **more: Any) -> Any:  # noqa: ANN401
+    given = ("--config", FLIPS / f"{config}.yaml", *NETWORK, *(() if config == "suspects" else SHORT))
+    return aal("fit", "--config", EXPERIMENT, *given, "--out", out, *arguments, **more)
+
+
+def done(out: Path, *arguments: str | Path, config: str = "path_length") -> Path:
+    run = flip(out, *arguments, config=config)
+    assert run.returncode == 0, run.stderr
+    return out
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def left(out: Path) -> dict[str, Any]:
+    """Return all that a run of flips leaves."""
+    files = {name: (out / name).read_bytes() for name in ("paths.csv", "suspects.csv") if (out / name).exists()}
+    return results(out) | files
+
+
+def labels_of_rounds(ledger: list[dict[str, str]], rounds: int) -> list[dict[int, int]]:
+    """Return the labels that each round was trained on, by index, as the ledger tells them."""
+    current: dict[int, int] = {}
+    trained = []
+    for number in range(rounds):
+        current |= {int(row["index"]): int(row["label"]) for row in ledger if int(row["round"]) == number}
+        trained.append(dict(current))
+    return trained
+
+
+@pytest.mark.slow
+def test_budgets_are_exact_and_labels_return(tmp_path: Path) -> None:
+    out = done(tmp_path / "run", BUCKETS, "--flips.init_args.repeats=2")
+    ledger, found = table(out / "ledger.csv"), left(out)
+    rounds = found["rounds"]
+    assert [(row["selector"], row.get("position"), row.get("repeat")) for row in rounds] == [
+        ("clean", None, None),
+        *[(name, at, k) for k in (0, 1) for name, at in (("random", None), ("path_length", 0.0), ("path_length", 1.0))],
+    ]
+    truth = {int(row["index"]): int(row["true_label"]) for row in ledger}
+    for number, labels in enumerate(labels_of_rounds(ledger, len(rounds))):
+        wrong = [index for index, label in labels.items() if label != truth[index]]
+        assert all(labels[index] == (truth[index] + 1) % 10 for index in wrong)
+        per_class = Counter(truth[index] for index in wrong)
+        assert per_class == ({} if number == 0 else dict.fromkeys(range(10), 2))
+        assert rounds[number]["flips"] == rounds[number]["queried"] == len(wrong)
+        assert rounds[number]["labels"] == len(labels) == len(truth)
+    given = {(row["strategy"], row["labeler"]) for row in ledger if row["round"] == "1"}
+    assert given == {("random", "-1")}
+    assert {row["labeler"] for row in ledger if row["strategy"] in ("initial", "restored")} == {"0"}
+    paths = {row["index"]: int(row["steps"]) for row in table(out / "paths.csv")}
+    for row in ledger:
+        if row["strategy"].startswith("path_length"):
+            assert float(row["score"]) == paths[row["index"]]
+    flipped = {row["index"] for row in ledger if row["strategy"] == "path_length[0]"}
+    far = {row["index"] for row in ledger if row["strategy"] == "path_length[1]"}
+    assert not flipped & far
+    assert all(row["robust_pgd"] <= row["robust_natural"] for row in rounds)
+
+
+@pytest.mark.slow
+def test_flips_are_memorised_and_cost_robustness_rather_than_accuracy(tmp_path: Path) -> None:
+    arguments = ("--flips.init_args.max_epochs=150", "--robust.init_args.samples=null", BUCKETS)
+    rounds = left(done(tmp_path / "run", *arguments))["rounds"]
+    assert all(row["memorised"] == 1 and row["epochs"] < 150 for row in rounds)
+    assert all(row["flips_memorised"] == 1 for row in rounds[1:])
+    clean, *flipped = rounds
+    assert all(row["accuracy"] > clean["accuracy"] - 0.06 for row in flipped)
+    assert all(row["robust_pgd_not_target"] < clean["robust_pgd_not_target"] - 0.1 for row in flipped)
+
+
+@pytest.mark.slow
+def test_a_round_that_does_not_memorise_is_reported(tmp_path: Path) -> None:
+    out = done(tmp_path / "run", "--flips.init_args.max_epochs=1", config="random")
+    found = left(out)
+    assert [row["memorised"] for row in found["rounds"]] == [0, 0]
+    assert found["summary"]["not_memorised"] == [0, 1]
+    assert found["rounds"][1]["flips_memorised"] < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "event", "count"),
+    [
+        ("aal/models/classifier.py:training_step", "return", 40),
+        ("aal/flips/path_length.py:select", "return", 13),
+        ("callbacks/label_flip.py:next_round", "return", 2),
+        ("aal/records.py:write_ledger", "return", 3),
+        ("callbacks/round_checkpoint.py:save_checkpoint", "call", 2),
+        ("callbacks/round_checkpoint.py:save_checkpoint", "return", 3),
+        ("callbacks/label_flip.py:on_fit_end", "call", 1),
+    ],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    function: str, event: str, count: int, uninterrupted: dict[str, Any], tmp_path: Path
+) -> None:
+    out, marker = tmp_path / "run", tmp_path / "killed"
+    same = (*SWEEP, "--ckpt_path=last")
+    killed = flip(out, *same, code=KILL, before=(function, event, str(count), str(marker)))
+    assert killed.returncode == -9, killed.stderr
+    assert marker.read_text() == function
+    again = flip(out, *same)
+    assert again.returncode == 0, again.stderr
+    after = left(out)
+    for part, value in uninterrupted.items():
+        assert value == after[part], part
+
+
+SWEEP = (BUCKETS, "--flips.init_args.suspects={}", "--checkpoint.interval=0", "--flips.init_args.repeats=2")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return left(done(tmp_path_factory.mktemp("whole") / "run", *SWEEP))
+
+
+@pytest.mark.slow
+def test_two_ranks_flip_what_one_flips(uninterrupted: dict[str, Any], tmp_path: Path) -> None:
+    ranks = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    shared = left(done(tmp_path / "two", *SWEEP, *ranks))
+    for part in ("ledger", "rounds", "paths.csv", "suspects.csv"):
+        assert shared[part] == uninterrupted[part], part
+
+
+@pytest.mark.slow
+def test_another_seed_flips_others_and_a_repeat_without_redraw_the_same(
+    uninterrupted: dict[str, Any], tmp_path: Path
+) -> None:
+    other = left(done(tmp_path / "other", *SWEEP, "--seed_everything=1"))
+    assert other["ledger"] != uninterrupted["ledger"]
+    out = done(tmp_path / "same", "--flips.init_args.repeats=2", "--flips.init_args.redraw=false", config="random")
+    chosen = {
+        round: {
+            row["index"] for row in table(out / "ledger.csv") if (row["strategy"], row["round"]) == ("random", round)
+        }
+        for round in ("1", "2")
+    }
+    assert chosen["1"] == chosen["2"]
+    assert len(chosen["1"]) == 20
+    first, second = left(out)["rounds"][1:]
+    assert first["loss"] != second["loss"]  # from other weights
+
+
+@pytest.mark.slow
+def test_nothing_depends_on_the_test_split_and_val_keeps_its_labels(tmp_path: Path) -> None:
+    own, changed = (
+        done(tmp_path / name, BUCKETS, "--data", data, "--data.init_args.val=50")
+        for name, data in (("own", "datamodules.Digits"), ("changed", "tests.callbacks.test_label_flip.Changed"))
+    )
+    ours, theirs = left(own), left(changed)
+    assert ours["ledger"] == theirs["ledger"]
+    assert ours["paths.csv"] == theirs["paths.csv"]
+    assert [row["train_loss"] for row in ours["rounds"]] == [row["train_loss"] for row in theirs["rounds"]]
+    assert ours["rounds"][0]["accuracy"] > 0.8 > 0.3 > theirs["rounds"][0]["accuracy"]
+    assert len({row["index"] for row in table(own / "ledger.csv")}) == 1438 - 50  # what is held out is never flipped
+
+
+@pytest.mark.slow
+def test_a_new_class_gets_a_logit_of_its_own(tmp_path: Path) -> None:
+    out = done(tmp_path / "run", "--flips.init_args.max_epochs=150", config="new_class")
+    ledger = table(out / "ledger.csv")
+    assert {row["label"] for row in ledger if row["strategy"] == "random"} == {"10"}
+    assert left(out)["rounds"][1]["flips_memorised"] == 1
+    weights = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert weights["last.weight"].shape == (11, 64)
+
+
+@pytest.mark.slow
+def test_only_the_classes_of_a_map_are_flipped_or_all_together(tmp_path: Path) -> None:
+    out = done(tmp_path / "map", "--flips.init_args.targets={4: 5, 9: 0}", config="random")
+    wrong = [(row["true_label"], row["label"]) for row in table(out / "ledger.csv") if row["strategy"] == "random"]
+    assert Counter(wrong) == {("4", "5"): 2, ("9", "0"): 2}
+    out = done(tmp_path / "all", "--flips.init_args.per_class=false", config="random")
+    assert sum(row["strategy"] == "random" for row in table(out / "ledger.csv")) == 2
+    assert left(out)["summary"]["budget"] == 2
+
+
+@pytest.mark.slow
+def test_a_bucket_with_too_few_samples_is_passed_over(tmp_path: Path) -> None:
+    divided = "--flips.init_args.selectors.path_length.init_args.divide=width"
+    walk = "--flips.init_args.selectors.path_length.init_args.attack.init_args.steps=2"
+    found = left(done(tmp_path / "run", divided, walk, "--flips.init_args.targets={9: 0}"))
+    passed = found["summary"]["passed_over"]
+    assert passed
+    assert all(key.startswith("path_length[") and key.endswith("], repeat 0") for key in passed)
+    assert len(found["rounds"]) == 1 + 11 - len(passed)
+    assert all(row["flips"] == 2 for row in found["rounds"][1:])
+
+
+@pytest.mark.slow
+def test_suspects_are_the_labels_that_are_wrong(tmp_path: Path) -> None:
+    data = ("--data", "tests.callbacks.test_label_flip.Mislabelled", "--flips.init_args.max_epochs=150")
+    out = done(tmp_path / "run", *data, config="suspects")
+    rows = table(out / "suspects.csv")
+    wrong = {str(index) for index in Mislabelled.wrong(len(rows)).tolist()}
+    found = [row["index"] in wrong for row in rows]
+    assert sum(found[:60]) >= 27  # of thirty; by chance it would be about one
+    steps = [int(row["steps"]) for row in rows]
+    assert steps == sorted(steps)
+    assert (out / "figures" / "suspects.png").read_bytes().startswith(b"\x89PNG")
+    assert len(left(out)["rounds"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--flips.init_args.budget=500"], "flips.init_args.budget: 500 labels to flip, but class 0 has"),
+        (["--flips.init_args.budget=0"], "flips.init_args.budget: must be at least 1, got 0"),
+        (["--flips.init_args.repeats=0"], "flips.init_args.repeats: must be at least 1, got 0"),
+        (["--flips.init_args.targets=new"], "flips.init_args.targets: class 10 is a new one, which needs data.init"),
+        (["--flips.init_args.targets={3: 3}"], "flips.init_args.targets: must lead from one of 10 classes to another"),
+        (["--flips.init_args.targets={3: 12}"], "flips.init_args.targets: there is no class 12 among 10"),
+        (["--flips.init_args.targets={}"], "flips.init_args.targets: the map names no class"),
+        (["--flips.init_args.targets=last"], '"targets": Expected'),
+        ([f"--config={ROOT}/configs/query/random.yaml", "--query=callbacks.QueryRounds"], "query: a run has one clock"),
+        ([BACKBONE, f"--config={ROOT}/configs/poison/collision.yaml"], "poison: nothing else may change a training"),
+        ([f"--config={ROOT}/configs/retraining/pgd.yaml"], "retraining: nothing else may change a training set"),
+        (["--flips.init_args.selectors.path_length.init_args.buckets=0"], "buckets: must be at least 1, got 0"),
+        (["--flips.init_args.selectors.no=aal.flips.None"], "module 'aal.flips' has no attribute 'None'"),
+        (['--flips.init_args.selectors={"a b": {"class_path": "aal.flips.Random"}}'], "selectors: 'a b' cannot"),
+        (["--flips=null"], "query: an experiment needs a clock"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_in_a_line(arguments: list[str], line: str, tmp_path: Path) -> None:
+    run = flip(tmp_path / "run", *arguments)
+    assert run.returncode == 2, run.stderr
+    (said,) = [text for text in run.stderr.splitlines() if text]
+    assert line in said
+
+
+def test_targets_of_an_evaluation_may_not_be_flips_where_none_are(tmp_path: Path) -> None:
+    targets = ("--config", ROOT / "configs" / "robust" / "pgd.yaml", "--robust.init_args.targets=flips")
+    run = aal("fit", "--config", EXPERIMENT, *targets, "--out", tmp_path / "run")
+    assert run.returncode == 2
+    assert "robust.init_args.targets: flips is for runs that flip labels" in run.stderr
+
+
+def test_a_record_says_what_it_flipped_in_words(tmp_path: Path) -> None:
+    out = done(tmp_path / "run", config="random")
+    first, second = (json.loads(line) for line in (out / "rounds.jsonl").read_text().splitlines())
+    assert (first["selector"], second["selector"]) == ("clean", "random")
+    assert "selector" not in (out / "metrics.csv").read_text().splitlines()[0]

@@ -1,0 +1,109 @@
+"""What every selector of labels to flip must hold: a new one is tested by being exported."""
+
+import inspect
+
+import pytest
+import torch
+
+from aal import flips
+from aal.errors import RunStopped
+from aal.flips import FlipSelector
+from aal.flips.base import Flips, fault_of, highest
+from aal.networks import MLP
+from aal.seeds import generator, key
+from tests.flips.views import view_of
+
+SELECTORS = [
+    selector
+    for selector in vars(flips).values()
+    if inspect.isclass(selector) and issubclass(selector, FlipSelector) and selector is not FlipSelector
+]
+VARIANTS = [variant for selector in SELECTORS for variant in selector().variants()]
+
+every_selector = pytest.mark.parametrize(
+    "selector", VARIANTS, ids=lambda selector: f"{type(selector).__name__}-{selector.position}"
+)
+
+
+def planted(ranks: int = 1) -> flips.FlipView:
+    """Return a view of small images of three classes in [0, 1]."""
+    x = torch.rand(72, 1, 4, 4, generator=generator(1, "x"))
+    labels = torch.arange(72) % 3
+    x[labels == 1, :, :2] *= 0.3
+    x[labels == 2, :, 2:] *= 0.3
+    return view_of(x, labels, network=MLP, num_classes=3, ranks=ranks, bounds=(0.0, 1.0))
+
+
+@pytest.fixture(autouse=True)
+def _weights() -> None:
+    torch.manual_seed(0)  # of the views' classifiers
+
+
+@every_selector
+@pytest.mark.parametrize("label", [None, 1])
+def test_a_selection_has_exactly_the_budget_of_distinct_candidates(selector: FlipSelector, label: int | None) -> None:
+    view = planted()
+    view = view if label is None else view.only(view.labels == label)
+    for n in (1, 2):
+        flips_ = selector.select(view, n, generator=generator(0, "flips"))
+        assert not fault_of(flips_, view, n)
+        assert label is None or (view.labels[torch.isin(view.candidates, flips_.indices)] == label).all()
+
+
+@every_selector
+def test_a_selection_follows_its_generator_and_no_other_chance(selector: FlipSelector) -> None:
+    found = []
+    for default, ranks in ((1, 1), (2, 1), (3, 2)):
+        torch.manual_seed(0)
+        view = planted(ranks)
+        torch.manual_seed(default)
+        before = torch.get_rng_state()
+        found.append(selector.select(view, 2, generator=generator(0, "flips")).indices.tolist())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0] == found[1] == found[2]
+
+
+@every_selector
+def test_the_classifier_is_left_as_it_was(selector: FlipSelector) -> None:
+    view = planted()
+    before = {name: tensor.clone() for name, tensor in view.module.state_dict().items()}
+    selector.select(view, 2, generator=generator(0, "flips"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in view.module.state_dict().items())
+    assert not view.module.training
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in view.module.parameters())
+
+
+@every_selector
+def test_every_selector_says_what_its_arguments_are(selector: FlipSelector) -> None:
+    text = inspect.getdoc(type(selector)) or ""
+    for name in inspect.signature(type(selector)).parameters:
+        assert f"{name}: " in text
+
+
+@pytest.mark.parametrize(
+    ("flips_", "fault"),
+    [
+        (Flips(torch.tensor([0])), "selected 1 samples, asked for 2"),
+        (Flips(torch.tensor([0, 0])), "selected a sample twice"),
+        (Flips(torch.tensor([0, 5])), "or one that is no candidate"),
+        (Flips(torch.tensor([0, 10]), torch.tensor([0.0, torch.nan])), "score is NaN"),
+        (Flips(torch.tensor([0, 10]), torch.tensor([0.0])), "not as many scores"),
+        (Flips(torch.tensor([0, 10]), None, {"a": torch.nan}), "not finite: a"),
+        (Flips(torch.tensor([10, 0]), torch.tensor([0.0, 1.0]), {"a": 1.0}), ""),
+    ],
+)
+def test_a_selection_that_breaks_the_contract_is_told(flips_: Flips, fault: str) -> None:
+    found = fault_of(flips_, planted(), 2)
+    assert (fault in found) if fault else not found
+
+
+def test_among_equal_scores_chance_decides_and_nan_is_refused() -> None:
+    view = planted()
+    scores = torch.zeros(len(view.candidates))
+    scores[7] = 1
+    drawn = [highest(SELECTORS[0](), view, scores, 3, generator(0, "ties", k)).indices.tolist() for k in range(40)]
+    assert all(chosen[0] == 70 for chosen in drawn)
+    assert len({index for chosen in drawn for index in chosen[1:]}) > 30  # of 71, in 80 draws
+    scores[5] = torch.nan
+    with pytest.raises(RunStopped, match="index 50 is NaN"):
+        highest(SELECTORS[0](), view, scores, 3, generator(0, "ties", key(0, "x")))
