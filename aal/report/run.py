@@ -23,6 +23,7 @@ from aal.report.page import (
     sound_triples,
 )
 from aal.report.pairs import read_pairs
+from aal.report.regions import REGIONS
 from aal.report.robustness import robust_parts
 from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
@@ -35,6 +36,12 @@ CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
     "Samples that were queried and the copies crafted of them, trained on with the same label, the first query to "
     "the last. Predicted: by the classifier of the last round, which has been trained on both."
+)
+
+REGIONS_SHOWN = 12
+REGIONS_TEXT = (
+    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
+    "was trained on in the colours of its labels."
 )
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
@@ -76,6 +83,7 @@ def write_run_report(folder: Path) -> None:
     sections = (
         _curves(run),
         *labeler_sections,
+        *_regions(run),
         *_crafted(run),
         *robust_sections,
         features_section({"": run}),
@@ -200,6 +208,24 @@ def _crafted(run: Run) -> tuple[Section, ...]:
     if not path.is_file():
         return ()
     return (Section("Crafted copies", CRAFTED, (picture(path.read_bytes(), CRAFTED),)),)
+
+
+def _regions(run: Run) -> tuple[Section, ...]:
+    """Show the decision regions of the first rounds, where samples are points of the plane."""
+    pictures, text = [], REGIONS_TEXT
+    for record in run.rounds:
+        path = run.folder / REGIONS.format(record["round"])
+        if path.is_file():
+            where = f" at {record['position']:g}" if "position" in record else ""
+            caption = f"round {record['round']}: {record.get('selector', '')}{where}"
+            pictures.append((path, caption))
+    if len(pictures) > REGIONS_SHOWN:
+        text += f" The first {REGIONS_SHOWN} of {len(pictures)} rounds; figures/ has the others."
+    shown = tuple(
+        picture(path.read_bytes(), f"decision regions, {caption}", caption)
+        for path, caption in pictures[:REGIONS_SHOWN]
+    )
+    return (Section("Decision regions", text, shown),) if shown else ()
 
 
 def _pairs(run: Run) -> Section:
