@@ -5,15 +5,12 @@ from pathlib import Path
 from torch import Tensor
 
 from aal.files import write_bytes, write_csv
+from aal.flips.names import GALLERY, PATHS, SUSPECTS
 from aal.flips.suspects import Suspects, closest_and_farthest
 from aal.flips.view import ARRIVED, LENGTH, STEPS, CleanSet, FlipView
 from aal.report.gallery import gallery_figure
 from aal.report.style import render
 from aal.samples import Samples
-
-PATHS = "paths.csv"
-SUSPECTS = "suspects.csv"
-GALLERY = "figures/suspects.png"
 
 
 def write_paths(folder: Path, clean: CleanSet) -> None:
