@@ -148,7 +148,7 @@ def _draw(
             axes.set_xlabel(x_label)
             axes.set_ylabel(y_label)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
             for level in group.levels.values():
                 axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
             _label_ends(axes, group)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aal.report.curves import Curve
-from aal.report.style import CLEAN, MUTED, POISON, panels, style
+from aal.report.style import CLEAN, POISON, POOL, panels, style
 from aal.studies.flip_trials import Selection, Values, values
 from aal.studies.runs import Run
 
@@ -63,7 +63,7 @@ def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
             parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
             axes.hist(parts, edges.tolist(), stacked=True, color=[CLEAN, POISON])
             median = float(steps[labels == label].double().quantile(0.5))
-            axes.axvline(median, color=MUTED, linewidth=1.0, linestyle=":")
+            axes.axvline(median, color=POOL, linewidth=1.2, linestyle=":")
             axes.set_title(f"class {label}")
             axes.set_xlabel("steps")
         for axes in grid[::ACROSS]:
