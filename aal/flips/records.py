@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from aal.files import write_bytes, write_csv
+from aal.flips.names import GALLERY, PATHS, SUSPECTS
 from aal.flips.suspects import Suspects, closest_and_farthest
 from aal.flips.view import ARRIVED, LENGTH, STEPS, CleanSet, FlipView
 from aal.models.classifier import Classifier
@@ -14,10 +15,6 @@ from aal.report.gallery import gallery_figure
 from aal.report.regions import REGIONS, regions_figure, regions_of
 from aal.report.style import render
 from aal.samples import Samples
-
-PATHS = "paths.csv"
-SUSPECTS = "suspects.csv"
-GALLERY = "figures/suspects.png"
 
 
 def write_paths(folder: Path, clean: CleanSet) -> None:

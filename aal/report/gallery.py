@@ -36,7 +36,7 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
                 axes.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
                 for column, image in enumerate(blocks[block]):
                     pixels = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
-                    inset = axes.inset_axes((column + 0.04, row + 0.96, 0.92, -0.92), transform=axes.transData)
+                    inset = axes.inset_axes((column + 0.04, row + 0.04, 0.92, 0.92), transform=axes.transData)
                     inset.imshow(pixels.numpy(), interpolation="nearest")
                     inset.set_axis_off()
     return figure
