@@ -93,7 +93,7 @@ def _flips_page(run: Run) -> Page:
         note=_note(run),
         tiles=flips_tiles(run),
         table=None,
-        sections=(*flips_sections(run), *robust_sections),
+        sections=(*flips_sections(run), *_regions(run), *robust_sections),
         listings=(*trials_listing(run), *_listings(run)),
     )
 
@@ -105,7 +105,6 @@ def _page(run: Run) -> Page:
     sections = (
         _curves(run),
         *labeler_sections,
-        *_regions(run),
         *_crafted(run),
         *robust_sections,
         features_section({"": run}),
