@@ -26,7 +26,9 @@ GRACE_SECONDS = 2.0  # between asking a process that hangs to stop and killing i
 
 
 class WandbTracker(Logger):
-    """Shows a run in Weights & Biases: metrics against labels, ledger, figures, report, and the folder as an artifact.
+    """Shows a run in Weights & Biases: metrics, ledger, figures, report, and the folder as an artifact.
+
+    Metrics are shown against labels, those of flipped labels, which are as many in every round, against rounds.
 
     ``wandb`` is never imported here. A process beside the run (:mod:`aal.tracking_process`) reads the files that the
     run writes anyway, so a missing, raising, hanging or dying W&B can neither stop the run nor change it: no thread, no

@@ -124,15 +124,16 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
         traceback.print_exc()
         wandb.teardown()  # its service still holds the run's id
         run, kept = init("offline"), True
-    run.define_metric("labels", hidden=True)
-    run.define_metric("*", step_metric="labels")
+    axis = "round" if config.get("flips") else "labels"  # flipped labels are as many in every round
+    run.define_metric(axis, hidden=True)
+    run.define_metric("*", step_metric=axis)
     return run, kept
 
 
 def follow(run: Any, rounds: Path, parent: Parent) -> None:  # noqa: ANN401
     """Log each round once, as it is written, until the run is over.
 
-    The W&B step is the number of labels: a row that a resumed run writes again has a step that was logged before, and
+    The W&B step is the round: a row that a resumed run writes again has a step that was logged before, and
     is passed over. The file is small, so it is read whole whenever it changed: nothing to get wrong when it was cut.
     """
     logged = run.step - 1 if run.resumed else -1
@@ -145,9 +146,9 @@ def follow(run: Any, rounds: Path, parent: Parent) -> None:  # noqa: ANN401
             continue
         seen = found
         for row in rows_of(rounds):
-            if row["labels"] > logged:
-                run.log(row, step=row["labels"], commit=True)
-                logged = row["labels"]
+            if row["round"] > logged:
+                run.log(row, step=row["round"], commit=True)
+                logged = row["round"]
 
 
 def log_summary(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401

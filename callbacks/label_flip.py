@@ -11,7 +11,7 @@ from aal.checks import at_least
 from aal.errors import RunStopped, UserError
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
 from aal.flips.base import Flips, fault_of
-from aal.flips.records import draw_suspects, write_paths, write_suspects
+from aal.flips.records import draw_regions, draw_suspects, write_paths, write_suspects
 from aal.flips.trials import Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
 from aal.robustness import next_class
@@ -185,6 +185,9 @@ class LabelFlip(Rounds):
             self.weights = {name: tensor.clone() for name, tensor in kept.items()}
             self.figures = {"selector": "clean"}
             self._list_suspects(trainer, module)
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            draw_regions(folder, self.round, module, data.samples["pool"], data.pool, self.flipped)
         with holding(module, self.weights):
             self._upcoming = self._following(trainer, module)
         columns: Record = {

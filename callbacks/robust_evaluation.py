@@ -12,7 +12,7 @@ from aal.files import write_bytes
 from aal.models import Classifier
 from aal.report.examples import examples_figure
 from aal.report.style import render
-from aal.robustness import Evaluation, check, chosen, evaluate, fooled_examples, next_class
+from aal.robustness import ROBUST, UNTARGETED, Evaluation, check, chosen, evaluate, fooled_examples, next_class
 from aal.sharding import Shard
 from callbacks.round_callback import Record, RoundCallback, data_of
 from callbacks.rounds import clock_of
@@ -27,13 +27,16 @@ class RobustEvaluation(RoundCallback):
     accuracy (a sample that is misclassified without an attack counts as misclassified), and for attacks without a
     radius ``robust_<name>_distance`` the mean size of the perturbations that fooled the classifier. With ``targets``,
     ``robust_<name>_not_target`` is the share not taken for the target (paper *noise*, section 4.3.3). More is in
-    ``robust/round=<r>.json``, where an evaluation that was killed goes on.
+    ``robust/round=<r>.json``, where an evaluation that was killed goes on; what the attacks of ``untargeted`` did is in
+    ``robust/untargeted/round=<r>.json``.
 
     Args:
         attacks: Attacks on classifiers by name; the name is the column's.
         targets: ``null``: any class but the label will do. ``next``: each class is to be taken for the next, the last
             for the first. ``flips``: each class whose labels are flipped, for what they are flipped to. A map such as
             ``{9: 0}``: from one class to another; only samples of the classes it names are evaluated.
+        untargeted: With ``targets``, further attacks by name, on the same samples, for which any class but the label
+            will do.
         every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
             case. ``null``: only the last.
         samples: Samples of the test split to evaluate, drawn at random, the same in each round; ``null`` for all.
@@ -50,6 +53,7 @@ class RobustEvaluation(RoundCallback):
         self,
         attacks: dict[str, Attack],
         targets: Literal["next", "flips"] | dict[int, int] | None = None,
+        untargeted: dict[str, Attack] | None = None,
         every: int | None = None,
         samples: int | None = None,
         batch_size: int = 256,
@@ -58,13 +62,28 @@ class RobustEvaluation(RoundCallback):
     ) -> None:
         at_least(1, {f"{KEY}batch_size": batch_size, f"{KEY}every": 1 if every is None else every})
         at_least(0, {f"{KEY}examples": examples})
-        self.attacks, self.targets, self.curves = attacks, targets, curves or {}
+        self.attacks, self.targets, self.untargeted, self.curves = attacks, targets, untargeted, curves or {}
         self.every, self.samples, self.batch_size, self.examples = every, samples, batch_size, examples
         self.figures: dict[str, float] = {}  # of the last round that was evaluated
         try:
             check(attacks, self.curves, targets if isinstance(targets, dict) else None)
         except UserError as error:
             raise UserError(f"{KEY}{error}") from None
+        if untargeted is not None:
+            self._check_untargeted(untargeted)
+
+    def _check_untargeted(self, untargeted: dict[str, Attack]) -> None:
+        """Refuse untargeted attacks where all are, or whose figures could not be told from another's."""
+        if self.targets is None:
+            raise UserError(f"{KEY}untargeted: without targets all attacks are; name these under attacks")
+        try:
+            check(untargeted, {}, None)
+            check({**self.attacks, **untargeted}, {}, None)
+        except UserError as error:
+            raise UserError(f"{KEY}untargeted: {error}") from None
+        both = [name for name in untargeted if name in self.attacks]
+        if both:
+            raise UserError(f"{KEY}untargeted: {both[0]!r} names one of attacks too; take another name")
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
@@ -94,26 +113,45 @@ class RobustEvaluation(RoundCallback):
         last = clock_of(trainer).is_last(trainer, record)
         if not last and (self.every is None or record["round"] % self.every):
             return
+        evaluations = [(self.attacks, True, ROBUST)]
+        evaluations += [(self.untargeted, False, UNTARGETED)] if self.untargeted else []
+        self.figures, seconds = {}, 0.0
+        for attacks, aimed, folder in evaluations:
+            state = Path(trainer.default_root_dir) / folder / f"round={record['round']}.json"
+            found = self._evaluated(trainer, module, attacks, aimed, self.curves if last and aimed else None, state)
+            self.figures |= {f"robust_{name}": value for name, value in found.figures().items()}
+            seconds += found.seconds
+            if last and trainer.is_global_zero:
+                self._draw(trainer, module, attacks, found)
+        record.update(self.figures, seconds_robust=seconds)
+
+    def _evaluated(
+        self,
+        trainer: pl.Trainer,
+        module: Classifier,
+        attacks: dict[str, Attack],
+        aimed: bool,
+        curves: dict[str, list[float]] | None,
+        state: Path,
+    ) -> Evaluation:
+        """Return what attacks do to the test split; ``aimed``: at the targets, where there are any."""
         data = data_of(trainer)
-        found = evaluate(
+        return evaluate(
             module,
             data.samples["test"],
             data.labels["test"],
-            self.attacks,
+            attacks,
             targets=self.class_map,
-            curves=self.curves if last else None,
+            aimed=aimed,
+            curves=curves,
             samples=self.samples,
             bounds=data.samples["test"].bounds,
             seed=data.seed,
             batch_size=self.batch_size,
-            state=Path(trainer.default_root_dir) / "robust" / f"round={record['round']}.json",
+            state=state,
             shard=Shard.of(trainer),
             progress=data.progress,
         )
-        self.figures = {f"robust_{name}": value for name, value in found.figures().items()}
-        record.update(self.figures, seconds_robust=found.seconds)
-        if last and trainer.is_global_zero:
-            self._draw(trainer, module, found)
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the figures of the last round."""
@@ -127,11 +165,11 @@ class RobustEvaluation(RoundCallback):
         """Take what a checkpoint holds."""
         self.figures = state_dict["figures"]
 
-    def _draw(self, trainer: pl.Trainer, module: Classifier, found: Evaluation) -> None:
+    def _draw(self, trainer: pl.Trainer, module: Classifier, attacks: dict[str, Attack], found: Evaluation) -> None:
         """Draw samples that each attack fooled."""
         data = data_of(trainer)
         samples, folder = data.samples["test"], Path(trainer.default_root_dir) / "figures"
-        for name, attack in self.attacks.items():
+        for name, attack in attacks.items():
             shown = fooled_examples(
                 module, samples, found, name, attack, count=self.examples, bounds=samples.bounds, seed=data.seed
             )

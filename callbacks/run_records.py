@@ -120,4 +120,4 @@ def _draw_crafted(data: ActiveDataModule, module: Classifier, folder: Path) -> N
 def _log(trainer: pl.Trainer, record: Record) -> None:
     for logger in trainer.loggers:
         numbers = {name: float(value) for name, value in record.items() if not isinstance(value, str)}
-        logger.log_metrics(numbers, step=record["labels"])
+        logger.log_metrics(numbers, step=record[clock_of(trainer).counted])

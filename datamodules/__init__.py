@@ -9,6 +9,7 @@ from datamodules.mnist import MNIST
 from datamodules.quickdraw import QuickDraw
 from datamodules.speech_commands import SpeechCommands
 from datamodules.stl10 import STL10
+from datamodules.toy_mixture import ToyMixture
 
 __all__ = [
     "CIFAR10",
@@ -20,4 +21,5 @@ __all__ = [
     "ImageFolder",
     "QuickDraw",
     "SpeechCommands",
+    "ToyMixture",
 ]

@@ -1,19 +1,20 @@
-"""What a run of label flips leaves about its clean training set: the paths' lengths, and the suspects."""
+"""What a run of label flips leaves beside its records: the paths' lengths, the suspects, and decision regions."""
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from aal.files import write_bytes, write_csv
+from aal.flips.names import GALLERY, PATHS, SUSPECTS
 from aal.flips.suspects import Suspects, closest_and_farthest
 from aal.flips.view import ARRIVED, LENGTH, STEPS, CleanSet, FlipView
+from aal.models.classifier import Classifier
+from aal.pool import Pool
 from aal.report.gallery import gallery_figure
+from aal.report.regions import REGIONS, regions_figure, regions_of
 from aal.report.style import render
 from aal.samples import Samples
-
-PATHS = "paths.csv"
-SUSPECTS = "suspects.csv"
-GALLERY = "figures/suspects.png"
 
 
 def write_paths(folder: Path, clean: CleanSet) -> None:
@@ -69,3 +70,25 @@ def draw_suspects(folder: Path, suspects: Suspects, view: FlipView, order: Tenso
     figure = gallery_figure(rows, samples.bounds)
     if figure is not None:
         write_bytes(folder / GALLERY, render(figure))
+
+
+def draw_regions(folder: Path, round: int, module: Classifier, samples: Samples, pool: Pool, flipped: Tensor) -> None:
+    """Draw ``figures/regions_round=<r>.png``: the plane as the round's classifier sees it, and what it was trained on.
+
+    Nothing is drawn of samples that are no points of the plane.
+
+    Args:
+        folder: The run's folder.
+        round: The round.
+        module: Its classifier.
+        samples: The samples of the pool.
+        pool: Which of them are labelled, and how.
+        flipped: The indices ``(b,)`` of those that are mislabelled.
+    """
+    if samples.stored.shape[1:] != (2,):
+        return
+    labelled = pool.labelled
+    points, wrong = samples[labelled], torch.isin(labelled, flipped)
+    regions = regions_of(module, points.to(module.device))
+    figure = regions_figure(regions, points, pool.labels[labelled], wrong, f"Round {round}")
+    write_bytes(folder / REGIONS.format(round), render(figure), durable=False)

@@ -1,8 +1,8 @@
-"""Curves over the number of labels: test accuracy, and the share of poison among the queries."""
+"""Curves over the number of labels, a radius or a position: accuracy, and the share of poison among the queries."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,12 +22,12 @@ MANY = 5  # curves above which a panel is made higher
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity over labels, averaged over the runs of an arm.
+    """A quantity over labels, or over something else, averaged over the runs of an arm.
 
     Attributes:
         name: What stands at its end.
         colour: Its colour, as hex.
-        x: Numbers of labels ``(T,)`` that every run had.
+        x: Numbers of labels ``(T,)`` that every run had, or radii, or positions.
         mean: Mean over runs ``(T,)``.
         sd: Sample standard deviation over runs ``(T,)``; None for a single run.
         dashed: Whether its line is dashed, which tells apart what colours no longer can.
@@ -48,12 +48,12 @@ class Panel:
     Attributes:
         title: Headline; may be empty.
         curves: The curves, in the order of the legend.
-        level: A level to compare with (the random expectation), or None.
+        levels: Levels to compare with by name, such as the random expectation.
     """
 
     title: str
     curves: tuple[Curve, ...]
-    level: float | None = None
+    levels: Mapping[str, float] = field(default_factory=dict)
 
 
 def accuracy_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
@@ -78,10 +78,12 @@ def poison_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = 
     return _average(name, colour, [_series(run, _poison_share) for run in runs], dashed)
 
 
-def expected_share(run: Run) -> float | None:
-    """Return the share of poison among random queries, N / (pool + N); None for a run that was not poisoned."""
+def expected_share(run: Run) -> dict[str, float]:
+    """Return the level of random queries, N / (pool + N) of poison; none for a run that was not poisoned."""
     poisons, pool = number(run.summary, "poisons"), number(run.summary, "pool")
-    return None if poisons is None or pool is None or pool + poisons <= 0 else poisons / (pool + poisons)
+    if poisons is None or pool is None or pool + poisons <= 0:
+        return {}
+    return {"random": poisons / (pool + poisons)}
 
 
 def accuracy_figure(groups: Sequence[Panel]) -> Figure:
@@ -97,6 +99,11 @@ def poison_figure(groups: Sequence[Panel]) -> Figure:
 def radius_figure(groups: Sequence[Panel], y_label: str) -> Figure:
     """Draw what is left at each radius of an attack; the radii need not be whole numbers."""
     return _draw(groups, "radius, in the units of the samples", y_label, share=True, whole=False)
+
+
+def position_figure(groups: Sequence[Panel], x_label: str, y_label: str) -> Figure:
+    """Draw an accuracy against the position of what was flipped, each panel on a scale of its own."""
+    return _draw(groups, x_label, y_label, share=False, apart=True)
 
 
 def _poison_share(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
@@ -126,45 +133,48 @@ def _average(name: str, colour: str, series: list[dict[float, float]], dashed: b
     return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed)
 
 
-def _draw(groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool, whole: bool = True) -> Figure:
+def _draw(
+    groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool, whole: bool = True, apart: bool = False
+) -> Figure:
     with style():
         many = any(len(group.curves) > MANY for group in groups)
         figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
-        low, high = _limits(groups, share)
         for axes, group in zip(grid, groups, strict=True):
             for curve in group.curves:
-                _plot(axes, curve)
-            axes.set_ylim(low, high)
+                _plot(axes, curve, marked=apart)
+            axes.set_ylim(*_limits([group] if apart else groups, share))
             axes.set_xlim(left=0 if share else None)
             axes.set_title(group.title)
             axes.set_xlabel(x_label)
             axes.set_ylabel(y_label)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            if group.level is not None:
-                axes.axhline(group.level, color=MUTED, linewidth=1.2, linestyle=":")
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
+            for level in group.levels.values():
+                axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
             _label_ends(axes, group)
     return figure
 
 
 def _limits(groups: Sequence[Panel], share: bool) -> tuple[float, float]:
-    """Return limits of y that all panels share: all of 0 to 1 for a share, what accuracy needs otherwise."""
+    """Return limits of y for panels: all of 0 to 1 for a share, what accuracy needs otherwise."""
     if share:
         return -0.02, 1.04
     curves = [curve for group in groups for curve in group.curves]
     spread = [torch.zeros_like(curve.mean) if curve.sd is None else curve.sd for curve in curves]
-    low = min(float((curve.mean - sd).min()) for curve, sd in zip(curves, spread, strict=True))
-    high = max(float((curve.mean + sd).max()) for curve, sd in zip(curves, spread, strict=True))
+    levels = [level for group in groups for level in group.levels.values()]
+    low = min([*(float((curve.mean - sd).min()) for curve, sd in zip(curves, spread, strict=True)), *levels])
+    high = max([*(float((curve.mean + sd).max()) for curve, sd in zip(curves, spread, strict=True)), *levels])
     return max(-0.02, low - 0.05), min(1.02, high + 0.05)
 
 
-def _plot(axes: Axes, curve: Curve) -> None:
-    marker = "o" if len(curve.x) == 1 else None  # a line through one point is invisible
+def _plot(axes: Axes, curve: Curve, marked: bool) -> None:
+    marker = "o" if marked or len(curve.x) == 1 else None  # a line through one point is invisible
     dashes = "--" if curve.dashed else "-"
-    axes.plot(curve.x.tolist(), curve.mean.tolist(), dashes, color=curve.colour, marker=marker, label=curve.name)
+    x, mean = curve.x.tolist(), curve.mean.tolist()
+    axes.plot(x, mean, dashes, color=curve.colour, marker=marker, label=curve.name)
     if curve.sd is not None:
         low, high = (curve.mean - curve.sd).tolist(), (curve.mean + curve.sd).tolist()
-        axes.fill_between(curve.x.tolist(), low, high, color=curve.colour, alpha=0.16, linewidth=0)
+        axes.fill_between(x, low, high, color=curve.colour, alpha=0.16, linewidth=0)
 
 
 def _label_ends(axes: Axes, group: Panel) -> None:
@@ -174,8 +184,7 @@ def _label_ends(axes: Axes, group: Panel) -> None:
         (float(curve.mean[-1] - low) / (high - low), curve.name, ink(curve.colour), float(curve.x[-1]))
         for curve in group.curves
     ]
-    if group.level is not None:
-        ends.append(((group.level - low) / (high - low), "random", MUTED, math.nan))
+    ends += [((level - low) / (high - low), name, MUTED, math.nan) for name, level in group.levels.items()]
     ends.sort()
     for height, (end, name, colour, x) in zip(_apart([end for end, *_ in ends]), ends, strict=True):
         if abs(height - end) > NEAR and not math.isnan(x):

@@ -8,7 +8,7 @@ from aal.errors import UserError
 from aal.report.curves import Curve, Panel, accuracy_figure, radius_figure, record_curve
 from aal.report.page import Grid, Picture, Section, Tile, picture
 from aal.report.style import CLEAN, PALETTE, POISON, render
-from aal.robustness.results import Evaluation
+from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.studies.runs import Run, number
 from aal.studies.table import show
 
@@ -19,28 +19,51 @@ TEXT = (
     "that fooled the classifier, in the attack's norm. Passes: forward passes of the model for each sample attacked."
 )
 TARGETED = " The attacks aim at a class; “not target” is the share that is not taken for it."
+UNAIMED = " For these attacks any class but the label will do."
 ROUNDS = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
 RADII = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
 EXAMPLES = "Samples that the attack fooled, drawn at random: as they are, attacked, and the difference made visible."
 
 
-def robust_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
-    """Show the last evaluation of a run, none where there was none; its figures also become files of the run."""
+def robust_parts(run: Run, after: str = "") -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
+    """Show the last evaluation of a run, none where there was none; its figures also become files of the run.
+
+    Args:
+        run: The run.
+        after: What its last round flipped, where labels are flipped; its accuracies are then no curve over labels.
+    """
     evaluated = [record for record in run.rounds if number(record, "robust_natural") is not None]
     if not evaluated:
         return (), ()
+    title, file = f"{TITLE}, after {after}" if after else TITLE, f"round={evaluated[-1]['round']}.json"
     try:
-        found = Evaluation.load(run.folder / "robust" / f"round={evaluated[-1]['round']}.json")
+        found = [Evaluation.load(run.folder / ROBUST / file)]
+        also = run.folder / UNTARGETED / file
+        found += [Evaluation.load(also)] if also.exists() else []
     except UserError as error:  # the rest of the report is still worth having
-        return (), (Section(TITLE, missing=f"The evaluation cannot be shown: {error}"),)
-    text = TEXT.format(n=len(found.index)) + ("" if found.target is None else TARGETED)
-    pictures = (*_over_rounds(run, found), *_over_radii(run, found))
-    sections = [Section(TITLE, text, grids=(_attacks(found), _classes(found)), pictures=pictures)]
+        return (), (Section(title, missing=f"The evaluation cannot be shown: {error}"),)
+    tiles: tuple[Tile, ...] = ()
+    sections: list[Section] = []
+    for one in found:
+        tiles += _tiles(one)
+        sections += _sections(run, one, title, over_rounds=not after, among_targeted=len(found) > 1)
+    return tiles, tuple(sections)
+
+
+def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, among_targeted: bool) -> list[Section]:
+    """Show one evaluation and its examples."""
+    aimed = found.target is not None
+    text = TEXT.format(n=len(found.index)) + (TARGETED if aimed else UNAIMED if among_targeted else "")
+    if among_targeted:
+        title = f"{title}: {'targeted' if aimed else 'untargeted'}"
+    name = "robust_rounds" if aimed or not among_targeted else "robust_rounds_untargeted"
+    pictures = (*(_over_rounds(run, found, name) if over_rounds else ()), *_over_radii(run, found))
+    sections = [Section(title, text, grids=(_attacks(found), _classes(found)), pictures=pictures)]
     for name in found.attacks:
         path = run.folder / "figures" / f"robust_examples_{name}.png"
         if path.is_file():
             sections.append(Section(f"Examples: {name}", EXAMPLES, pictures=(picture(path.read_bytes(), EXAMPLES),)))
-    return _tiles(found), tuple(sections)
+    return sections
 
 
 def _tiles(found: Evaluation) -> tuple[Tile, ...]:
@@ -81,12 +104,12 @@ def _classes(found: Evaluation) -> Grid:
     return Grid(("class", "samples", *(name.replace("_not_target", ": not target") for name in names)), tuple(rows))
 
 
-def _over_rounds(run: Run, found: Evaluation) -> tuple[Picture, ...]:
-    """Draw accuracies over labels where more than one round was evaluated."""
+def _over_rounds(run: Run, found: Evaluation, name: str) -> tuple[Picture, ...]:
+    """Draw accuracies over labels, as a file of that name, where more than one round was evaluated."""
     colours = {"natural": CLEAN} | {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(found.attacks)}
     curves = [record_curve(name, colour, [run], f"robust_{name}") for name, colour in colours.items()]
     drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) > 1)
-    return (_picture(run, accuracy_figure([Panel("", drawn)]), "robust_rounds", ROUNDS),) if drawn else ()
+    return (_picture(run, accuracy_figure([Panel("", drawn)]), name, ROUNDS),) if drawn else ()
 
 
 def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:

@@ -8,6 +8,7 @@ from aal import files
 from aal.distortion import RATIOS
 from aal.errors import UserError
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.flips import flips_sections, flips_tiles, flips_title, last_trial, trials_listing
 from aal.report.image_pairs import images_figure
 from aal.report.labelers import labelers_parts
 from aal.report.page import (
@@ -23,9 +24,11 @@ from aal.report.page import (
     sound_triples,
 )
 from aal.report.pairs import read_pairs
+from aal.report.regions import REGIONS
 from aal.report.robustness import robust_parts
 from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
+from aal.studies.flip_trials import of_flips
 from aal.studies.runs import Run, number, read_run
 from aal.studies.table import show
 
@@ -35,6 +38,12 @@ CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
     "Samples that were queried and the copies crafted of them, trained on with the same label, the first query to "
     "the last. Predicted: by the classifier of the last round, which has been trained on both."
+)
+
+REGIONS_SHOWN = 12
+REGIONS_TEXT = (
+    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
+    "was trained on in the colours of its labels."
 )
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
@@ -71,6 +80,26 @@ def write_run_report(folder: Path) -> None:
         OSError: A file could not be written.
     """
     run = read_run(folder)
+    page = _flips_page(run) if of_flips(run) else _page(run)
+    files.write_text(folder / "report.html", render_page(page))
+
+
+def _flips_page(run: Run) -> Page:
+    """Make the page of a run of flipped labels, which has nothing over the labels and no poison."""
+    _, robust_sections = robust_parts(run, after=last_trial(run))
+    return Page(
+        title=flips_title(run),
+        subtitle=_subtitle(run),
+        note=_note(run),
+        tiles=flips_tiles(run),
+        table=None,
+        sections=(*flips_sections(run), *_regions(run), *robust_sections),
+        listings=(*trials_listing(run), *_listings(run)),
+    )
+
+
+def _page(run: Run) -> Page:
+    """Make the page of a run of active learning, poisoned or not."""
     robust_tiles, robust_sections = robust_parts(run)
     labeler_tiles, labeler_sections = labelers_parts(run)
     sections = (
@@ -81,16 +110,27 @@ def write_run_report(folder: Path) -> None:
         features_section({"": run}),
         _pairs(run),
     )
-    page = Page(
+    return Page(
         title=_title(run),
-        subtitle=f"Run {folder.resolve().name}",
-        note="" if run.summary else "This run has not finished.",
+        subtitle=_subtitle(run),
+        note=_note(run),
         tiles=(*_tiles(run), *labeler_tiles, *robust_tiles),
         table=None,
         sections=sections,
-        listings=(*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run])),
+        listings=_listings(run),
     )
-    files.write_text(folder / "report.html", render_page(page))
+
+
+def _subtitle(run: Run) -> str:
+    return f"Run {run.folder.resolve().name}"
+
+
+def _note(run: Run) -> str:
+    return "" if run.summary else "This run has not finished."
+
+
+def _listings(run: Run) -> tuple[Listing, ...]:
+    return (*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run]))
 
 
 def features_section(runs: dict[str, Run]) -> Section:
@@ -200,6 +240,24 @@ def _crafted(run: Run) -> tuple[Section, ...]:
     if not path.is_file():
         return ()
     return (Section("Crafted copies", CRAFTED, (picture(path.read_bytes(), CRAFTED),)),)
+
+
+def _regions(run: Run) -> tuple[Section, ...]:
+    """Show the decision regions of the first rounds, where samples are points of the plane."""
+    pictures, text = [], REGIONS_TEXT
+    for record in run.rounds:
+        path = run.folder / REGIONS.format(record["round"])
+        if path.is_file():
+            where = f" at {record['position']:g}" if "position" in record else ""
+            caption = f"round {record['round']}: {record.get('selector', '')}{where}"
+            pictures.append((path, caption))
+    if len(pictures) > REGIONS_SHOWN:
+        text += f" The first {REGIONS_SHOWN} of {len(pictures)} rounds; figures/ has the others."
+    shown = tuple(
+        picture(path.read_bytes(), f"decision regions, {caption}", caption)
+        for path, caption in pictures[:REGIONS_SHOWN]
+    )
+    return (Section("Decision regions", text, shown),) if shown else ()
 
 
 def _pairs(run: Run) -> Section:

@@ -6,7 +6,16 @@ from matplotlib.figure import Figure
 
 from aal import files
 from aal.documents import to_yaml
-from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.curves import (
+    Panel,
+    accuracy_curve,
+    accuracy_figure,
+    expected_share,
+    poison_curve,
+    poison_figure,
+    position_figure,
+)
+from aal.report.flips_study import swept_panels
 from aal.report.page import Listing, Page, Section, Tile, picture, render_page
 from aal.report.run import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
 from aal.report.style import CLEAN, PALETTE, render
@@ -19,6 +28,10 @@ from aal.studies.tables import study_table
 Cells = dict[str, dict[int, Run]]
 PAIRS = 6  # base/poison pairs that a study's report shows
 TILES = 4  # paired tests that stand at its top
+POSITIONS = (
+    "Adversarial accuracy of the networks trained on flipped labels against where in the sweep the flips were. Line: "
+    "mean over seeds and repeats; band: ± one sample standard deviation. Dotted: flips at random."
+)
 BAND = " Line: mean over seeds; band: ± one sample standard deviation."
 
 
@@ -42,7 +55,9 @@ def write_study_report(directory: Path) -> None:
         note=study.note,
         tiles=_poison_tiles(study, cells, table.tests) if poisoned and table.tests else _tiles(table),
         table=table,
-        sections=(_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
+        sections=_flips(directory, study, cells)
+        if study.table == "flips"
+        else (_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
         listings=(*_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
     )
     files.write_text(directory / "report.html", render_page(page))
@@ -134,6 +149,17 @@ def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
         drawn.append(Panel(_title(group, arms), tuple(filter(None, curves))))
     drawn = [panel for panel in drawn if panel.curves]
     return _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(drawn) if drawn else None)
+
+
+def _flips(directory: Path, study: Study, cells: Cells) -> tuple[Section, ...]:
+    """Draw adversarial accuracy over the positions of sweeps; nothing of a study without a sweep."""
+    drawn = swept_panels(study, cells)
+    if not drawn:
+        return ()
+    figure = position_figure(drawn, "position", "adversarial accuracy")
+    data = render(figure)
+    files.write_bytes(directory / "figures" / "positions.png", data)
+    return (Section("Over the positions", POSITIONS, (picture(data, POSITIONS),)),)
 
 
 def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:

@@ -3,6 +3,17 @@
 from aal.robustness.arguments import check, chosen, next_class
 from aal.robustness.evaluation import evaluate
 from aal.robustness.examples import Examples, fooled_examples
-from aal.robustness.results import Evaluation, Outcome
+from aal.robustness.results import ROBUST, UNTARGETED, Evaluation, Outcome
 
-__all__ = ["Evaluation", "Examples", "Outcome", "check", "chosen", "evaluate", "fooled_examples", "next_class"]
+__all__ = [
+    "ROBUST",
+    "UNTARGETED",
+    "Evaluation",
+    "Examples",
+    "Outcome",
+    "check",
+    "chosen",
+    "evaluate",
+    "fooled_examples",
+    "next_class",
+]

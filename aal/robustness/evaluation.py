@@ -29,6 +29,7 @@ def evaluate(
     attacks: Mapping[str, Attack],
     *,
     targets: Mapping[int, int] | None = None,
+    aimed: bool = True,
     curves: Mapping[str, Sequence[float]] | None = None,
     samples: int | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -51,6 +52,7 @@ def evaluate(
         attacks: Attacks on classifiers by name.
         targets: The class that each class is to be taken for; only samples of these classes are evaluated. ``None``:
             any but the label will do. :func:`next_class` makes the cyclic map.
+        aimed: Whether attacks aim at the targets. Else any class but the label will do for the same samples.
         curves: Radii, ascending and above 0, by the name of the attack to be tried with one after another. A sample
             that a radius suffices for is not attacked again; the others begin, where the attack can be told to, from
             what the last radius left of them.
@@ -77,7 +79,7 @@ def evaluate(
         raise UserError(f"y: must be {len(x)} whole numbers, not {tuple(y.shape)}, {y.dtype}")
     index, shard, progress = chosen(y, targets, samples, seed), shard or Shard(), progress or quiet()
     label = y[index].cpu()
-    target = None if targets is None else torch.tensor([targets[int(c)] for c in label])
+    target = torch.tensor([targets[int(c)] for c in label]) if targets is not None and aimed else None
     subject = Subject(model, x, index, label, target, bounds, seed)
     fingerprint = _fingerprint(subject, attacks, radii, batch_size)
     work = _Work(subject, batch_size, state, shard, progress)

@@ -14,6 +14,7 @@ from aal.errors import UserError
 from aal.files import read_json, write_text
 
 COLUMNS = ("after", "distance", "queries", "tried")
+ROBUST, UNTARGETED = "robust", "robust/untargeted"  # folders of a run with a file a round
 
 
 @dataclass

@@ -7,6 +7,7 @@ from aal.studies import (
     budget_table,
     collision_table,
     effort_table,
+    flips_table,
     labels_table,
     seconds_table,
     targets_table,
@@ -24,6 +25,7 @@ TABLES: dict[str, TableKind] = {
     "seconds": seconds_table.KIND,
     "transfer": transfer_table.KIND,
     "targets": targets_table.KIND,
+    "flips": flips_table.KIND,
 }
 
 

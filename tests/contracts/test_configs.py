@@ -15,8 +15,10 @@ from tests.datamodules.files import FILES
 from tests.runs import EXPERIMENT, ROOT, SMALL, aal, results
 
 CONFIGS = ROOT / "configs"
-# tests/callbacks/test_targeted_sets.py runs those that build sets of poisons and query nothing.
-EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if "targeted_sets" not in path.stem)
+# tests/callbacks/test_targeted_sets.py runs those that build sets of poisons and query nothing; the toy experiments of
+# paper noise query nothing either, and run in tests/datamodules/test_toy_mixture.py and tests/models/test_soft_knn.py.
+ELSEWHERE = ("targeted_sets", "noise_toy", "noise_soft_knn")
+EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if not path.stem.startswith(ELSEWHERE))
 # What makes an experiment on published data and weights small: tiny files in the published form, random weights.
 UNTRAINED = "--model.init_args.backbone.init_args.weights=none"
 TWENTY = ("--query.init_args.initial=20", "--query.init_args.query_size=1")
@@ -44,7 +46,7 @@ DISTURBED = {
 PUBLISHED = ("mobilenet_v2", "resnet50", "yamnet")
 SOUND = ("audioset", "speech_commands")  # tests/datamodules/test_sound_configs.py lays them over the experiments
 REPLAYS = ("replay",)  # tests/callbacks/test_strategies_in_runs.py has runs to replay
-END_TO_END = ("lenet5", "mlp", "resnet18", "vgg16", "vgg8")
+END_TO_END = ("hashed_mlp", "lenet5", "mlp", "resnet18", "vgg16", "vgg8")
 ONE_QUERY = ("--query.init_args.budget=1", "--query.init_args.max_epochs=1")
 # Under an overlay of the data: a backbone that takes gray and colour, and poisons for few samples a class.
 ANY_IMAGES = (

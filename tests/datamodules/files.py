@@ -84,6 +84,11 @@ def image_folder(folder: Path) -> dict[str, Any]:
     return {"root": str(folder), "size": 12}
 
 
+def toy_mixture(folder: Path) -> dict[str, Any]:
+    """Draw mixtures without files, with mislabelled points at two distances."""
+    return {"distances": [0.0, 3.0], "repeats": 2, "test": 20}
+
+
 # What writes each datamodule's files below a folder that is not there yet, and returns the arguments to read them with.
 FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
     datamodules.AudioSet: audio_set,
@@ -94,4 +99,5 @@ FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
     datamodules.QuickDraw: quickdraw,
     datamodules.SpeechCommands: speech_commands,
     datamodules.STL10: stl10,
+    datamodules.ToyMixture: toy_mixture,
 }

@@ -53,8 +53,8 @@ def test_share_of_poison_is_cumulative_over_what_was_queried(tmp_path: Path) -> 
     assert (curve.x.tolist(), curve.mean.tolist(), curve.sd) == ([1, 2, 3], pytest.approx([1, 1 / 2, 2 / 3]), None)
     clean = made(tmp_path, [{"labels": 20}, {"labels": 21}])
     assert poison_curve("arm", POISON, [clean]) is None
-    assert expected_share(clean) is None
-    assert expected_share(made(tmp_path, [], poisons=100, pool=300)) == 0.25
+    assert expected_share(clean) == {}
+    assert expected_share(made(tmp_path, [], poisons=100, pool=300)) == {"random": 0.25}
 
 
 def texts(axes: Axes) -> dict[str, tuple[float, float]]:
@@ -87,7 +87,7 @@ def test_the_accuracy_figure_draws_lines_bands_and_names(tmp_path: Path) -> None
 def test_many_names_at_one_end_stay_apart_and_inside(tmp_path: Path) -> None:
     rounds = [{"labels": 20, "poison_queried": 0}, {"labels": 21, "poison_queried": 1}]
     curves = [poison_curve(f"arm {index}", POISON, [made(tmp_path, rounds)]) for index in range(9)]
-    figure = poison_figure([Panel("", tuple(curve for curve in curves if curve is not None), 0.02)])
+    figure = poison_figure([Panel("", tuple(curve for curve in curves if curve is not None), {"random": 0.02})])
     heights = sorted(xy[1] for xy in texts(figure.axes[0]).values())
     assert len(heights) == 10
     assert all(high - low > 0.05 for low, high in itertools.pairwise(heights))

@@ -4,7 +4,7 @@ import io
 import json
 import math
 import wave
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,40 @@ def make_learning_run(
     summary |= {"head": head} if head else {}
     files.write_json(folder / "summary.json", summary)
     (folder / "report.html").touch()
+    return folder
+
+
+def make_flips_run(
+    folder: Path,
+    tries: Iterable[tuple[str, float | None, int, float]],
+    *,
+    seed: int = 0,
+    clean: float = 0.8,
+    **summary: Any,
+) -> Path:
+    """Write a finished run of flipped labels by selector, position, repeat and accuracy under ``pgd`` of each trial.
+
+    Round 0 is on clean labels. Under the targeted attack ``aimed`` accuracy is 0.1 higher than under ``pgd``, and 0.05
+    more are not taken for the target; natural accuracy is 0.99, of the first trial 0.98. ``summary`` is laid over the
+    run's summary.
+    """
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "flips": {"budget": 3}}))
+    rounds: list[dict[str, Any]] = []
+    for index, (selector, position, repeat, pgd) in enumerate([("clean", None, 0, clean), *tries]):
+        record = {"round": index, "labels": 600, "queried": 6 if index else 0, "epochs": 40, "selector": selector}
+        record |= {} if position is None else {"position": position, "path_steps": 3 * position + 1}
+        record |= {"repeat": repeat, "flips_memorised": 1.0} if index else {}
+        record |= {"accuracy": 0.98 if index == 1 else 0.99, "loss": 0.1, "flips": 6 if index else 0, "memorised": 1}
+        record |= {"robust_natural": 0.985, "robust_pgd": pgd}
+        record |= {"robust_aimed": pgd + 0.1, "robust_aimed_not_target": pgd + 0.15, "seconds_robust": 1.5}
+        rounds.append(record)
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in rounds))
+    strategy = ", ".join(dict.fromkeys(record["selector"] for record in rounds[1:])) or "clean"
+    numbers = {"accuracy": 0.99, "loss": 0.1, "labels": 600, "rounds": len(rounds), "seed": seed, "data": "MNIST"}
+    numbers |= {"strategy": strategy, "budget": 6, "pool": 0, "targets": {"0": 1, "1": 0}, "not_memorised": []}
+    numbers |= {"passed_over": {}, "ended_by": "selections", "seconds": 9.0, "environment": {}}
+    files.write_json(folder / "summary.json", numbers | summary)
     return folder
 
 

@@ -1,0 +1,280 @@
+"""What a run of flipped labels shows: its trials, accuracy over positions, paths, suspects, what was passed over."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from aal import files
+from aal.errors import UserError
+from aal.flips.names import GALLERY, PATHS, SUSPECTS
+from aal.report.curves import Panel, position_figure
+from aal.report.flip_curves import level, paths_figure, position_curve
+from aal.report.page import Grid, Listing, Picture, Section, Tile, picture
+from aal.report.style import PALETTE, render
+from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
+from aal.studies.flip_trials import (
+    CLEAN,
+    RANDOM,
+    Selection,
+    over_repeats,
+    selection_of,
+    selections,
+    swept,
+    values,
+)
+from aal.studies.runs import Run, number
+from aal.studies.table import NONE, show
+
+ENDS = ("_not_target", "_distance")  # of columns that belong to an attack's
+SHOWN = 20  # suspects in the page
+
+TRIALS = (
+    "Mean over the repeats of a selection, ± their sample standard deviation. Memorised: share of its rounds that "
+    "ended with the whole training set memorised, the flipped labels among it."
+)
+POSITIONS = (
+    "Accuracy of the networks trained on flipped labels against where in the sweep the flips were: a bucket 0 is next "
+    "to the boundary of the clean classifier. Band: ± one sample standard deviation over repeats. Dotted: flips at "
+    "random, and clean labels."
+)
+CLASSES = (
+    "Adversarial accuracy of each class after each selection, mean over its repeats. With targets, “not target” is "
+    "the share that is not taken for the target."
+)
+LENGTHS = (
+    "Steps of the adversarial paths {kind}, by class, under the clean classifier. Dotted: the median. Coloured: paths "
+    "that never arrived, which end at the limit."
+)
+SUSPECTED = (
+    "Training points with the shortest adversarial paths under the clean classifier, which may be labeling errors: "
+    "{count:,} are listed in suspects.csv, the first {shown} here. 0 steps: it does not take them for their label."
+)
+PASSED_OVER = "Selections that could not be made, because there were fewer samples than labels to flip."
+
+
+def flips_sections(run: Run) -> tuple[Section, ...]:
+    """Show a run's trials, sweeps, paths and suspects; its figures also become files of the run."""
+    return (
+        _trials(run),
+        *_positions(run),
+        *_classes(run),
+        *_paths(run),
+        *_suspects(run),
+        *_passed_over(run),
+    )
+
+
+def flips_title(run: Run) -> str:
+    """Return what was flipped, in a line."""
+    summary = run.summary
+    if not summary:
+        return "Flipped labels"
+    budget = int(summary["budget"])
+    flipped = f"{budget} labels flipped: {summary['strategy']}" if budget else str(summary["strategy"])
+    names = (summary["data"], summary.get("head"), flipped, f"seed {summary['seed']}")
+    return ", ".join(str(name) for name in names if name is not None)
+
+
+def flips_tiles(run: Run) -> tuple[Tile, ...]:
+    """Show the clean classifier's numbers, those of random flips, and which selection hurt most."""
+    runs, attacks = {0: run}, attack_columns(run)
+    known = selections([run])
+    clean = values(runs, Selection(CLEAN), "accuracy")
+    tiles = [Tile("test accuracy, clean labels", show(level(clean), 3), f"{_labels(run)} labels")]
+    for name, column in attacks.items():
+        means = {one: level(values(runs, one, column)) for one in known}
+        held = {one: mean for one, mean in means.items() if mean is not None}
+        if Selection(CLEAN) in held:
+            tiles.append(Tile(f"adversarial accuracy, {name}", show(held.pop(Selection(CLEAN)), 3), "clean labels"))
+        if held:
+            lowest = min(held, key=lambda one: held[one])
+            random = held.get(Selection(RANDOM))
+            remark = f"{lowest}{'' if random is None else f'; random: {show(random, 3)}'}"
+            tiles.append(Tile(f"lowest with flips, {name}", show(held[lowest], 3), remark))
+    left = sum(record.get("memorised") == 0 for record in run.rounds)
+    tiles.append(Tile("rounds not memorised", str(left), f"of {len(run.rounds)}"))
+    return tuple(tiles)
+
+
+def trials_listing(run: Run) -> tuple[Listing, ...]:
+    """List every round with what it flipped and what that did."""
+    columns = {"flips": 0, "memorised": 0, "epochs": 0, "accuracy": 4, **dict.fromkeys(robust_columns(run), 4)}
+    rows = []
+    for record in run.rounds:
+        repeat = show(number(record, "repeat"), 0)
+        shown = (show(number(record, column), digits) for column, digits in columns.items())
+        rows.append((str(record["round"]), str(record["selector"]), _position(record), repeat, *shown))
+    header = ("round", "flips", "position", "repeat", "labels", "memorised", "epochs", "natural accuracy")
+    robust = (column.removeprefix("robust_").replace("_not_target", ": not target") for column in robust_columns(run))
+    return (Listing("Every trial", header=(*header, *robust), rows=tuple(rows)),)
+
+
+def last_trial(run: Run) -> str:
+    """Return what the last round flipped and which repeat of it that was."""
+    record = run.rounds[-1]
+    repeat = number(record, "repeat")
+    return f"{selection_of(record)}" + ("" if repeat is None else f", repeat {repeat:.0f}")
+
+
+def robust_columns(run: Run) -> list[str]:
+    """Return the columns of accuracies under attack that a run's records have, in order."""
+    found = dict.fromkeys(name for record in run.rounds for name in record if name.startswith("robust_"))
+    return [name for name in found if name != "robust_natural" and not name.endswith("_distance")]
+
+
+def attack_columns(run: Run) -> dict[str, str]:
+    """Return the column of each attack's adversarial accuracy, by the attack's name."""
+    return {name.removeprefix("robust_"): name for name in robust_columns(run) if not name.endswith(ENDS)}
+
+
+def _labels(run: Run) -> str:
+    return show(number(run.rounds[0], "labels"), 0)
+
+
+def _position(record: Mapping[str, object]) -> str:
+    position = number(record, "position")
+    return NONE if position is None else f"{position:g}"
+
+
+def _trials(run: Run) -> Section:
+    """Compare the selections."""
+    runs, columns = {0: run}, ["accuracy", *robust_columns(run)]
+    rows = []
+    for one in selections([run]):
+        tried = values(runs, one, "flips")
+        memorised = level(values(runs, one, "memorised"))
+        cells = (str(one), str(len(tried)), show(level(tried), 0), show(memorised, 2))
+        rows.append((*cells, *(_spread(values(runs, one, column)) for column in columns)))
+    robust = (column.removeprefix("robust_").replace("_not_target", ": not target") for column in columns[1:])
+    header = ("flips", "repeats", "labels", "memorised", "natural accuracy", *robust)
+    return Section("What each selection did", TRIALS, grids=(Grid(header, tuple(rows)),))
+
+
+def _spread(of: Mapping[tuple[int, int], float]) -> str:
+    mean, sd = level(of), over_repeats(of)
+    return show(mean, 3) + ("" if sd is None else f" ±{show(sd, 3, mean)}")
+
+
+def _positions(run: Run) -> tuple[Section, ...]:
+    """Draw accuracies over the positions of sweeps, a panel an accuracy."""
+    sweeps, runs = swept(selections([run])), {0: run}
+    panels = []
+    for column in (*robust_columns(run), "accuracy"):
+        levels = {name: level(values(runs, Selection(name), column)) for name in (RANDOM, CLEAN)}
+        curves = [
+            position_curve(name, PALETTE[k % len(PALETTE)], runs, positions, column)
+            for k, (name, positions) in enumerate(sweeps.items())
+        ]
+        if drawn := tuple(filter(None, curves)):
+            title = column.removeprefix("robust_").replace("_not_target", ": not target")
+            title = "natural" if column == "accuracy" else title
+            panels.append(Panel(title, drawn, {name: at for name, at in levels.items() if at is not None}))
+    if not panels:
+        return ()
+    figure = position_figure(panels, "position", "accuracy on the test split")
+    return (Section("Over the positions", POSITIONS, (_picture(run, figure, "flips_positions", POSITIONS),)),)
+
+
+def _classes(run: Run) -> tuple[Section, ...]:
+    """Compare the classes under each selection, a table an attack."""
+    found: dict[str, dict[Selection, list[dict[int, float]]]] = {}
+    try:
+        for record in run.rounds:
+            for name, shares in _per_class(run, int(record["round"])).items():
+                found.setdefault(name, {}).setdefault(selection_of(record), []).append(shares)
+    except UserError as error:  # the rest of the report is still worth having
+        return (Section("Class by class", missing=f"An evaluation cannot be shown: {error}"),)
+    grids = []
+    for name, by_selection in found.items():
+        classes = sorted({label for tries in by_selection.values() for one in tries for label in one})
+        rows = [
+            (str(one), *(show(sum(t[label] for t in tries) / len(tries), 3) for label in classes))
+            for one, tries in by_selection.items()
+        ]
+        header = (name.replace("_not_target", ": not target"), *(str(label) for label in classes))
+        grids.append(Grid(header, tuple(rows)))
+    return (Section("Class by class", CLASSES, grids=tuple(grids)),) if grids else ()
+
+
+def _per_class(run: Run, number_of_round: int) -> dict[str, dict[int, float]]:
+    """Return each attack's share in each class after a round."""
+    found: dict[str, dict[int, float]] = {}
+    for folder in (ROBUST, UNTARGETED):
+        path = run.folder / folder / f"round={number_of_round}.json"
+        if path.exists():
+            for label, shares in Evaluation.load(path).per_class().items():
+                for name, share in shares.items():
+                    if name != "samples":
+                        found.setdefault(name, {})[label] = share
+    return found
+
+
+def _paths(run: Run) -> tuple[Section, ...]:
+    """Draw how long the adversarial paths are, those to a target and those away from the label apart."""
+    path = run.folder / PATHS
+    if not path.is_file():
+        return ()
+    kinds: dict[str, list[tuple[int, int, int]]] = {}
+    for row in _rows(path):
+        kind = "to the class that a point would be labelled" if row["target"] else "to any other class"
+        kinds.setdefault(kind, []).append((int(row["steps"]), int(row["arrived"]), int(row["label"])))
+    pictures = []
+    for number_of_kind, (kind, rows) in enumerate(kinds.items()):
+        steps, arrived, labels = torch.tensor(rows).unbind(1)
+        name = "flips_paths" if number_of_kind == 0 else f"flips_paths_{number_of_kind + 1}"
+        pictures.append(_picture(run, paths_figure(steps, arrived.bool(), labels), name, LENGTHS.format(kind=kind)))
+    return (Section("How far the training points are from the boundary", pictures=tuple(pictures)),)
+
+
+def _suspects(run: Run) -> tuple[Section, ...]:
+    """Show the training points with the shortest paths."""
+    path, gallery = run.folder / SUSPECTS, run.folder / GALLERY
+    if not path.is_file():
+        return ()
+    rows = _rows(path)
+    header = ("index", "label", "predicted", "steps", "l2", "arrived")
+    shown = [(*(row[key] for key in header[:4]), show(float(row["l2"]), 3), row["arrived"]) for row in rows[:SHOWN]]
+    text = SUSPECTED.format(count=len(rows), shown=len(shown))
+    pictures = (picture(gallery.read_bytes(), "training points closest to and farthest from the boundary"),)
+    grids = (Grid(header, tuple(shown)),)
+    return (Section("Suspects", text, pictures if gallery.is_file() else (), grids=grids),)
+
+
+def _passed_over(run: Run) -> tuple[Section, ...]:
+    """Tell what was not tried, and which rounds were not memorised."""
+    sections = []
+    passed = run.summary.get("passed_over", {})
+    if passed:
+        rows = tuple((str(name), str(reason)) for name, reason in passed.items())
+        sections.append(Section("Passed over", PASSED_OVER, grids=(Grid(("selection", "why"), rows),)))
+    left = [record for record in run.rounds if record.get("memorised") == 0]
+    if left:
+        grid = Grid(
+            ("flips", "round", "repeat", "epochs", "share of flips memorised"),
+            tuple(
+                (
+                    str(selection_of(record)),
+                    str(record["round"]),
+                    show(number(record, "repeat"), 0),
+                    show(number(record, "epochs"), 0),
+                    show(number(record, "flips_memorised"), 2),
+                )
+                for record in left
+            ),
+        )
+        sections.append(Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,)))
+    return tuple(sections)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _picture(run: Run, figure: Figure, name: str, caption: str) -> Picture:
+    data = render(figure)
+    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
+    return picture(data, caption, caption)

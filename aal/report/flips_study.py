@@ -1,0 +1,42 @@
+"""The panels of a study of flipped labels: adversarial accuracy against where in a sweep the flips were."""
+
+from collections.abc import Mapping
+
+from aal.report.curves import Curve, Panel
+from aal.report.flip_curves import level, position_curve
+from aal.report.style import PALETTE
+from aal.studies.flip_trials import RANDOM, Selection, selections, swept, values
+from aal.studies.flips_table import adversarial_column
+from aal.studies.runs import Run
+from aal.studies.study import Study
+
+
+def swept_panels(study: Study, cells: Mapping[str, Mapping[int, Run]]) -> list[Panel]:
+    """Return a panel for each arm with a sweep; arms that are compared with one arm share a panel with it.
+
+    Args:
+        study: A study whose table is ``flips``.
+        cells: Finished runs by arm and seed.
+    """
+    shared: dict[str, list[str]] = {}
+    for row in study.rows:
+        arms = shared.setdefault(row.group, [])
+        arms += [arm for arm in (row.group, row.arm) if arm not in arms]
+    panels = [_panel(arms, cells, adversarial_column(study)) for arms in shared.values()]
+    return [panel for panel in panels if panel.curves]
+
+
+def _panel(arms: list[str], cells: Mapping[str, Mapping[int, Run]], column: str) -> Panel:
+    """Draw arms together; several are told apart by their names."""
+    curves: list[Curve] = []
+    levels: dict[str, float] = {}
+    for arm in arms:
+        runs, also = cells[arm], f", {arm}" if len(arms) > 1 else ""
+        for name, positions in swept(selections(runs.values())).items():
+            number = len(curves)
+            dashed = number >= len(PALETTE)
+            curve = position_curve(name + also, PALETTE[number % len(PALETTE)], runs, positions, column, dashed)
+            curves += [curve] if curve else []
+        random = level(values(runs, Selection(RANDOM), column))
+        levels |= {} if random is None else {RANDOM + also: random}
+    return Panel(", ".join(arms), tuple(curves), levels)

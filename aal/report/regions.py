@@ -1,0 +1,107 @@
+"""Decision regions: which class a classifier gives to each point of the plane, and the training points on top."""
+
+from dataclasses import dataclass
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor, nn
+
+from aal.attacks.base import frozen
+from aal.report.style import INK, PALETTE, panels, style
+
+REGIONS = "figures/regions_round={}.png"  # where a run keeps those of a round
+RESOLUTION = 200  # points of the grid along each side
+MARGIN = 0.1  # of the points' extent, on every side
+BATCH = 4096  # points of the grid classified at once
+WHITE = 0.65  # how much of it there is in a region's colour
+COLOURS = (PALETTE[1], PALETTE[0], *PALETTE[2:])  # blue, red, and green for a third class, as in the paper
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What a classifier says of a grid of points.
+
+    Attributes:
+        classes: The class predicted at each, int64 ``(R, R)``: rows from the lowest second element of a sample up,
+            columns from the lowest first element up.
+        extent: The first and the last point's elements: (left, right, bottom, top).
+        num_classes: Number of classes C.
+    """
+
+    classes: Tensor
+    extent: tuple[float, float, float, float]
+    num_classes: int
+
+
+def regions_of(model: nn.Module, around: Tensor, *, resolution: int = RESOLUTION) -> Regions:
+    """Classify a square grid that holds some points, with a margin.
+
+    Args:
+        model: A module from samples ``(B, 2)`` to logits ``(B, C)``; it is left as it was found.
+        around: The points ``(N, 2)`` to hold, at least one, on the model's device.
+        resolution: Points of the grid along each side, at least 2.
+    """
+    low, high = around.amin(0), around.amax(0)
+    half = max(float((high - low).max()) / 2, 0.5) * (1 + 2 * MARGIN)
+    x, y = ((low + high) / 2).tolist()
+    extent = (x - half, x + half, y - half, y + half)
+    sides = (torch.linspace(*ends, resolution, device=around.device) for ends in (extent[2:], extent[:2]))
+    rows, columns = torch.meshgrid(*sides, indexing="ij")
+    grid = torch.stack([columns, rows], dim=-1).reshape(-1, 2)
+    with frozen(model), torch.no_grad():
+        logits = torch.cat([model(part) for part in grid.split(BATCH)])
+    return Regions(logits.argmax(1).view(resolution, resolution).cpu(), extent, logits.shape[1])
+
+
+def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Tensor, title: str = "") -> Figure:
+    """Draw regions, and training points in the colours of their labels.
+
+    Args:
+        regions: What a classifier says of the plane.
+        points: Training points ``(N, 2)``.
+        labels: Their labels ``(N,)``, from 0 to C - 1.
+        flipped: Which labels are not true of their points, bool ``(N,)``: these are drawn as crosses.
+        title: Headline.
+    """
+    names = [f"label {label}" for label in range(regions.num_classes)]
+    with style():
+        figure, (axes,) = panels(1, 4.6, 3.6)
+        left, right, bottom, top = regions.extent
+        half = (right - left) / (regions.classes.shape[0] - 1) / 2  # a point of the grid is the middle of its pixel
+        axes.imshow(
+            regions.classes.numpy(),
+            origin="lower",
+            extent=(left - half, right + half, bottom - half, top + half),
+            cmap=ListedColormap([_pale(colour) for colour in colours(regions.num_classes)]),
+            vmin=-0.5,
+            vmax=regions.num_classes - 0.5,
+            interpolation="nearest",
+        )
+        axes.grid(False)
+        axes.set_title(title)
+        _scatter(axes, points, labels, ~flipped, regions.num_classes, "o", 18)
+        _scatter(axes, points, labels, flipped, regions.num_classes, "X", 45)
+        colour = dict(zip(names, colours(regions.num_classes), strict=True))
+        keys = [Line2D([], [], marker="o", linestyle="", color=colour[name], label=name) for name in names]
+        keys.append(Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled"))
+        axes.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
+    return figure
+
+
+def colours(count: int) -> list[str]:
+    """Return one colour a class, the first ones again where there are many."""
+    return [COLOURS[label % len(COLOURS)] for label in range(count)]
+
+
+def _scatter(axes: Axes, points: Tensor, labels: Tensor, chosen: Tensor, count: int, marker: str, size: float) -> None:
+    palette = colours(count)
+    shown = [palette[label] for label in labels[chosen].tolist()]
+    x, y = points[chosen].unbind(1)
+    axes.scatter(x.numpy(), y.numpy(), c=shown, marker=marker, s=size, edgecolors=INK, linewidths=0.8, zorder=3)
+
+
+def _pale(colour: str) -> tuple[float, ...]:
+    return tuple(WHITE + (1 - WHITE) * part for part in to_rgb(colour))
