@@ -243,7 +243,7 @@ def test_offline_run_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     history = [{"/".join(i.nested_key): json.loads(i.value_json) for i in h.item} for h in found["history"]]
     rows = [{key: h[key] for key in ("_step", "labels", "round", "accuracy")} for h in history if "accuracy" in h]
-    assert rows == [{"_step": 20 + i, "labels": 20 + i, "round": i, "accuracy": 0.5 + i / 100} for i in range(3)]
+    assert rows == [{"_step": i, "labels": 20 + i, "round": i, "accuracy": 0.5 + i / 100} for i in range(3)]
     media = {key: value for h in history for key, value in h.items()}
     files = path.parent / "files"
     assert json.loads((files / media["ledger/path"]).read_text()) == {
@@ -312,7 +312,7 @@ def test_unreachable_server_means_offline(fake: Fake, tmp_path: Path, caplog: An
     fit(tmp_path / "run", WandbTracker(str(tmp_path / "run")))
     assert [options["mode"] for _, options in fake.calls("init")] == [None, "offline"]
     assert len(fake.calls("teardown")) == 1, "the failed run must be let go first"
-    assert [step for (_, step), _ in fake.calls("log")][:3] == [20, 21, 22]
+    assert [step for (_, step), _ in fake.calls("log")][:3] == [0, 1, 2]
     assert "was not reached" in warnings_of(caplog)[0]
 
 
@@ -327,12 +327,12 @@ def test_cut_and_torn_rounds_are_sent_once(fake: Fake, tmp_path: Path) -> None:
     rounds.write_text(row(0) + row(1, seconds=111.5) + row(2, seconds=7) + row(3))
     write_end(tmp_path)
     tracker.finalize("success")
-    assert [step for (_, step), _ in fake.calls("log")][:4] == [20, 21, 22, 23]
+    assert [step for (_, step), _ in fake.calls("log")][:4] == [0, 1, 2, 3]
     assert fake.calls("finish") == [[[0], {}]]
 
 
 def test_resumed_run_continues_where_the_server_is(fake: Fake, tmp_path: Path) -> None:
-    for step, expected in ((None, [20, 21]), (22, [22])):
+    for step, expected in ((None, [0, 1]), (2, [2])):
         with (tmp_path / "rounds.jsonl").open("w") as file:
             file.writelines(row(i) for i in range(2 if step is None else 3))
         if step is not None:
@@ -348,6 +348,21 @@ def test_resumed_run_continues_where_the_server_is(fake: Fake, tmp_path: Path) -
         ((_, options),) = fake.calls("init")
         assert options["id"] == (tmp_path / "wandb" / "run_id").read_text().strip()
         assert options["resume"] == "allow"
+
+
+def test_rounds_of_flips_which_have_as_many_labels_all_arrive(fake: Fake, tmp_path: Path) -> None:
+    records = [
+        {"round": 0, "labels": 600, "accuracy": 0.9, "selector": "clean"},
+        {"round": 1, "labels": 600, "accuracy": 0.8, "selector": "path_length", "position": 3.0},
+    ]
+    (tmp_path / "config.yaml").write_text("flips:\n  class_path: callbacks.LabelFlip\n")
+    (tmp_path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    write_end(tmp_path)
+    tracker = WandbTracker(str(tmp_path))
+    tracker.save()
+    tracker.finalize("success")
+    assert [arguments for arguments, _ in fake.calls("log")][:2] == [[records[0], 0], [records[1], 1]]
+    assert fake.calls("define_metric") == [[["round"], {"hidden": True}], [["*"], {"step_metric": "round"}]]
 
 
 @pytest.mark.parametrize("orphan", [False, True])

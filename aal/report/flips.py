@@ -175,7 +175,7 @@ def _positions(run: Run) -> tuple[Section, ...]:
     if not panels:
         return ()
     figure = position_figure(panels, "position", "accuracy on the test split")
-    return (Section("Over the positions", POSITIONS, (_picture(run, figure, "flips_positions", POSITIONS),)),)
+    return (Section("Over the positions", pictures=(_picture(run, figure, "flips_positions", POSITIONS),)),)
 
 
 def _classes(run: Run) -> tuple[Section, ...]:

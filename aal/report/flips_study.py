@@ -31,12 +31,14 @@ def _panel(arms: list[str], cells: Mapping[str, Mapping[int, Run]], column: str)
     curves: list[Curve] = []
     levels: dict[str, float] = {}
     for arm in arms:
-        runs, also = cells[arm], f", {arm}" if len(arms) > 1 else ""
-        for name, positions in swept(selections(runs.values())).items():
+        runs = cells[arm]
+        sweeps = swept(selections(runs.values()))
+        for name, positions in sweeps.items():
             number = len(curves)
+            called = name if len(arms) == 1 else arm if len(sweeps) == 1 else f"{arm}, {name}"
             dashed = number >= len(PALETTE)
-            curve = position_curve(name + also, PALETTE[number % len(PALETTE)], runs, positions, column, dashed)
+            curve = position_curve(called, PALETTE[number % len(PALETTE)], runs, positions, column, dashed)
             curves += [curve] if curve else []
         random = level(values(runs, Selection(RANDOM), column))
-        levels |= {} if random is None else {RANDOM + also: random}
+        levels |= {} if random is None else {RANDOM if len(arms) == 1 else f"{RANDOM}, {arm}": random}
     return Panel(", ".join(arms), tuple(curves), levels)

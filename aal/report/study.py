@@ -159,7 +159,7 @@ def _flips(directory: Path, study: Study, cells: Cells) -> tuple[Section, ...]:
     figure = position_figure(drawn, "position", "adversarial accuracy")
     data = render(figure)
     files.write_bytes(directory / "figures" / "positions.png", data)
-    return (Section("Over the positions", POSITIONS, (picture(data, POSITIONS),)),)
+    return (Section("Over the positions", pictures=(picture(data, POSITIONS, POSITIONS),)),)
 
 
 def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:

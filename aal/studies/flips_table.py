@@ -74,8 +74,8 @@ THIRDS = (
 def flips_table(study: Study, cells: Cells) -> Table:
     """Make the table of runs of :class:`callbacks.LabelFlip`: of each row's arm, a line for each selection.
 
-    The tests below it are of selections without a position, and of what the paper says of sweeps: positions in the
-    middle hurt most, the closest least.
+    The tests below it are of selections without a position, of whole sweeps where a row is compared with another arm,
+    and of what the paper says of sweeps: positions in the middle hurt most, the closest least.
 
     Args:
         study: The study; its setting ``attack`` names the attack, ``column`` what is measured: ``accuracy``, which it
@@ -94,7 +94,7 @@ def flips_table(study: Study, cells: Cells) -> Table:
             rows.append(_line(row, selection, runs, column) | _difference(test))
             tests += [test] if test is not None and selection.position is None else []
         rows += [] if known else [_nothing(row)]
-        tests += _claims(row.arm, known, runs, column)
+        tests += [*_whole_sweeps(row, known, cells, column), *_claims(row.arm, known, runs, column)]
     columns = tuple(replace(one, printed=False) if _empty(one, rows) else one for one in COLUMNS)
     return Table(columns, tuple(rows), tuple(tests), tuple(_notes(study)), tested="Adversarial accuracy")
 
@@ -176,6 +176,15 @@ def _test(row: Row, selection: Selection, cells: Cells, column: str) -> PairedTe
     if selection.selector in (CLEAN, RANDOM) or not random:
         return None
     return paired_trials(called, RANDOM, ours, random)
+
+
+def _whole_sweeps(row: Row, known: list[Selection], cells: Cells, column: str) -> Iterator[PairedTest]:
+    """Compare the mean over the positions of each sweep with the same in another arm."""
+    if not row.against:
+        return
+    for name, positions in swept(known).items():
+        sides = [averaged(values(cells[arm], one, column) for one in positions) for arm in (row.arm, row.against)]
+        yield paired_trials(f"{row.arm}: all of {name}", f"{row.against}: all of {name}", *sides)
 
 
 def _claims(arm: str, known: list[Selection], runs: Mapping[int, Run], column: str) -> Iterator[PairedTest]:

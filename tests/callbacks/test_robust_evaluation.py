@@ -36,7 +36,7 @@ EVERY = (*ROBUST, f"{KEY}.every=4", "--query.init_args.budget=5")  # six rounds
 
 def evaluations(out: Path) -> dict[str, Any]:
     """Return all evaluations of a run by file, time apart."""
-    found = {path.name: json.loads(path.read_text()) for path in (out / "robust").iterdir()}
+    found = {path.name: json.loads(path.read_text()) for path in (out / "robust").glob("*.json")}
     return {name: untimed(value) for name, value in found.items()}
 
 
@@ -118,6 +118,54 @@ def test_targeted_columns(targets: str, tmp_path: Path) -> None:
     assert not list((out / "figures").glob("robust_examples*")), "none were asked for"
 
 
+TARGETED = ('--robust.init_args.targets={"9": 0, "1": 7}', f"{KEY}.samples=30", f"{KEY}.every=1")
+BESIDE = f'{KEY}.untargeted={{"any": {json.dumps(ATTACKS["pgd"])}}}'
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "beside"
+    done = fit(out, *ROBUST, *TARGETED, BESIDE, "--query.init_args.budget=1", "--seed_everything=3")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_untargeted_attacks_stand_beside_targeted_ones_on_the_same_samples(beside: Path) -> None:
+    rounds = [json.loads(line) for line in (beside / "rounds.jsonl").read_text().splitlines()]
+    aimed = {"robust_pgd", "robust_fgsm", "robust_pgd_not_target", "robust_fgsm_not_target"}
+    for record in rounds:
+        own = {name for name in record if "robust" in name}
+        assert own == {"robust_natural", "seconds_robust", "robust_any", *aimed}
+        assert record["robust_any"] <= record["robust_pgd"], "any class but the label is easier to reach than one"
+        assert record["robust_any"] < record["robust_natural"]
+        at = f"round={record['round']}.json"
+        ours, theirs = (Evaluation.load(beside / folder / at) for folder in ("robust", "robust/untargeted"))
+        assert torch.equal(ours.index, theirs.index)
+        assert torch.equal(ours.natural, theirs.natural)
+        assert set(ours.label.tolist()) == {1, 9}
+        assert (ours.target is None, theirs.target) == (False, None)
+        assert (set(ours.attacks), set(theirs.attacks)) == ({"pgd", "fgsm"}, {"any"})
+        assert record["robust_any"] == theirs.figures()["any"]
+    summary = json.loads((beside / "summary.json").read_text())
+    assert summary["robust_any"] == rounds[-1]["robust_any"]
+
+
+def test_what_stands_beside_does_not_change_the_targeted_ones(beside: Path, tmp_path: Path) -> None:
+    out = tmp_path / "alone"
+    done = fit(out, *ROBUST, *TARGETED, "--query.init_args.budget=1", "--seed_everything=3")
+    assert done.returncode == 0, done.stderr
+    assert evaluations(out) == {name: value for name, value in evaluations(beside).items()}
+    assert not (out / "robust" / "untargeted").exists()
+
+
+def test_the_report_shows_both_with_their_classes(beside: Path) -> None:
+    page = (beside / "report.html").read_text()
+    for part in ("Robustness: targeted", "Robustness: untargeted", "adversarial accuracy, any", "Examples: any"):
+        assert part in page, part
+    assert page.count('<th class="number">samples</th>') == 2, "a table of classes for each"
+    assert {"robust_rounds.png", "robust_rounds_untargeted.png"} <= {p.name for p in (beside / "figures").iterdir()}
+
+
 @pytest.mark.parametrize(
     ("argument", "named"),
     [
@@ -136,6 +184,7 @@ def test_targeted_columns(targets: str, tmp_path: Path) -> None:
         (f'{KEY}.attacks={{"a-b": {{"class_path": "aal.attacks.FGSM"}}}}', "robust.init_args.attacks: 'a-b'"),
         (f'{KEY}.attacks={{"c": {{"class_path": "aal.attacks.CollisionAttack"}}}}', "robust.init_args.attacks.c: coll"),
         (f"{KEY}.attacks.pgd.init_args.radius=-1", "radius: must be at least 0"),
+        (BESIDE, "robust.init_args.untargeted: without targets all attacks are; name these under attacks"),
         (f"{KEY}.nope=1", "nope"),
     ],
 )
@@ -147,6 +196,28 @@ def test_bad_values_are_named(
     said = refusal(monkeypatch, capsys, *ROBUST[:-1], *curves, argument, out=out)
     assert named in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("untargeted", "named"),
+    [
+        ({}, "robust.init_args.untargeted: attacks: there must be at least one"),
+        ({"pgd": ATTACKS["pgd"]}, "robust.init_args.untargeted: 'pgd' names one of attacks too; take another name"),
+        ({"pgd_not_target": ATTACKS["pgd"]}, "robust.init_args.untargeted: attacks: 'pgd_not_target' cannot name"),
+        ({"a-b": ATTACKS["pgd"]}, "robust.init_args.untargeted: attacks: 'a-b'"),
+        ({"c": {"class_path": "aal.attacks.CollisionAttack"}}, "robust.init_args.untargeted: attacks.c: coll"),
+    ],
+)
+def test_untargeted_attacks_that_make_no_sense_are_named(
+    untargeted: dict[str, Any],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = (*ROBUST, f"{KEY}.targets=next", f"{KEY}.untargeted={json.dumps(untargeted)}")
+    assert named in refusal(monkeypatch, capsys, *given, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # Saves the state of an evaluation after every group of batches.
