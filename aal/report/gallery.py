@@ -32,7 +32,7 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
             axes.set_xlim(-0.9, shown)
             axes.set_ylim(0, len(rows))
             axes.set_axis_off()
-            for row, (label, blocks) in enumerate(reversed(rows.items())):
+            for row, (label, blocks) in enumerate(reversed(list(rows.items()))):
                 axes.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
                 for column, image in enumerate(blocks[block]):
                     pixels = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
