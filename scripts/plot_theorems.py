@@ -99,7 +99,7 @@ def figure_of(rows: Sequence[tuple[float, ...]]) -> Figure:
             axes.set_title(f"{noise:.0%} of labels wrong")
             axes.set_xlabel("training points", color=MUTED)
         grid[0].set_ylabel("adversarial risk")
-        grid[0].legend(loc="upper left", fontsize=7.5)
+        figure.legend(handles=grid[0].get_legend_handles_labels()[0], loc="outside lower center", ncols=len(SHOWN))
     return figure
 
 
