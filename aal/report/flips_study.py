@@ -18,11 +18,10 @@ def swept_panels(study: Study, cells: Mapping[str, Mapping[int, Run]]) -> list[P
         study: A study whose table is ``flips``.
         cells: Finished runs by arm and seed.
     """
-    shared: dict[str, list[str]] = {}
+    shared: dict[str, dict[str, None]] = {}
     for row in study.rows:
-        arms = shared.setdefault(row.group, [])
-        arms += [arm for arm in (row.group, row.arm) if arm not in arms]
-    panels = [_panel(arms, cells, adversarial_column(study)) for arms in shared.values()]
+        shared.setdefault(row.group, {}).update({row.group: None, row.arm: None})
+    panels = [_panel(list(arms), cells, adversarial_column(study)) for arms in shared.values()]
     return [panel for panel in panels if panel.curves]
 
 

@@ -154,7 +154,7 @@ def test_what_stands_beside_does_not_change_the_targeted_ones(beside: Path, tmp_
     out = tmp_path / "alone"
     done = fit(out, *ROBUST, *TARGETED, "--query.init_args.budget=1", "--seed_everything=3")
     assert done.returncode == 0, done.stderr
-    assert evaluations(out) == {name: value for name, value in evaluations(beside).items()}
+    assert evaluations(out) == evaluations(beside)
     assert not (out / "robust" / "untargeted").exists()
 
 

@@ -1,5 +1,6 @@
 """Every shipped configuration runs through the real command line."""
 
+import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ CONFIGS = ROOT / "configs"
 # paper noise query nothing either, and run in tests/datamodules/test_toy_mixture.py and tests/models/test_soft_knn.py.
 ELSEWHERE = ("targeted_sets", "noise_toy", "noise_soft_knn")
 EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if not path.stem.startswith(ELSEWHERE))
+# Those whose rounds are of flipped labels take no arguments of queries.
+QUERYING = [path for path in EXPERIMENTS if not path.stem.startswith("noise_")]
+FLIPPING = [path for path in EXPERIMENTS if path.stem.startswith("noise_")]
+FLIPS = sorted((CONFIGS / "flips").glob("*.yaml"))
+FEW_FLIPS = ("--flips.init_args.budget=2", "--flips.init_args.max_epochs=2")
+FEW_ATTACKED = "--robust.init_args.samples=4"
 # What makes an experiment on published data and weights small: tiny files in the published form, random weights.
 UNTRAINED = "--model.init_args.backbone.init_args.weights=none"
 TWENTY = ("--query.init_args.initial=20", "--query.init_args.query_size=1")
@@ -61,13 +68,14 @@ ANY_IMAGES = (
 OVERLAYS = sorted(
     path
     for path in CONFIGS.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "study") and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND, *REPLAYS)
+    if path.parent.name not in ("experiment", "study", "flips")
+    and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND, *REPLAYS)
 )
 MODELS = CONFIGS / "model"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", QUERYING, ids=lambda path: path.stem)
 def test_every_experiment_runs(path: Path, tmp_path: Path) -> None:
     few = (*SMALL,)
     if path != EXPERIMENT:
@@ -98,6 +106,28 @@ def test_every_overlay_runs_on_an_experiment(path: Path, tmp_path: Path) -> None
     assert laid_over(wanted, resolved), "the file changed nothing"
     assert {"root", "test", "limit"} <= resolved["data"]["init_args"].keys() or path.stem not in ("mnist", "cifar10")
     assert results(out)["summary"]["labels"] == 26
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FLIPS, ids=lambda path: path.stem)
+def test_every_choice_of_flips_takes_the_place_of_an_experiments_queries(path: Path, tmp_path: Path) -> None:
+    out, wanted = tmp_path / "run", read(path)
+    few = (*FEW_FLIPS, *([FEW_ATTACKED] if wanted["robust"] else []))
+    run = aal("fit", "--config", EXPERIMENT, "--config", path, "--out", out, *few)
+    assert run.returncode == 0, run.stderr
+    wanted["flips"]["init_args"].update(budget=2, max_epochs=2)
+    assert laid_over(wanted, read(out / "config.yaml")), "the file changed nothing"
+    assert_flipped(out, wanted, per_class=2, classes=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FLIPPING, ids=lambda path: path.stem)
+def test_every_experiment_of_flips_runs(path: Path, tmp_path: Path) -> None:
+    out, content = tmp_path / "run", read(path)
+    small = (*FEW_FLIPS, FEW_ATTACKED, *data_arguments(content, tmp_path / "data"))
+    run = aal("fit", "--config", path, "--out", out, *small)
+    assert run.returncode == 0, run.stderr
+    assert_flipped(out, content, per_class=2, classes=len(set(labels_of(out))))
 
 
 @pytest.mark.slow
@@ -144,6 +174,32 @@ def test_heads_and_backbones_merge_in_either_order(
 def test_every_study_is_sound(path: Path) -> None:
     study = read_study(path, TABLES)
     assert study.arms
+
+
+def assert_flipped(out: Path, config: dict[str, Any], *, per_class: int, classes: int) -> None:
+    """See that a run tried each selector that a configuration names, with its budget of flips, and evaluated it."""
+    clean, *trials = results(out)["rounds"]
+    arguments = config["flips"]["init_args"]
+    assert (clean["selector"], clean["flips"]) == ("clean", 0)
+    assert {record["selector"] for record in trials} == set(arguments.get("selectors", {}))
+    assert {record["flips"] for record in trials} == ({per_class * classes} if trials else set())
+    attacks = [*(config["robust"] or {"init_args": {"attacks": {}}})["init_args"]["attacks"]]
+    if config["robust"]:
+        attacks += config["robust"]["init_args"].get("untargeted") or {}
+    for record in (clean, *trials):
+        assert all(f"robust_{name}" in record for name in attacks), record
+    assert (out / "suspects.csv").exists() == bool(arguments.get("suspects"))
+    given = {row["label"] for row in ledger_of(out) if row["strategy"] not in ("initial", "restored")}
+    assert ("10" in given) == (arguments.get("targets") == "new")
+
+
+def ledger_of(out: Path) -> list[dict[str, str]]:
+    with (out / "ledger.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def labels_of(out: Path) -> list[str]:
+    return [row["true_label"] for row in ledger_of(out) if row["strategy"] == "initial"]
 
 
 def data_arguments(config: dict[str, Any], folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aal.documents import read_mapping
-from aal.studies import dfal_paper, robust_paper, shadow_paper
+from aal.studies import dfal_paper, noise_paper, robust_paper, shadow_paper
 from aal.studies.paired import LEAST
 from aal.studies.study import Study, read_study
 from aal.studies.tables import TABLES
@@ -39,7 +39,8 @@ def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> 
             for each in (ours, theirs):
                 if each.get("secured"):  # who checks on secured samples pays for them with the pool
                     each["data"]["init_args"].pop("secured")
-                each["data"].get("init_args", {}).pop("new_class", None)  # a logit, which is what is compared
+                if each.get("flips"):  # a class that no sample has is a logit more, not other data
+                    each["data"]["init_args"].pop("new_class", None)
             assert (ours["model"], ours["data"]) == (theirs["model"], theirs["data"]), row.arm
 
 
@@ -97,6 +98,7 @@ def test_robust_arms_face_what_the_papers_table_has_them_face(start: str, table:
         ("dfal_table3", dfal_paper.SECONDS),
         ("dfal_table4", dfal_paper.TRANSFER),
         ("shadow_table7", shadow_paper.accuracies()),
+        ("noise_table41", noise_paper.ADVERSARIAL),
     ],
 )
 def test_each_row_of_the_papers_tables_has_one_of_ours(start: str, figures: Iterable[str]) -> None:
@@ -132,3 +134,79 @@ def test_notes_say_what_a_reader_would_take_for_the_papers_setting(name: str) ->
         assert "at most 1,000 pseudo-labels" in study.note
     if name.startswith("dfal_table1"):
         assert "EGL is that of the last layer." in study.note
+
+
+NOISE = [name for name in STUDIES if name.startswith(("noise_table", "noise_mnist", "noise_graphs"))]
+
+
+def flips_of(study: Study, arm: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = config(study, arm)["flips"]["init_args"]
+    return arguments
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_flips_are_measured_by_an_attack_that_their_arms_have(name: str) -> None:
+    study = STUDIES[name]
+    for arm in study.arms:
+        own = config(study, arm)
+        robust = own["robust"]["init_args"]
+        attacks = robust["attacks"] | (robust.get("untargeted") or {})
+        measured = attacks[study.settings["attack"]]
+        assert measured == {
+            "class_path": "aal.attacks.PGD",
+            "init_args": {"radius": 0.1, "steps": 40, "early_stop": True},
+        }
+        aimed = study.settings["attack"] in robust["attacks"] and robust["targets"] is not None
+        assert aimed == ("buckets" in name or "graphs" in name), "Table 4.1 is untargeted, and of two classes all are"
+        assert robust["every"] == 1
+        assert own["flips"]["init_args"]["budget"] == 10
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_flips_compare_with_random_ones_and_a_sweep_has_a_middle(name: str) -> None:
+    study = STUDIES[name]
+    assert len(study.seeds) >= LEAST, "else nothing is tested"
+    for arm in study.arms:
+        selectors = flips_of(study, arm)["selectors"]
+        assert selectors["random"] == {"class_path": "aal.flips.Random"}
+        if "mnist" in name:
+            assert selectors["path_length"]["init_args"]["buckets"] >= 3
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_arms_of_flips_do_what_their_names_say(name: str) -> None:
+    study = STUDIES[name]
+    for arm in study.arms:
+        own = config(study, arm)
+        targets, data = own["flips"]["init_args"]["targets"], own["data"]["init_args"]
+        if "buckets" in name:
+            (source, target), *others = targets.items()
+            assert (arm, others) == (f"{source}_to_{target}", [])
+            assert own["robust"]["init_args"]["samples"] is None, "of one class there may be fewer than were asked for"
+        else:
+            assert targets == ("new" if arm == "new" else "next")
+            assert own["robust"]["init_args"]["samples"] == 1000
+        assert data.get("new_class", False) == (arm == "new")
+        assert data.get("digits") == ([0, 1] if "mnist01" in name else None)
+
+
+@pytest.mark.parametrize("name", [name for name in NOISE if name.startswith("noise_table41")])
+def test_repeats_of_table_41_flip_the_same_labels(name: str) -> None:
+    study = STUDIES[name]
+    next_class, new = (flips_of(study, arm) for arm in study.arms)
+    assert next_class["redraw"] is new["redraw"] is False
+    assert next_class["repeats"] == new["repeats"] > 1
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_notes_say_that_a_small_study_trains_on_fewer_images(name: str) -> None:
+    study = STUDIES[name]
+    limit = config(study, next(iter(study.arms)))["data"]["init_args"].get("limit")
+    small = name.endswith("_small")
+    assert ("10,000 training images" in study.note) == small == (limit is not None)
+    if small:
+        digits = 2 if "mnist01" in name else 10
+        assert limit * 0.9 * digits == pytest.approx(10_000, rel=0.002)
+        large = STUDIES[name.removesuffix("_small")]
+        assert list(study.arms) == list(large.arms)
+        assert study.settings == large.settings
