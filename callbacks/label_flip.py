@@ -55,7 +55,7 @@ class LabelFlip(Rounds):
     Raises:
         UserError: A number below 1, a name that cannot be a curve's, targets that make no sense; in ``setup``, another
             callback that changes the training set, a class that there is not or that has fewer samples than the
-            budget, a backbone that is unfrozen between rounds.
+            budget, a backbone that is unfrozen between rounds, what a selector's ``check`` refuses.
     """
 
     counted = "round"
@@ -112,6 +112,12 @@ class LabelFlip(Rounds):
         targets = torch.zeros(data.num_classes, dtype=torch.int64)
         targets[list(class_map)] = torch.tensor(list(class_map.values()))
         self.clean = CleanSet(natural[chosen], labels[chosen], targets[labels[chosen]])
+        self.others = natural[~chosen]
+        shape = data.sample_shape
+        if isinstance(module, TransferClassifier) and module.encoded:
+            shape = (module.feature_size,)
+        for name, selector in self.selectors.items():
+            selector.check(shape, data.num_logits, f"{KEY}.selectors.{name}.init_args")
         self.trials = trials_of(self.selectors, self.repeats, data.placed)
         for label, size in self._sizes().items():
             if self.selectors and size < self.budget:
@@ -273,6 +279,8 @@ class LabelFlip(Rounds):
             images=lambda indices: data.samples["pool"][indices].to(module.device),
             map=data.map,
             bounds=data.samples["pool"].bounds,
+            others=self.others,
+            other_labels=data.labels["pool"][self.others],
             progress=data.progress,
         )
 

@@ -1,12 +1,14 @@
 """Which labels to flip so that a network keeps its accuracy and loses its robustness (paper *noise*)."""
 
 from aal.flips.base import Flips, FlipSelector, TooFew
+from aal.flips.bilevel import Bilevel
 from aal.flips.path_length import PathLength
 from aal.flips.random import Random
 from aal.flips.suspects import Suspects
 from aal.flips.view import CleanSet, FlipView
 
 __all__ = [
+    "Bilevel",
     "CleanSet",
     "FlipSelector",
     "FlipView",

@@ -42,6 +42,18 @@ class FlipSelector:
         """Return the selectors that stand for this one, in order: one for each bucket, say. Mostly itself alone."""
         return (self,)
 
+    def check(self, shape: tuple[int, ...], classes: int, key: str) -> None:
+        """Refuse what the selector could not do, before anything is trained.
+
+        Args:
+            shape: Shape of what the classifier takes: a sample, or a frozen backbone's features.
+            classes: Number of the classifier's logits.
+            key: The key of the selector's arguments in a configuration.
+
+        Raises:
+            UserError: It could not; the message names the key.
+        """
+
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
         """Choose ``n`` of the view's candidates.
 

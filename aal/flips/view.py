@@ -34,6 +34,11 @@ class CleanSet:
         return torch.searchsorted(self.indices, indices)
 
 
+def no_samples() -> Tensor:
+    """Return no indices, or no labels, int64 ``(0,)``."""
+    return torch.empty(0, dtype=torch.int64)
+
+
 @dataclass(frozen=True)
 class FlipView:
     """The attacker's view of a training set with clean labels.
@@ -47,6 +52,8 @@ class FlipView:
         map: Applies a function of indices ``(B,)`` to all of ``(N,)``: in eval mode, without gradients, in batches
             and shared out over the ranks; told the number done.
         bounds: The data's range (low, high).
+        others: Indices of the samples trained on whose labels the run may not flip ``(F,)``.
+        other_labels: Their labels ``(F,)``.
         progress: Where to show how far long work is.
     """
 
@@ -57,6 +64,8 @@ class FlipView:
     images: Callable[[Tensor], Tensor]
     map: Callable[[Callable[[Tensor], Tensor], Tensor, Callable[[int], None]], Tensor]
     bounds: tuple[float, float] = (0.0, 1.0)
+    others: Tensor = field(default_factory=no_samples)
+    other_labels: Tensor = field(default_factory=no_samples)
     progress: Progress = field(default_factory=quiet)
 
     @property

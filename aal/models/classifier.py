@@ -96,8 +96,8 @@ class Classifier(pl.LightningModule):
 
 
 @contextmanager
-def holding(module: Classifier, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Give a classifier some weights of an earlier round, by name, and afterwards its own again."""
+def holding(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Give a network some weights of an earlier round, by name, and afterwards its own again."""
     own = {name: tensor.clone() for name, tensor in module.state_dict().items() if name in weights}
     module.load_state_dict(weights, strict=False)
     try:

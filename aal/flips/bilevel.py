@@ -1,0 +1,142 @@
+"""Bilevel: flips found by gradient ascent through the training of a small network (paper *noise*, chapter 5)."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from aal.attacks.pgd import PGD
+from aal.checks import at_least, positive
+from aal.errors import RunStopped, UserError
+from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.rehearsal import Build, Training, built, rehearsing
+from aal.flips.view import FlipView
+from aal.models.classifier import dry_run
+from aal.networks.mlp import MLP
+
+AVERAGED = 5  # figures are averaged over the first and the last fifth of the outer steps
+
+
+def five_steps_from_the_sample() -> PGD:
+    """Return the attack of a rehearsal: the paper's Algorithm 1, in few steps."""
+    return PGD(radius=0.1, steps=5, random_start=False)
+
+
+@dataclass(frozen=True)
+class Bilevel(FlipSelector):
+    """Flip the labels that a small network's adversarial loss says hurt most, by its gradient through training.
+
+    Every candidate has a flip logit. An outer step relaxes the choice of ``n`` of them to soft labels, trains a small
+    network on these from fresh weights, attacks clean candidates towards their targets, and moves the logits by Adam
+    so that the attack fares better. In the end the highest logits are flipped; they are the scores.
+
+    A step of training looks at ``subset`` of the candidates and at as many of the other samples trained on, in an
+    order in which all get their turn; its loss is weighted to be the whole training set's on average. Memory is
+    bounded by what one step computes for ``2 * subset`` inputs, the network's weights ``2 * inner_steps`` times, and
+    ``n`` numbers a candidate; it does not grow with the size of a sample times the number of candidates.
+
+    Source: paper *noise*, chapter 5 and Figure 5.1, which gives no algorithm that could be run. The relaxed choice of
+    many at once combines one Gumbel-softmax draw for each, as in Chen, Song, Wainwright and Jordan, "Learning to
+    Explain", section 3.3, but takes the chance that any draw is the candidate instead of the largest.
+
+    Args:
+        network: Builds the small network from the shape of what the classifier takes, samples or a frozen backbone's
+            features, and the number of classes, as :class:`aal.networks.MLP` does; ``null``: the classifier itself,
+            trained on from its clean weights.
+        attack: The attack on the small network, in the units of the samples.
+        temperature: Of the Gumbel-softmax; the lower, the closer are soft labels to hard ones.
+        outer_steps: Steps of the logits.
+        outer_rate: Adam's step size for them.
+        inner_steps: Steps of training that an outer step differentiates through.
+        inner_rate: Their step size.
+        momentum: Share of the last step's direction that the next keeps, in [0, 1).
+        subset: Candidates looked at in a step of training, or attacked in an outer step.
+        recompute: Whether to compute what a step of training holds again instead of holding it (gradient
+            checkpointing); else memory grows ``inner_steps`` times, and time shrinks.
+
+    Raises:
+        UserError: A value outside its range; in ``check``, a network that cannot take the inputs.
+    """
+
+    network: Build | None = MLP
+    attack: PGD = field(default_factory=five_steps_from_the_sample)
+    temperature: float = 0.5
+    outer_steps: int = 50
+    outer_rate: float = 0.1
+    inner_steps: int = 20
+    inner_rate: float = 0.1
+    momentum: float = 0.9
+    subset: int = 250
+    recompute: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(1, {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "subset": self.subset})
+        positive({"temperature": self.temperature, "outer_rate": self.outer_rate, "inner_rate": self.inner_rate})
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
+
+    def check(self, shape: tuple[int, ...], classes: int, key: str) -> None:
+        """Refuse a small network that cannot take the classifier's inputs, or has not as many logits as it."""
+        if self.network is None:
+            return
+        try:
+            network = built(self.network, shape, classes)
+        except UserError as error:
+            raise UserError(f"{key}.network: {error}") from None
+        logits = dry_run(network, shape, f"{key}.network")
+        if logits.shape != (1, classes):
+            raise UserError(f"{key}.network: must give {classes} logits a sample, not {tuple(logits.shape[1:])}")
+
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+        """Choose the ``n`` candidates with the highest logits.
+
+        Raises:
+            RunStopped: The adversarial loss or its gradient is not finite.
+        """
+        training = Training(self.attack, self.inner_steps, self.inner_rate, self.momentum, self.subset, self.recompute)
+        averaged = max(self.outer_steps // AVERAGED, 1)
+        with (
+            rehearsing(view, self.network, training, generator) as rehearsal,
+            view.progress.task("rehearsing flips", self.outer_steps) as task,
+        ):
+            logits = torch.zeros(len(view.candidates), dtype=rehearsal.dtype, device=view.module.device)
+            logits.requires_grad_()
+            optimizer = torch.optim.Adam([logits], lr=self.outer_rate, maximize=True)
+            losses, mass = torch.zeros(self.outer_steps), torch.zeros_like(logits)
+            for step in range(self.outer_steps):
+                flips = relaxed(logits, gumbel(n, len(logits), generator).to(logits), self.temperature)
+                loss = rehearsal.loss(flips, rehearsal.draw())
+                (logits.grad,) = torch.autograd.grad(loss, logits)
+                losses[step] = loss.detach()
+                if not (losses[step].isfinite() and logits.grad.isfinite().all()):
+                    raise RunStopped(f"Bilevel: loss or gradient of outer step {step} is not finite; lower inner_rate")
+                if step >= self.outer_steps - averaged:
+                    mass += flips.detach() / averaged
+                optimizer.step()
+                task.advance(1)
+        chosen = highest(self, view, logits.detach(), n, generator)
+        figures = {
+            "outer_start": float(losses[:averaged].mean()),
+            "outer_end": float(losses[-averaged:].mean()),
+            "flip_mass": float(mass[torch.searchsorted(view.candidates, chosen.indices)].mean()),
+        }
+        return replace(chosen, figures=figures)
+
+
+def gumbel(draws: int, candidates: int, generator: torch.Generator) -> Tensor:
+    """Return standard Gumbel noise, float64 ``(b, U)``."""
+    exponential = torch.empty(draws, candidates, dtype=torch.float64).exponential_(generator=generator)
+    return -exponential.clamp_min_(torch.finfo(torch.float64).tiny).log_()
+
+
+def relaxed(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """Return how far each candidate's label is flipped, ``(U,)`` from 0 to 1: whether any of the draws is it, relaxed.
+
+    Args:
+        logits: Flip logits ``(U,)``.
+        noise: Gumbel noise, a row a draw ``(b, U)``.
+        temperature: Towards 0 each draw is one candidate, with probability by the softmax of the logits.
+    """
+    draws = ((logits + noise) / temperature).softmax(1)
+    return 1 - (1 - draws).prod(0)
