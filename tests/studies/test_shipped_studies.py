@@ -196,6 +196,7 @@ def test_repeats_of_table_41_flip_the_same_labels(name: str) -> None:
     next_class, new = (flips_of(study, arm) for arm in study.arms)
     assert next_class["redraw"] is new["redraw"] is False
     assert next_class["repeats"] == new["repeats"] > 1
+    assert next_class["max_epochs"] == new["max_epochs"]
 
 
 @pytest.mark.parametrize("name", NOISE)
