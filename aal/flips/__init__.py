@@ -1,13 +1,17 @@
 """Which labels to flip so that a network keeps its accuracy and loses its robustness (paper *noise*)."""
 
 from aal.flips.base import Flips, FlipSelector, TooFew
+from aal.flips.class_graph import ClassGraph
+from aal.flips.colouring import Colouring
 from aal.flips.path_length import PathLength
 from aal.flips.random import Random
 from aal.flips.suspects import Suspects
 from aal.flips.view import CleanSet, FlipView
 
 __all__ = [
+    "ClassGraph",
     "CleanSet",
+    "Colouring",
     "FlipSelector",
     "FlipView",
     "Flips",
