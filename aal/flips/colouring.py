@@ -40,7 +40,8 @@ class Colouring(FlipSelector):
         max_epochs: Most epochs for the colours; what is not memorised by then is attacked as it is.
         batch_size: Samples a training step, at least 2.
         learning_rate: Adam's step size.
-        radius: Largest perturbation of an attack, in the units of the samples; ``null`` for ``gamma``.
+        radius: Largest perturbation of an attack, in the units of the samples; ``null`` for ``gamma``, within which
+            nearly every attack succeeds, so that scores are hardly more than degrees.
         steps: Steps of an attack.
 
     Raises:
@@ -51,10 +52,10 @@ class Colouring(FlipSelector):
     gamma: float | None = None
     neighbours: float = 10.0
     network: Callable[[tuple[int, ...], int], nn.Module] = MLP
-    max_epochs: int = 300
+    max_epochs: int = 500
     batch_size: int = 64
     learning_rate: float = 1e-3
-    radius: float | None = None
+    radius: float | None = 0.1
     steps: int = 20
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aal.flips.near_pairs import BLOCK, Distance, near_pairs
 
+TIE = 1e-6  # share by which distances that are equal but for rounding may differ
 WORD = 64  # colours that one number tells of
 
 
@@ -66,7 +67,8 @@ class Graph:
 def class_graph(points: Tensor, labels: Tensor, gamma: float, norm: Distance, block: tuple[int, int] = BLOCK) -> Graph:
     """Return the class-graph: points of the same class that are no farther apart than ``gamma`` are neighbours.
 
-    Memory: the points, the edges, and a block of pairs. Source: paper *noise*, Definition 1.
+    A millionth more counts as no farther: samples are rounded, and what is 51/255 apart shall be within 0.2. Memory:
+    the points, the edges, and a block of pairs. Source: paper *noise*, Definition 1.
 
     Args:
         points: Points ``(N, D)`` on the CPU, finite.
@@ -81,7 +83,7 @@ def class_graph(points: Tensor, labels: Tensor, gamma: float, norm: Distance, bl
     ends: tuple[list[Tensor], list[Tensor]] = ([], [])
     for label in labels.unique():
         places = (labels == label).nonzero()[:, 0]
-        for end, within in zip(ends, near_pairs(points[places], gamma, norm, block), strict=True):
+        for end, within in zip(ends, near_pairs(points[places], gamma * (1 + TIE), norm, block), strict=True):
             end.append(places.int()[within])
     return Graph.of(len(points), torch.cat(ends[0]), torch.cat(ends[1]))
 

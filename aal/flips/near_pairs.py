@@ -21,10 +21,9 @@ BLOCK = (256, 1024)  # rows and columns: a block in 16 bits stays in a core's ca
 LEVELS = 32_640  # most that fit 16 bits and are a multiple of 255: images of 8 bits from 0 to 1 lose nothing
 ROUNDING = 1e-6  # levels, far more than float64 loses on the way to them
 ASIDE = 64  # coordinates between two looks at how many pairs are left
-FEW = 1024  # one in so many pairs left: deciding them one by one is quicker than going on with the block
+FEW = 64  # one in so many pairs left: deciding them one by one is quicker than going on with the block
 ELEMENTS = 2**17  # of a block of differences: 1 MiB in float64
 DRAWN = 100_000  # pairs that a quantile of the distances is taken of
-TIE = 1e-6  # share by which distances that are equal but for rounding may differ
 
 
 def near_pairs(points: Tensor, gamma: float, norm: Distance, block: tuple[int, int] = BLOCK) -> tuple[Tensor, Tensor]:
@@ -43,6 +42,8 @@ def near_pairs(points: Tensor, gamma: float, norm: Distance, block: tuple[int, i
         ValueError: A coordinate is NaN or infinite.
     """
     points = full(points)
+    if len(points) < 2:
+        return torch.empty(0, dtype=torch.int32), torch.empty(0, dtype=torch.int32)
     bounds, found = (_Products if norm == "l2" else _Levels)(points, gamma), []
     for top in range(0, len(points), block[0]):
         for left in range(top, len(points), block[1]):
@@ -53,18 +54,17 @@ def near_pairs(points: Tensor, gamma: float, norm: Distance, block: tuple[int, i
             unsure = (~sure).nonzero()[:, 0]
             sure[unsure] = distances(points, i[unsure], j[unsure], norm) <= gamma
             found.append((i[sure].int(), j[sure].int()))
-    none = torch.empty(0, dtype=torch.int32)
-    return torch.cat([none, *(i for i, _ in found)]), torch.cat([none, *(j for _, j in found)])
+    return torch.cat([i for i, _ in found]), torch.cat([j for _, j in found])
 
 
 def distances(points: Tensor, i: Tensor, j: Tensor, norm: Distance) -> Tensor:
     """Return how far points ``(N, D)`` are apart, pairs by their places ``(P,)``, float64 ``(P,)``."""
-    size = max(1, ELEMENTS // max(1, points.shape[1]))
-    parts = [points.new_empty(0, dtype=torch.float64)]
-    for some, others in zip(i.split(size), j.split(size), strict=True):
-        apart = points.index_select(0, some).double().sub_(points.index_select(0, others))
-        parts.append(apart.square_().sum(1) if norm == "l2" else apart.abs_().amax(1))
-    return root(torch.cat(parts)) if norm == "l2" else torch.cat(parts)
+    size, apart = max(1, ELEMENTS // max(1, points.shape[1])), torch.empty(len(i), dtype=torch.float64)
+    for start in range(0, len(i), size):
+        part = slice(start, start + size)
+        difference = points.index_select(0, i[part]).double().sub_(points.index_select(0, j[part]))
+        apart[part] = difference.square_().sum(1) if norm == "l2" else difference.abs_().amax(1)
+    return root(apart) if norm == "l2" else apart
 
 
 def gamma_for(neighbours: float, points: Tensor, labels: Tensor, norm: Distance, generator: torch.Generator) -> float:
@@ -99,8 +99,8 @@ def gamma_for(neighbours: float, points: Tensor, labels: Tensor, norm: Distance,
     if every:
         i, j, first = i[i < j], j[i < j], first[i < j]
     apart = distances(points, order[first + i], order[first + j], norm).sort().values
-    share = min(1.0, neighbours * len(points) / total)
-    return float(apart[max(0, math.ceil(share * len(apart)) - 1)]) * (1 + TIE)
+    near = min(len(apart), math.ceil(neighbours * len(points) * len(apart) / total))
+    return float(apart[near - 1])
 
 
 class _Products:
@@ -134,19 +134,19 @@ class _Levels:
     """
 
     def __init__(self, points: Tensor, gamma: float) -> None:
-        low, high = (float(end) for end in torch.aminmax(points)) if points.numel() else (0.0, 0.0)
+        low, high = (float(end) for end in torch.aminmax(points))
         if not math.isfinite(high - low):
             raise ValueError("points must be finite")
         scale = LEVELS / (high - low) if high > low else 1.0
         levels, error = torch.empty(points.shape[1], len(points), dtype=torch.int16), 0.0
         for start in range(0, len(points), BLOCK[0]):
-            exact = points[start : start + BLOCK[0]].double().sub_(low).mul_(scale)
+            exact = (points[start : start + BLOCK[0]].double() - low) * scale
             rounded = exact.round()
             levels[:, start : start + len(exact)] = rounded.T
             error = max(error, float(exact.sub_(rounded).abs_().max()))
         slack = 2 * error + ROUNDING
         self.out = math.floor(min(gamma * scale + slack, LEVELS))  # near pairs differ by so many levels at most
-        self.sure = math.floor(min(gamma * scale - slack, LEVELS))  # pairs that differ by so many are near
+        self.sure = LEVELS if gamma >= high - low else math.floor(gamma * scale - slack)  # those are near for sure
         self.levels = levels[_telling(levels, self.sure)]
 
     def __call__(self, rows: slice, columns: slice) -> Bounds:
@@ -168,9 +168,9 @@ class _Levels:
 
 def _telling(levels: Tensor, sure: int) -> Tensor:
     """Return the coordinates of levels ``(D, N)`` that may tell pairs apart, about those of high variance first."""
-    if not levels.numel():
-        return torch.arange(0)
     low, high = levels.aminmax(dim=1)
     telling = (high.int() - low.int() > sure).nonzero()[:, 0]
+    if not len(telling):
+        return telling
     some = levels[telling, :: max(1, levels.shape[1] // BLOCK[1])].float()
     return telling[some.var(1, correction=0).argsort(descending=True, stable=True)]
