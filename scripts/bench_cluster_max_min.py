@@ -76,9 +76,9 @@ def _query(size: int, name: str, threads: int, out: Connection) -> None:
         _view_of(x[-3000:], 2000), PICKS, generator=generator(0, "query")
     )  # loads what is loaded once
     view = _view_of(x, size)
-    before, started = _resident(), time.perf_counter()
+    before, started = resident(), time.perf_counter()
     selection = VARIANTS[name].select(view, PICKS, generator=generator(0, "query"))
-    out.send((time.perf_counter() - started, _peak() - before, selection.figures["clusters"]))
+    out.send((time.perf_counter() - started, peak() - before, selection.figures["clusters"]))
 
 
 def _view_of(x: Tensor, candidates: int) -> View:
@@ -98,9 +98,11 @@ def _view_of(x: Tensor, candidates: int) -> View:
     )
 
 
-def _resident() -> float:
+def resident() -> float:
+    """Return this process's memory now, in MiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / MIB
 
 
-def _peak() -> float:
+def peak() -> float:
+    """Return the most memory that this process had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -2,6 +2,8 @@
 
 from aal.flips.base import Flips, FlipSelector, TooFew
 from aal.flips.bilevel import Bilevel
+from aal.flips.class_graph import ClassGraph
+from aal.flips.colouring import Colouring
 from aal.flips.path_length import PathLength
 from aal.flips.random import Random
 from aal.flips.suspects import Suspects
@@ -9,7 +11,9 @@ from aal.flips.view import CleanSet, FlipView
 
 __all__ = [
     "Bilevel",
+    "ClassGraph",
     "CleanSet",
+    "Colouring",
     "FlipSelector",
     "FlipView",
     "Flips",

@@ -1,0 +1,168 @@
+"""Class graph: flip labels of samples that have many others of their class near to them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from aal.checks import at_least, positive
+from aal.errors import RunStopped, UserError
+from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.graphs import Graph, class_graph, dominating
+from aal.flips.near_pairs import Distance, gamma_for
+from aal.flips.view import FlipView
+from aal.strategies.distances import faults, full
+
+Space = Literal["input", "pca", "features"]
+BOTH: tuple[Space, Space] = ("input", "features")
+
+
+@dataclass(frozen=True)
+class ClassGraph(FlipSelector):
+    """Take the degree of a sample in its class-graph for the density around it, and flip where it is high.
+
+    Samples of the same class are neighbours where they are no farther apart than ``gamma``. A graph without edges, or
+    with all of them, tells nothing: chance decides then. Source: paper *noise*, section 6.1.
+
+    Args:
+        space: Where distances are measured. ``input``: between the samples. ``pca``: along the principal components of
+            all samples whose labels the run may flip. ``features``: between the inputs of the clean classifier's last
+            layer. ``both``: twice the budget is chosen among the samples and twice among the features, and what is
+            chosen in both is flipped, first that with the best places in both; what is missing is filled up with the
+            best of what was chosen in one.
+        selection: ``greedy``: the samples with the most neighbours (Algorithm 3). ``dominating``: each sample is the
+            one that has the most neighbours that are next to no chosen one yet (Algorithm 4).
+        norm: The norm of the distances: ``l2`` or ``linf``.
+        gamma: Largest distance of neighbours, in the units of the space; ``null`` for the distance within which
+            samples have about ``neighbours`` others. Left ``null`` with ``both``, whose spaces have different units.
+        neighbours: How many neighbours samples shall have on average, above 0, where ``gamma`` is ``null``.
+        components: Number of principal components, or as many as there are.
+
+    Raises:
+        UserError: A value outside its range; a ``gamma`` with ``both``.
+    """
+
+    space: Literal["input", "pca", "features", "both"] = "input"
+    selection: Literal["greedy", "dominating"] = "greedy"
+    norm: Distance = "l2"
+    gamma: float | None = None
+    neighbours: float = 10.0
+    components: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        check_distance(self.norm, self.gamma, self.neighbours)
+        at_least(1, {"components": self.components})
+        for key, value, known in (
+            ("space", self.space, ("input", "pca", "features", "both")),
+            ("selection", self.selection, ("greedy", "dominating")),
+        ):
+            if value not in known:
+                raise UserError(f"{key}: must be one of {', '.join(known)}, got {value!r}")
+        if self.space == "both" and self.gamma is not None:
+            raise UserError("gamma: samples and features have different units; with space both, leave it null")
+
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+        """Choose ``n`` candidates by their place in the graph."""
+        if self.space != "both":
+            return self._within(view, self.space, n, generator)
+        size = min(2 * n, len(view.candidates))
+        samples, features = (self._within(view, space, size, generator) for space in BOTH)
+        points = torch.zeros(len(view.candidates), dtype=torch.float64)
+        for part in (samples, features):
+            points[torch.searchsorted(view.candidates, part.indices)] += torch.arange(size, 0, -1).double()
+        shared = samples.indices[torch.isin(samples.indices, features.indices)]
+        points[torch.searchsorted(view.candidates, shared)] += 2 * size  # above all that were chosen in one
+        flips = highest(self, view, points, n, generator)
+        figures = {f"feature_{name}": figure for name, figure in features.figures.items()}
+        figures["in_both"] = float(torch.isin(flips.indices, shared).double().mean())
+        return Flips(flips.indices, flips.scores, {**samples.figures, **figures})
+
+    def _within(self, view: FlipView, space: Space, n: int, generator: torch.Generator) -> Flips:
+        """Choose ``n`` candidates by the graph of one space."""
+        points = points_in(view, space, self.components)
+        graph, figures = graph_of(self, view, points, (self.norm, self.gamma, self.neighbours), generator)
+        if self.selection == "greedy":
+            flips = highest(self, view, graph.degrees.double(), n, generator)
+        else:
+            chosen, gained = dominating(graph, n, generator)
+            flips = Flips(view.candidates[chosen], gained.double())
+        chosen = torch.searchsorted(view.candidates, flips.indices)
+        return Flips(flips.indices, flips.scores, {**figures, "dominated": graph.share_dominated(chosen)})
+
+
+def check_distance(norm: str, gamma: float | None, neighbours: float) -> None:
+    """Refuse what says nothing about who is near to whom.
+
+    Raises:
+        UserError: There is no such norm; a negative ``gamma``; ``neighbours`` not above 0.
+    """
+    if norm not in ("l2", "linf"):
+        raise UserError(f"norm: must be l2 or linf, got {norm!r}")
+    if gamma is not None:
+        at_least(0, {"gamma": gamma})
+    positive({"neighbours": neighbours})
+
+
+def points_in(view: FlipView, space: Space, components: int) -> Tensor:
+    """Return a view's candidates as points of a space, ``(U, D)`` on the CPU.
+
+    Args:
+        view: The candidates.
+        space: As of :class:`ClassGraph`.
+        components: Number of principal components, or as many as there are.
+    """
+    if space == "input":
+        return full(view.images(view.candidates).cpu())
+    if space == "features":
+        return full(view.features)
+    found: list[PCA] = []
+
+    def projected(batch: Tensor) -> Tensor:
+        if not found:
+            found.append(_components_of(full(view.images(view.clean.indices).cpu()), components))
+        low_rank = found[0].transform(full(view.images(batch).cpu()).numpy())
+        return torch.from_numpy(low_rank).to(view.module.device)
+
+    return view.measure(f"pca({components})", projected)
+
+
+def _components_of(samples: Tensor, most: int) -> PCA:
+    """Return the principal components of samples ``(N, D)``; the same ones always, where they are approximated too."""
+    return PCA(min(most, *samples.shape), random_state=0).fit(samples.numpy())
+
+
+def graph_of(
+    selector: FlipSelector,
+    view: FlipView,
+    points: Tensor,
+    distance: tuple[Distance, float | None, float],
+    generator: torch.Generator,
+) -> tuple[Graph, dict[str, float]]:
+    """Return the class-graph of a view's candidates, and what is worth recording of it.
+
+    Args:
+        selector: Who asks.
+        view: The candidates, whose classes count.
+        points: Where they are ``(U, D)``.
+        distance: Norm, ``gamma`` and ``neighbours``, as of :class:`ClassGraph`.
+        generator: The source of randomness.
+
+    Returns:
+        The graph; ``gamma``, and the graph's ``edges`` and ``mean_degree``.
+
+    Raises:
+        RunStopped: A point is not finite; names the first such index.
+    """
+    wrong = faults(points).isnan()
+    if wrong.any():
+        index = int(view.candidates[wrong][0])
+        raise RunStopped(f"{type(selector).__name__}: index {index} is no point: not finite; nothing was flipped")
+    norm, gamma, neighbours = distance
+    if gamma is None:
+        gamma = gamma_for(neighbours, points, view.labels, norm, generator)
+    graph = class_graph(points, view.labels, gamma, norm)
+    figures = {"gamma": gamma, "edges": graph.edges, "mean_degree": float(graph.degrees.double().mean())}
+    return graph, figures

@@ -1,0 +1,163 @@
+"""Colouring: flip labels whose surroundings a network that memorises every single sample gives over to them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aal.attacks.base import frozen
+from aal.attacks.pgd import PGD
+from aal.checks import at_least, positive
+from aal.errors import RunStopped, UserError
+from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.class_graph import check_distance, graph_of, points_in
+from aal.flips.graphs import Graph, colours_two_apart
+from aal.flips.near_pairs import Distance
+from aal.flips.view import FlipView
+from aal.models.classifier import dry_run, reset_parameters
+from aal.networks import MLP
+from aal.seeds import seed_device
+
+
+@dataclass(frozen=True)
+class Colouring(FlipSelector):
+    """Colour the class-graph, have a network memorise the colours, and flip what many neighbours can be pushed to.
+
+    Neighbours have different colours in the graph, and so have second neighbours: each neighbour of a sample sees that
+    sample's colour only there. A sample's score is the number of its neighbours from which a targeted attack reaches
+    its colour. It takes an attack for every neighbour of every sample. A graph without edges has one colour and tells
+    nothing: chance decides then. Source: paper *noise*, section 6.2, which does not say how large its attacks are.
+
+    Args:
+        norm: The norm of distances and attacks: ``l2`` or ``linf``.
+        gamma: Largest distance of neighbours, in the units of the samples; ``null`` for the distance within which
+            samples have about ``neighbours`` others of their class.
+        neighbours: How many neighbours samples shall have on average, above 0, where ``gamma`` is ``null``.
+        network: Builds the network from a sample's shape and the number of colours, such as
+            :class:`aal.networks.MLP`; it is trained from fresh weights for every selection.
+        max_epochs: Most epochs for the colours; what is not memorised by then is attacked as it is.
+        batch_size: Samples a training step, at least 2.
+        learning_rate: Adam's step size.
+        radius: Largest perturbation of an attack, in the units of the samples; ``null`` for ``gamma``, within which
+            nearly every attack succeeds, so that scores are hardly more than degrees.
+        steps: Steps of an attack.
+
+    Raises:
+        UserError: A value outside its range; in :meth:`select`, a network that cannot take the samples.
+    """
+
+    norm: Distance = "linf"
+    gamma: float | None = None
+    neighbours: float = 10.0
+    network: Callable[[tuple[int, ...], int], nn.Module] = MLP
+    max_epochs: int = 500
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    radius: float | None = 0.1
+    steps: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        check_distance(self.norm, self.gamma, self.neighbours)
+        at_least(1, {"max_epochs": self.max_epochs, "steps": self.steps})
+        at_least(2, {"batch_size": self.batch_size})
+        positive({"learning_rate": self.learning_rate})
+        if self.radius is not None:
+            at_least(0, {"radius": self.radius})
+
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+        """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
+        distance = (self.norm, self.gamma, self.neighbours)
+        graph, figures = graph_of(self, view, points_in(view, "input", 1), distance, generator)
+        scores, figures["memorised_colours"] = torch.zeros(graph.vertices, dtype=torch.float64), 1.0
+        colours = colours_two_apart(graph)
+        if graph.edges:
+            network = self._fresh(tuple(view.images(view.candidates[:1]).shape[1:]), int(colours.max()) + 1, generator)
+            network.to(view.module.device)
+            figures["memorised_colours"] = float(self._memorise(network, view, colours, generator))
+            scores = self._reached(network, view, graph, colours, figures["gamma"], generator)
+        figures["colours"] = float(colours.max()) + 1
+        figures["reached"] = float(scores.sum()) / max(1, 2 * graph.edges)
+        flips = highest(self, view, scores, n, generator)
+        return Flips(flips.indices, flips.scores, figures)
+
+    def _fresh(self, sample_shape: tuple[int, ...], colours: int, generator: torch.Generator) -> nn.Module:
+        """Return the network with fresh weights; the default generators are left as they were.
+
+        Raises:
+            UserError: It does not map samples of this shape to as many outputs as there are colours.
+        """
+        with torch.random.fork_rng(devices=[]):
+            network = self.network(sample_shape, colours)
+        reset_parameters(network, generator)
+        outputs = tuple(dry_run(network, sample_shape, "network").shape[1:])
+        if outputs != (colours,):
+            raise UserError(f"network: must map a sample to {colours} outputs, one a colour, not {outputs}")
+        return network
+
+    def _memorise(self, network: nn.Module, view: FlipView, colours: Tensor, generator: torch.Generator) -> bool:
+        """Train until every candidate is classified as it is coloured; return whether it came to that."""
+        device, optimizer = view.module.device, torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        batches = -(-len(colours) // self.batch_size)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        rng = [device] if device.type == "cuda" else []
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=rng),
+            view.progress.task("memorising colours", self.max_epochs) as task,
+        ):
+            seed_device(seed, device)  # for dropout
+            for _ in range(self.max_epochs):
+                network.train()
+                for batch in torch.randperm(len(colours), generator=generator).tensor_split(batches):
+                    loss = F.cross_entropy(network(view.images(view.candidates[batch])), colours[batch].to(device))
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                if not loss.isfinite():
+                    raise RunStopped(f"Colouring: the training loss is {float(loss)}; nothing was flipped")
+                if torch.equal(_predicted(network, view), colours):
+                    return True
+                task.advance(1)
+        return False
+
+    def _reached(
+        self,
+        network: nn.Module,
+        view: FlipView,
+        graph: Graph,
+        colours: Tensor,
+        gamma: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return from how many neighbours of each candidate an attack reaches its colour, float64 ``(U,)``."""
+        radius = gamma if self.radius is None else self.radius
+        attack = PGD(radius=radius, norm=self.norm, steps=self.steps, early_stop=True)
+        first = int(torch.randint(2**62, (), generator=generator))
+        device = view.module.device
+        owners = torch.arange(graph.vertices).repeat_interleave(graph.degrees)
+
+        def reached(edges: Tensor) -> Tensor:
+            begin, goal = graph.neighbours[edges], colours[owners[edges]]
+            found = attack(
+                network,
+                view.images(view.candidates[begin]),
+                colours[begin].to(device),
+                target=goal.to(device),
+                bounds=view.bounds,
+                seeds=first + edges,
+            )
+            return found.success.long()
+
+        with view.progress.task("attacking neighbours", len(owners)) as task:
+            hits = view.map(reached, torch.arange(len(owners)), task.advance)
+        return torch.zeros(graph.vertices, dtype=torch.float64).index_add_(0, owners, hits.double().cpu())
+
+
+def _predicted(network: nn.Module, view: FlipView) -> Tensor:
+    """Return the colour that a network gives each candidate, ``(U,)`` on the CPU."""
+    with frozen(network):
+        return view.map(lambda batch: network(view.images(batch)).argmax(1), view.candidates, lambda _: None).cpu()

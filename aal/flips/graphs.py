@@ -1,0 +1,165 @@
+"""The class-graph of a training set, and what is chosen from it: a dominating set, colours two steps apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from torch import Tensor
+
+from aal.flips.near_pairs import BLOCK, Distance, near_pairs
+
+TIE = 1e-6  # share by which distances that are equal but for rounding may differ
+WORD = 64  # colours that one number tells of
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An undirected graph: the neighbours of each vertex, one vertex after the other.
+
+    Attributes:
+        offsets: Where those of each vertex begin, and the end of the last, int64 ``(N + 1,)``.
+        neighbours: The neighbours, ascending for each vertex, int64 ``(2E,)``: an edge stands at both its ends.
+    """
+
+    offsets: Tensor
+    neighbours: Tensor
+
+    @classmethod
+    def of(cls, vertices: int, i: Tensor, j: Tensor) -> "Graph":
+        """Return the graph with edges between vertices ``i`` and ``j`` ``(E,)``, each edge given once."""
+        ends = (i.numpy(), j.numpy())
+        half = coo_array((np.ones(len(i), dtype=bool), ends), shape=(vertices, vertices)).tocsr()
+        whole = (half + half.T).tocsr()
+        whole.sort_indices()
+        return cls(*(torch.from_numpy(part.astype(np.int64)) for part in (whole.indptr, whole.indices)))
+
+    @property
+    def vertices(self) -> int:
+        """Their number N."""
+        return len(self.offsets) - 1
+
+    @property
+    def edges(self) -> int:
+        """Their number E."""
+        return len(self.neighbours) // 2
+
+    @property
+    def degrees(self) -> Tensor:
+        """How many neighbours each vertex has, int64 ``(N,)``."""
+        return self.offsets.diff()
+
+    def around(self, vertices: Tensor) -> Tensor:
+        """Return the neighbours of vertices ``(V,)``, one vertex after the other, ``(sum of degrees,)``."""
+        begin, degrees = self.offsets[vertices], self.degrees[vertices]
+        skipped = begin - (degrees.cumsum(0) - degrees)
+        return self.neighbours[torch.arange(int(degrees.sum())) + skipped.repeat_interleave(degrees)]
+
+    def share_dominated(self, chosen: Tensor) -> float:
+        """Return the share of the vertices that are among ``chosen`` ``(B,)`` or next to one of them."""
+        dominated = torch.zeros(self.vertices, dtype=torch.bool)
+        dominated[chosen] = True
+        dominated[self.around(chosen)] = True
+        return float(dominated.double().mean())
+
+
+def class_graph(points: Tensor, labels: Tensor, gamma: float, norm: Distance, block: tuple[int, int] = BLOCK) -> Graph:
+    """Return the class-graph: points of the same class that are no farther apart than ``gamma`` are neighbours.
+
+    A millionth more counts as no farther: samples are rounded, and what is 51/255 apart shall be within 0.2. Memory:
+    the points, the edges, and a block of pairs. Source: paper *noise*, Definition 1.
+
+    Args:
+        points: Points ``(N, D)`` on the CPU, finite.
+        labels: Their classes ``(N,)``.
+        gamma: The distance, in the units of the points, at least 0.
+        norm: ``l2`` or ``linf``.
+        block: Rows and columns of a block of pairs.
+
+    Raises:
+        ValueError: A coordinate is NaN or infinite.
+    """
+    ends: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for label in labels.unique():
+        places = (labels == label).nonzero()[:, 0]
+        for end, within in zip(ends, near_pairs(points[places], gamma * (1 + TIE), norm, block), strict=True):
+            end.append(places.int()[within])
+    return Graph.of(len(points), torch.cat(ends[0]), torch.cat(ends[1]))
+
+
+def dominating(graph: Graph, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Choose vertices that dominate as many others as possible: each the one that dominates most that none does yet.
+
+    Of all sets that dominate the whole graph, the one that this gives is at most ``log(Delta) + 2`` times as large as
+    the smallest, where Delta is the largest degree.
+
+    Source: paper *noise*, Algorithm 4. As printed, it takes from U before it adds to D, which then stays empty, so that
+    only vertices that nothing dominates yet could be chosen, and the bound would not hold; here D has what was
+    dominated, as the bound's proof has it. Where everything is dominated and there is budget left it begins anew with
+    the vertices that were not chosen; the paper ends there.
+
+    Args:
+        graph: The graph.
+        n: How many to choose, at most its vertices.
+        generator: Decides among equal ones.
+
+    Returns:
+        The vertices in the order of choice, and how many each dominated that none did before, int64 ``(n,)`` each.
+    """
+    chance = torch.randperm(graph.vertices, generator=generator)
+    left = torch.ones(graph.vertices, dtype=torch.bool)  # not chosen
+    near = graph.degrees  # neighbours that are left
+    bare, gains = left.clone(), near + 1  # not dominated; how many of these a vertex would dominate
+    chosen, gained = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int64)
+    for k in range(n):
+        if not bare.any():
+            bare, gains = left.clone(), near + 1
+        best = torch.where(left, gains * graph.vertices + chance, -1).argmax()
+        chosen[k], gained[k] = best, gains[best]
+        around = graph.around(best[None])
+        left[best] = False
+        near[around] -= 1
+        fresh = torch.cat([best[None], around])
+        fresh = fresh[bare[fresh]]
+        bare[fresh] = False
+        if bare.any():  # else all gains are counted anew
+            lost = torch.cat([fresh, graph.around(fresh)])
+            gains.index_add_(0, lost, torch.full_like(lost, -1))
+    return chosen, gained
+
+
+def colours_two_apart(graph: Graph) -> Tensor:
+    """Colour the vertices so that neighbours have different colours, and second neighbours too.
+
+    Each vertex in turn gets the first colour that is free, those of the highest degree first. Memory: a bit a vertex
+    and colour. Source: paper *noise*, section 6.2, which leaves open how.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        The colours, from 0, int64 ``(N,)``.
+    """
+    colours = np.zeros(graph.vertices, dtype=np.int64)
+    used = np.zeros((graph.vertices, 1), dtype=np.uint64)  # colours of each vertex and its neighbours, as bits
+    for vertex, around in _from_the_highest_degree(graph):
+        taken = np.bitwise_or.reduce(used[around], axis=0)
+        free = np.flatnonzero(~taken)
+        if not len(free):
+            free = np.array([used.shape[1]])
+            used = np.concatenate([used, np.zeros_like(used)], axis=1)
+            taken = np.append(taken, np.zeros_like(taken))
+        word = int(free[0])
+        bits = ~int(taken[word]) & (2**WORD - 1)
+        bit = bits & -bits  # the lowest
+        used[around, word] |= np.uint64(bit)
+        colours[vertex] = word * WORD + bit.bit_length() - 1
+    return torch.from_numpy(colours)
+
+
+def _from_the_highest_degree(graph: Graph) -> Iterator[tuple[int, np.ndarray]]:
+    """Give each vertex, and it and its neighbours."""
+    offsets, neighbours = graph.offsets.numpy(), graph.neighbours.numpy()
+    for vertex in graph.degrees.argsort(descending=True, stable=True).tolist():
+        yield vertex, np.append(neighbours[offsets[vertex] : offsets[vertex + 1]], vertex)

@@ -1,0 +1,71 @@
+"""Class-graphs of a class of images: seconds, and memory beyond the points at two sizes, in both norms."""
+
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+
+import torch
+from bench_cluster_max_min import MIB, peak, resident
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from aal.flips.graphs import class_graph
+from aal.flips.near_pairs import Distance, distances
+from aal.seeds import generator
+
+POINTS, SIDE, NEIGHBOURS = 6000, 28, 10
+LIMIT = 5  # seconds on two cores
+EDGE = 16  # bytes that a graph keeps of one, a neighbour at either end
+NORMS: tuple[Distance, ...] = ("l2", "linf")
+
+
+def bench_class_graph() -> None:
+    """Show that a graph is quick in both norms, sparse or dense, and its memory linear in points and edges."""
+    for norm in NORMS:
+        for share, name in ((NEIGHBOURS / POINTS, "sparse"), (0.5, "every other pair")):
+            few, many = (_apart(size, norm, share) for size in (POINTS // 4, POINTS))
+            kept = many[3] * EDGE / MIB
+            print(
+                f"class graph, {norm}, {name}: {POINTS:,} x {SIDE**2}: {many[0]:.1f} s ({many[1]:.1f} s of processors; "
+                f"under {LIMIT} s on 2 cores where sparse), {many[3]:,.0f} edges, and {many[2]:.0f} MiB more than the "
+                f"points' {POINTS * SIDE**2 * 4 / MIB:.0f}, the edges' own {kept:.0f}; {POINTS // 4:,}: {few[0]:.1f} s "
+                f"and {few[2]:.0f} MiB",
+                flush=True,
+            )
+
+
+def _apart(size: int, norm: Distance, share: float) -> tuple[float, float, float, float]:
+    """Return seconds, seconds of processors, MiB and edges of a graph in a process of its own, with its own peak."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_graph, args=(size, norm, share, torch.get_num_threads(), theirs))
+    process.start()
+    theirs.close()
+    measured: tuple[float, float, float, float] = ours.recv()
+    process.join()
+    return measured
+
+
+def _graph(size: int, norm: Distance, share: float, threads: int, out: Connection) -> None:
+    torch.set_num_threads(threads)
+    points = _strokes(size)
+    i, j = torch.randint(size, (2, 20_000), generator=generator(0, "pairs"))
+    apart = distances(points, i[i != j], j[i != j], norm).sort().values
+    gamma = float(apart[int(share * len(apart))])
+    labels = torch.zeros(size, dtype=torch.int64)
+    class_graph(points[:600], labels[:600], gamma, norm)  # loads what is loaded once
+    before, started, busy = resident(), time.perf_counter(), time.process_time()
+    graph = class_graph(points, labels, gamma, norm)
+    took = time.perf_counter() - started, time.process_time() - busy
+    out.send((*took, peak() - before, float(graph.edges)))
+
+
+def _strokes(size: int) -> Tensor:
+    """Return smooth images of one shape ``(N, 784)``, of 8 bits, from 0 to 1."""
+    g = generator(0, "points")
+    shape = interpolate(torch.randn(1, 1, 7, 7, generator=g), (SIDE, SIDE), mode="bicubic")
+    points = torch.empty(size, SIDE**2)
+    for block in points.split(500):
+        own = interpolate(torch.randn(len(block), 1, 7, 7, generator=g), (SIDE, SIDE), mode="bicubic")
+        block.copy_((shape + 0.7 * own).mul_(2).sigmoid_().mul_(255).round_().div_(255).flatten(1))
+    return points
