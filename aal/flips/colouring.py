@@ -12,13 +12,14 @@ from aal.attacks.pgd import PGD
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
 from aal.flips.base import Flips, FlipSelector, highest
-from aal.flips.class_graph import check_distance, graph_of, points_in
+from aal.flips.class_graph import check_distance, graph_of
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
 from aal.flips.view import FlipView
 from aal.models.classifier import dry_run, reset_parameters
 from aal.networks import MLP
 from aal.seeds import seed_device
+from aal.strategies.distances import full
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Colouring(FlipSelector):
     """Colour the class-graph, have a network memorise the colours, and flip what many neighbours can be pushed to.
 
     Neighbours have different colours in the graph, and so have second neighbours: each neighbour of a sample sees that
-    sample's colour only there. A sample's score is the number of its neighbours from which a targeted attack reaches
-    its colour. It takes an attack for every neighbour of every sample. A graph without edges has one colour and tells
-    nothing: chance decides then. Source: paper *noise*, section 6.2, which does not say how large its attacks are.
+    sample's colour only there. A sample's score is the number of its neighbours from which a targeted attack, which
+    begins at the neighbour, reaches its colour; so there are as many attacks as neighbours of all samples. A graph
+    without edges has one colour and tells nothing: chance decides then. Source: paper *noise*, section 6.2, which does
+    not say how far its attacks go.
 
     Args:
         norm: The norm of distances and attacks: ``l2`` or ``linf``.
@@ -70,14 +72,14 @@ class Colouring(FlipSelector):
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
         distance = (self.norm, self.gamma, self.neighbours)
-        graph, figures = graph_of(self, view, points_in(view, "input", 1), distance, generator)
+        graph, figures = graph_of(self, view, full(view.images(view.candidates).cpu()), distance, generator)
         scores, figures["memorised_colours"] = torch.zeros(graph.vertices, dtype=torch.float64), 1.0
         colours = colours_two_apart(graph)
         if graph.edges:
             network = self._fresh(tuple(view.images(view.candidates[:1]).shape[1:]), int(colours.max()) + 1, generator)
             network.to(view.module.device)
             figures["memorised_colours"] = float(self._memorise(network, view, colours, generator))
-            scores = self._reached(network, view, graph, colours, figures["gamma"], generator)
+            scores = self._reached(network, view, graph, colours, figures["gamma"])
         figures["colours"] = float(colours.max()) + 1
         figures["reached"] = float(scores.sum()) / max(1, 2 * graph.edges)
         flips = highest(self, view, scores, n, generator)
@@ -100,7 +102,7 @@ class Colouring(FlipSelector):
     def _memorise(self, network: nn.Module, view: FlipView, colours: Tensor, generator: torch.Generator) -> bool:
         """Train until every candidate is classified as it is coloured; return whether it came to that."""
         device, optimizer = view.module.device, torch.optim.Adam(network.parameters(), lr=self.learning_rate)
-        batches = -(-len(colours) // self.batch_size)
+        batches = min(-(-len(colours) // self.batch_size), len(colours) // 2)  # one sample has no statistics of its own
         seed = int(torch.randint(2**62, (), generator=generator))
         rng = [device] if device.type == "cuda" else []
         with (
@@ -131,12 +133,10 @@ class Colouring(FlipSelector):
         graph: Graph,
         colours: Tensor,
         gamma: float,
-        generator: torch.Generator,
     ) -> Tensor:
         """Return from how many neighbours of each candidate an attack reaches its colour, float64 ``(U,)``."""
         radius = gamma if self.radius is None else self.radius
-        attack = PGD(radius=radius, norm=self.norm, steps=self.steps, early_stop=True)
-        first = int(torch.randint(2**62, (), generator=generator))
+        attack = PGD(radius=radius, norm=self.norm, steps=self.steps, random_start=False, early_stop=True)
         device = view.module.device
         owners = torch.arange(graph.vertices).repeat_interleave(graph.degrees)
 
@@ -148,7 +148,6 @@ class Colouring(FlipSelector):
                 colours[begin].to(device),
                 target=goal.to(device),
                 bounds=view.bounds,
-                seeds=first + edges,
             )
             return found.success.long()
 
