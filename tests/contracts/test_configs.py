@@ -120,6 +120,20 @@ def test_every_choice_of_flips_takes_the_place_of_an_experiments_queries(path: P
     assert_flipped(out, wanted, per_class=2, classes=10)
 
 
+@pytest.mark.parametrize("path", FLIPS, ids=lambda path: path.stem)
+def test_an_attack_of_flips_has_a_name_that_says_what_it_aims_at(path: Path) -> None:
+    """So that they can be laid over each other and over the experiments, and their columns compared."""
+    wanted = read(path)
+    assert {wanted[key] for key in ("query", "poison", "secured", "retraining")} == {None}
+    if wanted["robust"] is None:
+        return
+    arguments = wanted["robust"]["init_args"]
+    aimed = {"pgd_targeted"} if arguments["targets"] == "flips" else set()
+    unaimed = set(arguments["attacks"]) if arguments["targets"] is None else set(arguments["untargeted"])
+    assert (set(arguments["attacks"]) - unaimed, unaimed) == (aimed, {"pgd"})
+    assert "untargeted" in arguments, "an experiment below it may have some"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FLIPPING, ids=lambda path: path.stem)
 def test_every_experiment_of_flips_runs(path: Path, tmp_path: Path) -> None:
