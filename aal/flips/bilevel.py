@@ -32,12 +32,12 @@ class Bilevel(FlipSelector):
 
     A step of training looks at ``subset`` of the candidates and at as many of the other samples trained on, in an
     order in which all get their turn; its loss is weighted to be the whole training set's on average. Memory is
-    bounded by what one step computes for ``2 * subset`` inputs, the network's weights ``2 * inner_steps`` times, and
-    ``n`` numbers a candidate; it does not grow with the size of a sample times the number of candidates.
+    bounded by twice what one step computes for ``2 * subset`` inputs, the network's weights ``2 * inner_steps`` times,
+    and a few times ``n`` numbers a candidate, whatever the size of a sample.
 
     Source: paper *noise*, chapter 5 and Figure 5.1, which gives no algorithm that could be run. The relaxed choice of
     many at once combines one Gumbel-softmax draw for each, as in Chen, Song, Wainwright and Jordan, "Learning to
-    Explain", section 3.3, but takes the chance that any draw is the candidate instead of the largest.
+    Explain", but takes the chance that any draw is the candidate instead of the largest.
 
     Args:
         network: Builds the small network from the shape of what the classifier takes, samples or a frozen backbone's

@@ -24,6 +24,7 @@ EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if
 QUERYING = [path for path in EXPERIMENTS if not path.stem.startswith("noise_")]
 FLIPPING = [path for path in EXPERIMENTS if path.stem.startswith("noise_")]
 FLIPS = sorted((CONFIGS / "flips").glob("*.yaml"))
+FEW_STEPS = {"bilevel": {"outer_steps": 2, "inner_steps": 2}}
 FEW_FLIPS = ("--flips.init_args.budget=2", "--flips.init_args.max_epochs=2")
 FEW_ATTACKED = "--robust.init_args.samples=4"
 # What makes an experiment on published data and weights small: tiny files in the published form, random weights.
@@ -113,6 +114,11 @@ def test_every_overlay_runs_on_an_experiment(path: Path, tmp_path: Path) -> None
 def test_every_choice_of_flips_takes_the_place_of_an_experiments_queries(path: Path, tmp_path: Path) -> None:
     out, wanted = tmp_path / "run", read(path)
     few = (*FEW_FLIPS, *([FEW_ATTACKED] if wanted["robust"] else []))
+    for name, steps in FEW_STEPS.items():
+        if name in wanted["flips"]["init_args"].get("selectors", {}):
+            key = f"--flips.init_args.selectors.{name}.init_args"
+            few = (*few, *(f"{key}.{argument}={value}" for argument, value in steps.items()))
+            wanted["flips"]["init_args"]["selectors"][name]["init_args"].update(steps)
     run = aal("fit", "--config", EXPERIMENT, "--config", path, "--out", out, *few)
     assert run.returncode == 0, run.stderr
     wanted["flips"]["init_args"].update(budget=2, max_epochs=2)

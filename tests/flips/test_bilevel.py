@@ -20,6 +20,7 @@ from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.models.classifier import reset_parameters
 from aal.networks import MLP, Backbone, DenseHead, LeNet5
 from aal.seeds import generator
+from tests.flips.test_unrolled import Peak
 from tests.runs import EXPERIMENT, ROOT, aal, results
 
 DOUBLE = torch.float64
@@ -239,6 +240,18 @@ def test_nothing_but_time_depends_on_recomputing_and_on_the_mode_of_the_caller()
     torch.testing.assert_close(logits(first), logits(kept))
 
 
+def test_memory_grows_by_a_few_numbers_a_candidate_and_not_by_samples() -> None:
+    wide, most = 3000, []
+    for candidates in (40, 200):
+        labels = torch.arange(2 * candidates) % 2
+        view = view_of(drawn("x", 2 * candidates, wide), labels, {0: 1}, classes=2)
+        with Peak() as peak:
+            QUICK.select(view, 3, generator=generator(0, "flips"))
+        most.append(peak.most)
+    assert 0 < most[1] - most[0] < 160 * 8 * 3 * 10  # of 3 draws, 8 bytes each, a few tensors
+    assert 160 * 4 * wide > 20 * (most[1] - most[0])
+
+
 def test_scores_are_the_logits_highest_first_and_the_figures_tell_of_the_ascent() -> None:
     view = planted()
     flips = PLAYER.select(view, BUDGET, generator=generator(0, "flips"))
@@ -338,6 +351,30 @@ def test_a_run_flips_what_bilevel_chose_in_each_class(tmp_path: Path) -> None:
         flipped = [row for row in csv.DictReader(file) if row["strategy"] == "bilevel"]
     assert len({row["index"] for row in flipped}) == 20
     assert all(int(row["label"]) == (int(row["true_label"]) + 1) % 10 and float(row["score"]) > 0 for row in flipped)
+
+
+@dataclass(frozen=True)
+class Counting(FlipSelector):
+    """Tells of the other samples that a run gives it."""
+
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+        together = torch.cat([view.clean.indices, view.others]).unique()
+        figures = {"others": len(view.others), "threes": int((view.other_labels == 3).sum()), "all": len(together)}
+        return Flips(view.candidates[:n], None, figures)
+
+
+def test_a_run_that_flips_one_class_tells_of_the_others(tmp_path: Path) -> None:
+    selectors = '{"counting": {"class_path": "tests.flips.test_bilevel.Counting"}}'
+    given = (f"--flips.init_args.selectors={selectors}", "--flips.init_args.targets={3: 4}", "--robust=null")
+    random = ROOT / "configs" / "flips" / "random.yaml"
+    run = aal("fit", "--config", EXPERIMENT, "--config", random, "--out", tmp_path / "run", *FEW, *given)
+    assert run.returncode == 0, run.stderr
+    clean, record = results(tmp_path / "run")["rounds"]
+    assert record["all"] == clean["labels"]
+    with (tmp_path / "run" / "ledger.csv").open() as file:
+        labels = [row["label"] for row in csv.DictReader(file) if row["strategy"] == "initial"]
+    assert record["others"] == len(labels) - labels.count("3")
+    assert record["threes"] == 0
 
 
 def test_a_small_network_that_cannot_take_features_ends_the_run_before_it_begins(tmp_path: Path) -> None:
