@@ -113,11 +113,11 @@ class LabelFlip(Rounds):
         targets[list(class_map)] = torch.tensor(list(class_map.values()))
         self.clean = CleanSet(natural[chosen], labels[chosen], targets[labels[chosen]])
         self.others = natural[~chosen]
-        shape = data.sample_shape
+        inputs = data.sample_shape
         if isinstance(module, TransferClassifier) and module.encoded:
-            shape = (module.feature_size,)
+            inputs = (module.feature_size,)
         for name, selector in self.selectors.items():
-            selector.check(shape, data.num_logits, f"{KEY}.selectors.{name}.init_args")
+            selector.check(data.sample_shape, inputs, data.num_logits, f"{KEY}.selectors.{name}.init_args")
         self.trials = trials_of(self.selectors, self.repeats, data.placed)
         for label, size in self._sizes().items():
             if self.selectors and size < self.budget:

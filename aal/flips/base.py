@@ -42,11 +42,12 @@ class FlipSelector:
         """Return the selectors that stand for this one, in order: one for each bucket, say. Mostly itself alone."""
         return (self,)
 
-    def check(self, shape: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
         """Refuse what the selector could not do, before anything is trained.
 
         Args:
-            shape: Shape of what the classifier takes: a sample, or a frozen backbone's features.
+            samples: Shape of a sample.
+            inputs: Shape of what the classifier takes: a sample, or a frozen backbone's features.
             classes: Number of the classifier's logits.
             key: The key of the selector's arguments in a configuration.
 

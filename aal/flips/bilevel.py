@@ -76,15 +76,15 @@ class Bilevel(FlipSelector):
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
 
-    def check(self, shape: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
         """Refuse a small network that cannot take the classifier's inputs, or has not as many logits as it."""
         if self.network is None:
             return
         try:
-            network = built(self.network, shape, classes)
+            network = built(self.network, inputs, classes)
         except UserError as error:
             raise UserError(f"{key}.network: {error}") from None
-        logits = dry_run(network, shape, f"{key}.network")
+        logits = dry_run(network, inputs, f"{key}.network")
         if logits.shape != (1, classes):
             raise UserError(f"{key}.network: must give {classes} logits a sample, not {tuple(logits.shape[1:])}")
 

@@ -1,6 +1,5 @@
 """Colouring: flip labels whose surroundings a network that memorises every single sample gives over to them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,11 +14,14 @@ from aal.flips.base import Flips, FlipSelector, highest
 from aal.flips.class_graph import check_distance, graph_of
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
+from aal.flips.rehearsal import Build, built
 from aal.flips.view import FlipView
 from aal.models.classifier import dry_run, reset_parameters
 from aal.networks import MLP
 from aal.seeds import seed_device
 from aal.strategies.distances import full
+
+COLOURS = 3  # the number that a network is tried with before there is a graph
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ class Colouring(FlipSelector):
         steps: Steps of an attack.
 
     Raises:
-        UserError: A value outside its range; in :meth:`select`, a network that cannot take the samples.
+        UserError: A value outside its range; in :meth:`check`, a network that cannot take the samples.
     """
 
     norm: Distance = "linf"
     gamma: float | None = None
     neighbours: float = 10.0
-    network: Callable[[tuple[int, ...], int], nn.Module] = MLP
+    network: Build = MLP
     max_epochs: int = 500
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -68,6 +70,16 @@ class Colouring(FlipSelector):
         positive({"learning_rate": self.learning_rate})
         if self.radius is not None:
             at_least(0, {"radius": self.radius})
+
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
+        """Refuse a network that cannot take the samples, or has not as many outputs as there are colours."""
+        try:
+            network = built(self.network, samples, COLOURS)
+        except UserError as error:
+            raise UserError(f"{key}.network: {error}") from None
+        outputs = tuple(dry_run(network, samples, f"{key}.network").shape[1:])
+        if outputs != (COLOURS,):
+            raise UserError(f"{key}.network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
@@ -86,17 +98,9 @@ class Colouring(FlipSelector):
         return Flips(flips.indices, flips.scores, figures)
 
     def _fresh(self, sample_shape: tuple[int, ...], colours: int, generator: torch.Generator) -> nn.Module:
-        """Return the network with fresh weights; the default generators are left as they were.
-
-        Raises:
-            UserError: It does not map samples of this shape to as many outputs as there are colours.
-        """
-        with torch.random.fork_rng(devices=[]):
-            network = self.network(sample_shape, colours)
+        """Return the network with fresh weights."""
+        network = built(self.network, sample_shape, colours)
         reset_parameters(network, generator)
-        outputs = tuple(dry_run(network, sample_shape, "network").shape[1:])
-        if outputs != (colours,):
-            raise UserError(f"network: must map a sample to {colours} outputs, one a colour, not {outputs}")
         return network
 
     def _memorise(self, network: nn.Module, view: FlipView, colours: Tensor, generator: torch.Generator) -> bool:

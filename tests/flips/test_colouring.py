@@ -12,7 +12,7 @@ from aal.errors import UserError
 from aal.flips import Colouring
 from aal.flips.graphs import class_graph, colours_two_apart
 from aal.flips.view import FlipView
-from aal.networks import MLP
+from aal.networks import MLP, LeNet5
 from aal.seeds import generator
 from tests.flips.views import view_of
 
@@ -151,13 +151,18 @@ def test_with_all_edges_each_sample_has_a_colour_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("network", "line"),
     [
-        (lambda shape, number: nn.Conv2d(3, number, 1), r"^network: Conv2d cannot take samples of shape \(1, 4, 4\)"),
-        (lambda shape, number: MLP(shape, 2), r"^network: must map a sample to \d+ outputs, one a colour, not \(2,\)$"),
+        (LeNet5, r"^flips\.network: .*LeNet5 takes images of 12x12 or more$"),
+        (
+            lambda shape, number: nn.Conv2d(3, number, 1),
+            r"^flips\.network: Conv2d cannot take samples of ",
+        ),
+        (lambda shape, number: MLP(shape, 2), r"^flips\.network: must give 3 outputs for 3 colours, not \(2,\)$"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused(network: Any, line: str) -> None:  # noqa: ANN401
     with pytest.raises(UserError, match=line):
-        Colouring(network=network).select(scattered(), 3, generator=generator(0, "x"))
+        Colouring(network=network).check((1, 4, 4), (5,), 10, "flips")
+    Colouring().check((1, 4, 4), (5,), 10, "flips")
 
 
 @pytest.mark.parametrize(

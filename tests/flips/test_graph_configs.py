@@ -7,8 +7,7 @@ import pytest
 
 from tests.runs import EXPERIMENT, ROOT, aal, results
 
-ATTACK = "--robust.init_args.attacks.pgd.init_args.steps=1"
-FEW = ("--flips.init_args.budget=2", "--flips.init_args.max_epochs=1", ATTACK)
+FEW = ("--flips.init_args.budget=2", "--flips.init_args.max_epochs=1", "--robust=null")
 TARGETS = {"class_graph": (), "colouring": ("--flips.init_args.targets={5: 6, 9: 0}",)}
 FIGURES = {
     "class_graph": {"gamma", "edges", "mean_degree", "dominated"},
@@ -39,3 +38,12 @@ def test_a_run_flips_what_the_graph_says_beside_random(name: str, tmp_path: Path
     assert len({row["index"] for row in flipped}) == flips
     assert all(int(row["label"]) == (int(row["true_label"]) + 1) % 10 for row in flipped)
     assert all(float(row["score"]) > 0 for row in flipped)
+
+
+def test_a_network_that_cannot_take_the_samples_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    config = ROOT / "configs" / "flips" / "colouring.yaml"
+    network = "--flips.init_args.selectors.colouring.init_args.network=aal.networks.LeNet5"
+    run = aal("fit", "--config", EXPERIMENT, "--config", config, "--out", tmp_path / "run", *FEW, network)
+    assert run.returncode == 2
+    assert "flips.init_args.selectors.colouring.init_args.network: " in run.stderr.splitlines()[-1]
+    assert not (tmp_path / "run" / "rounds.jsonl").exists()
