@@ -127,7 +127,7 @@ def test_flips_are_memorised_and_cost_robustness_rather_than_accuracy(tmp_path: 
     assert all(row["flips_memorised"] == 1 for row in rounds[1:])
     clean, *flipped = rounds
     assert all(row["accuracy"] > clean["accuracy"] - 0.06 for row in flipped)
-    assert all(row["robust_pgd_not_target"] < clean["robust_pgd_not_target"] - 0.1 for row in flipped)
+    assert all(row["robust_pgd_targeted_not_target"] < clean["robust_pgd_targeted_not_target"] - 0.1 for row in flipped)
 
 
 @pytest.mark.slow
