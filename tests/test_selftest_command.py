@@ -53,6 +53,14 @@ def test_the_shipped_experiment_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_points_that_were_placed_for_wrong_labels_are_not_trained_on() -> None:
+    config = ROOT / "configs" / "experiment" / "noise_toy.yaml"
+    run = aal("selftest", "--config", config, "--samples", "20", "--epochs", "20")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "trained on the true labels of 60 samples, epochs: " in run.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("broken", "check"), [("Probabilities", "logits"), ("Steps", "gradient")])
 def test_a_broken_model_of_the_users_own_is_told(broken: str, check: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(BROKEN)

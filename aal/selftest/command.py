@@ -25,7 +25,7 @@ from aal.seeds import generator, sample_seeds
 from aal.selftest.subject import Subject, Verdict
 from aal.selftest.table import run_checks
 from aal.strategies import Random
-from callbacks import QueryRounds, RoundProgress, WholeCheckpointIO
+from callbacks import QueryRounds, RoundProgress, StopRule, WholeCheckpointIO
 from callbacks.rounds import clock_of
 
 FAILED = 1  # exit code where a check failed
@@ -89,7 +89,7 @@ class SelftestCLI(AALCLI):
         clock = clock_of(self.trainer)
         if not clock.finished:
             raise RunStopped("interrupted")
-        return f"trained on the true labels of {len(self.datamodule.pool)} samples, epochs: {clock.epoch}"
+        return f"trained on the true labels of {len(self.datamodule.pool.labelled)} samples, epochs: {clock.epoch}"
 
     def _load(self, path: Path) -> None:
         checkpoint = WholeCheckpointIO().load_checkpoint(path, map_location="cpu")
@@ -101,8 +101,9 @@ class SelftestCLI(AALCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         self.datamodule.setup("fit")
-        pool = len(self.datamodule.pool)
-        clock = QueryRounds(Random(), initial=pool, max_epochs=max(self.config["epochs"], 1))
+        natural = len(self.datamodule.pool.of_origin("natural"))
+        one_round = StopRule("round", at_least=0)  # nothing is queried, where others than natural samples could be
+        clock = QueryRounds(Random(), initial=natural, stop=[one_round], max_epochs=max(self.config["epochs"], 1))
         own = {"logger": False, "enable_checkpointing": False, "devices": 1, "callbacks": [RoundProgress(), clock]}
         return pl.Trainer(**{**config, **own})
 
