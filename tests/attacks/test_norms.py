@@ -66,7 +66,7 @@ class TestEveryNorm:
                     start.numpy(),
                     constraints=[constraint],
                 )
-                assert ((found - point) ** 2).sum() <= solved.fun + 1e-6
+                assert ((found - point) ** 2).sum() <= solved.fun + 1e-5  # the solver may overstep the ball by 1e-6
 
     def test_projection_leaves_points_of_the_ball_alone(self, name: str) -> None:
         d = numbers(4, 3) * 0.01

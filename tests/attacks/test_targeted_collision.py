@@ -119,7 +119,7 @@ def test_all_bases_go_through_the_model_at_once_and_the_finished_leave() -> None
     assert rest[-1] < 6
     assert sum(rest) == found.info["iterations"].sum()
     assert torch.equal(found.queries, found.info["iterations"] + 1)
-    assert torch.equal(found.x[3], x[3])
+    torch.testing.assert_close(found.x[3], x[3], rtol=0, atol=1e-9)  # products of one row and of six may round apart
 
 
 def test_no_target_is_an_empty_sample() -> None:
