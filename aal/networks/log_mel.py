@@ -37,6 +37,8 @@ class LogMel(nn.Module):
         Values are ``log(mel + 0.001)``; samples after the last whole frame are not used.
         """
         frames = x.unfold(-1, WINDOW, HOP) * self.window
+        if not len(x):  # MKL's FFT refuses an empty batch
+            return frames.new_zeros(*frames.shape[:-1], BANDS)
         magnitude = torch.fft.rfft(frames, FFT).abs()  # of a complex number: sqrt(re**2 + im**2) has no gradient at 0
         log_mel: Tensor = (magnitude @ self.bands + OFFSET).log()
         return log_mel
