@@ -3,6 +3,7 @@
 
 python scripts/bench.py [rounds] [crafting] [streaming] [encoding] [scoring]     active learning; one thread
 python scripts/bench.py [gradient] [deepfool] [carlini_wagner] [collisions] [paths] [gpu]     attacks; all cores
+python scripts/bench.py [targeted_paths]     paths of all training images of MNIST to the next class; all cores
 python scripts/bench.py [poisons]     Table I's seconds per poison; all cores
 python scripts/bench.py [dfal]     its query beside DeepFool on the whole subset; all cores
 python scripts/bench.py [core_set]     greedy k-center and the robust mixed-integer problem; all cores
@@ -213,7 +214,7 @@ def attacks(names: list[str], chosen: argparse.Namespace) -> None:
 def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
     learning = ["rounds", "crafting", "streaming", "encoding", "scoring"]
-    on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "gpu", "dfal"]
+    on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "targeted_paths", "gpu", "dfal"]
     rest = ["poisons", "core_set", "cluster_max_min", "class_graph"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])

@@ -19,11 +19,13 @@ class ConvClassifier(Classifier):
             :class:`aal.networks.LeNet5`; its last layer, in order of definition, is an ``nn.Linear`` to the logits.
         num_classes: Number of classes C; the CLI takes it from the datamodule.
         sample_shape: Shape of a sample; the CLI takes it from the datamodule.
-        learning_rate: Adam's step size.
-        weight_decay: Adam's L2 penalty.
+        learning_rate: The optimizer's step size.
+        weight_decay: Its L2 penalty.
+        momentum: None for Adam; a number in [0, 1) for stochastic gradient descent with that momentum.
 
     Raises:
-        UserError: The network cannot take samples of this shape, or its last layer is not linear.
+        UserError: The network cannot take samples of this shape, or its last layer is not linear; a ``momentum``
+            outside its range.
     """
 
     def __init__(
@@ -33,8 +35,12 @@ class ConvClassifier(Classifier):
         sample_shape: tuple[int, ...],
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        momentum: float | None = None,
     ) -> None:
         super().__init__(num_classes, learning_rate, weight_decay)
+        if momentum is not None and not 0 <= momentum < 1:
+            raise UserError(f"model.init_args.momentum: must be at least 0 and less than 1, got {momentum}")
+        self.momentum = momentum
         self.network = network(tuple(sample_shape), num_classes)
         logits = dry_run(self.network, sample_shape, KEY)
         taken = take_last(self.network, (nn.Linear,))
@@ -56,6 +62,13 @@ class ConvClassifier(Classifier):
         """Map samples ``(B, ...)`` to the input of the last layer ``(B, D)``."""
         embedded: Tensor = self.network(x)
         return embedded
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam, or stochastic gradient descent where there is a momentum, over the whole network."""
+        if self.momentum is None:
+            return super().configure_optimizers()
+        parameters, decay = self.parameters(), self.weight_decay
+        return torch.optim.SGD(parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=decay)
 
     def renew(self, generator: torch.Generator) -> None:
         """Draw fresh weights for the whole network, by its own rule for the last layer too where it has one."""

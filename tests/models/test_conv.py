@@ -87,6 +87,24 @@ def test_a_last_batch_of_one_sample_can_be_trained_on() -> None:
     assert not torch.equal(model.network.bn1.running_mean, running)  # type: ignore[union-attr]
 
 
+def test_a_momentum_trains_by_stochastic_gradient_descent() -> None:
+    model = ConvClassifier(LeNet5, 5, SHAPE, learning_rate=0.1, weight_decay=0.01, momentum=0.9)
+    x, y = images(), torch.tensor([0, 1, 2, 3])
+    optimizer = model.configure_optimizers()
+    weight, velocity = model.last.weight, torch.zeros(())
+    for step in range(2):
+        optimizer.zero_grad()
+        model.training_step((x, y), step).backward()
+        assert weight.grad is not None
+        velocity = 0.9 * velocity + weight.grad + 0.01 * weight.detach()
+        expected = weight.detach() - 0.1 * velocity
+        optimizer.step()
+        torch.testing.assert_close(weight.detach(), expected)
+    for momentum in (-0.1, 1.0, float("nan")):
+        with pytest.raises(UserError, match=r"momentum: must be at least 0 and less than 1"):
+            ConvClassifier(LeNet5, 5, SHAPE, momentum=momentum)
+
+
 class Scaled(nn.Module):
     """A network whose last layer is not the logits."""
 
