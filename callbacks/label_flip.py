@@ -25,6 +25,7 @@ from callbacks.secured_set import SecuredSet
 KEY = "flips.init_args"
 ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
 HONEST, ATTACKER = 0, -1  # labelers in the ledger
+TAKEN = ("clean", "placed", "initial", "restored")  # names of what is no selector's work
 
 
 class LabelFlip(Rounds):
@@ -35,6 +36,8 @@ class LabelFlip(Rounds):
     evaluates; then the labels return. A round ends when the training set is memorised: when every sample of it is
     classified as it is labelled. One that is not by ``max_epochs`` counts as not memorised, in the column
     ``memorised`` and in the report. Rounds of the same repeat begin with the same weights, whatever they flip.
+    Adversarial accuracy depends on how long a network was trained, and clean labels are memorised first: with
+    ``min_epochs`` as many as the flips take, all rounds are compared at equal training (section 4.1.2).
 
     Where the datamodule places samples (:class:`datamodules.ToyMixture`), each of its groups is a selection too, by
     the name ``placed``: it joins the training set for its round, with the label that is not true of it.
@@ -50,12 +53,14 @@ class LabelFlip(Rounds):
         repeats: How often each selection is tried, each time with other initial weights.
         redraw: Whether a repeat selects anew; else all repeats flip the same labels.
         suspects: Lists the training points with the shortest paths in ``suspects.csv`` and draws them; ``null``: not.
+        min_epochs: Least epochs a round, that of the clean classifier included.
         max_epochs: Most epochs a round.
 
     Raises:
-        UserError: A number below 1, a name that cannot be a curve's, targets that make no sense; in ``setup``, another
-            callback that changes the training set, a class that there is not or that has fewer samples than the
-            budget, a backbone that is unfrozen between rounds, what a selector's ``check`` refuses.
+        UserError: A number below 1, more epochs at least than at most, a name that cannot be a curve's, targets that
+            make no sense; in ``setup``, another callback that changes the training set, a class that there is not, a
+            budget above the samples of a class or of any bucket, a backbone that is unfrozen between rounds, what a
+            selector's ``check`` refuses.
     """
 
     counted = "round"
@@ -70,17 +75,23 @@ class LabelFlip(Rounds):
         repeats: int = 1,
         redraw: bool = True,
         suspects: Suspects | None = None,
+        min_epochs: int = 1,
         max_epochs: int = 200,
     ) -> None:
         super().__init__(max_epochs=max_epochs)
-        at_least(1, {f"{KEY}.budget": budget, f"{KEY}.repeats": repeats})
+        at_least(1, {f"{KEY}.budget": budget, f"{KEY}.repeats": repeats, f"{KEY}.min_epochs": min_epochs})
+        if min_epochs > max_epochs:
+            raise UserError(f"{KEY}.min_epochs: {min_epochs} is more than max_epochs, {max_epochs}")
+        self.min_epochs = min_epochs
         self.selectors, self.targets = selectors or {}, targets
         self.budget, self.per_class, self.repeats, self.redraw = budget, per_class, repeats, redraw
         self.suspects = suspects
         for name in self.selectors:
-            if not str(name).isidentifier() or name == "placed":
+            if not str(name).isidentifier():
                 raise UserError(f"{KEY}.selectors: {name!r} cannot name one; take letters, then also digits and _")
-        if isinstance(targets, str) and targets not in ("next", "new"):
+            if name in TAKEN:
+                raise UserError(f"{KEY}.selectors: {name!r} cannot name one; records and ledger have it for another")
+        if not isinstance(targets, dict) and targets not in ("next", "new"):
             raise UserError(f"{KEY}.targets: must be next, new or a map of classes, got {targets!r}")
         if targets == {}:
             raise UserError(f"{KEY}.targets: the map names no class")
@@ -91,6 +102,7 @@ class LabelFlip(Rounds):
         self.not_memorised: list[int] = []  # rounds
         self.memorised = False  # whether the last epoch ended with the training set memorised
         self._upcoming: tuple[int, Flips] | None = None  # what the next round flips
+        self._just_passed: list[str] = []  # trials passed over after this round
 
     @property
     def draw_of_weights(self) -> int:
@@ -119,10 +131,20 @@ class LabelFlip(Rounds):
         for name, selector in self.selectors.items():
             selector.check(data.sample_shape, inputs, data.num_logits, f"{KEY}.selectors.{name}.init_args")
         self.trials = trials_of(self.selectors, self.repeats, data.placed)
+        if data.placed and len(class_map) < data.num_classes:
+            raise UserError(f"{KEY}.targets: samples of every class are placed for a wrong label; name all")
+        self._check_budget()
+
+    def _check_budget(self) -> None:
+        """Refuse a budget that a class cannot give, or none of what a selector chooses among."""
         for label, size in self._sizes().items():
-            if self.selectors and size < self.budget:
-                where = "the pool has" if label is None else f"class {label} has"
-                raise UserError(f"{KEY}.budget: {self.budget} labels to flip, but {where} {size} samples")
+            where = "the pool has" if label is None else f"class {label} has"
+            for name, selector in self.selectors.items():
+                if size < self.budget:
+                    raise UserError(f"{KEY}.budget: {self.budget} labels to flip, but {where} {size} samples")
+                if selector.room(size) < self.budget:
+                    among = f"{name} chooses among {selector.room(size)} of them"
+                    raise UserError(f"{KEY}.budget: {self.budget} labels to flip; {where} {size} samples, and {among}")
 
     def _chosen_map(self, classes: int, logits: int) -> dict[int, int]:
         """Return which class is labelled as which."""
@@ -162,16 +184,19 @@ class LabelFlip(Rounds):
             callback.on_labels_given(trainer, module)
 
     def to_reach(self, trainer: pl.Trainer) -> int:
-        """Return the number of the last round, if no trial is passed over."""
-        return len(self.trials)
+        """Return the number of the last round, if no further trial is passed over."""
+        return len(self.trials) - len(self.passed_over)
 
     def remark(self, record: Record) -> str:
-        """Return what the round flipped, and whether it was memorised."""
-        return f"{record['selector']}{'' if record['memorised'] else ', not memorised'}"
+        """Return what the round flipped, whether it was memorised, and what cannot be tried after it."""
+        what = str(record["selector"]) + (f"[{record['position']:g}]" if "position" in record else "")
+        return ", ".join(
+            (what, *(() if record["memorised"] else ("not memorised",)), *(f"no {one}" for one in self._just_passed))
+        )
 
     def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
         """Whether the training set is memorised: the flipped labels first, which are few and learnt last."""
-        self.memorised = all(
+        self.memorised = self.epoch >= self.min_epochs and all(
             self._share_fitted(trainer, module, indices) == 1
             for indices in (self.flipped, data_of(trainer).pool.labelled)
         )
@@ -286,7 +311,7 @@ class LabelFlip(Rounds):
 
     def _following(self, trainer: pl.Trainer, module: Classifier) -> tuple[int, Flips] | None:
         """Return the next trial that can be made and its flips, ``None`` after the last."""
-        view = self._view(trainer, module)
+        view, self._just_passed = self._view(trainer, module), []
         for number in range(self.trial + 1, len(self.trials)):
             trial = self.trials[number]
             if trial.placed is not None:
@@ -294,7 +319,8 @@ class LabelFlip(Rounds):
             try:
                 return number, self._select(trial, view, data_of(trainer).seed)
             except TooFew as few:
-                self.passed_over[f"{trial.called}, repeat {trial.repeat}"] = str(few)
+                self._just_passed.append(f"{trial.called}, repeat {trial.repeat}")
+                self.passed_over[self._just_passed[-1]] = str(few)
         return None
 
     def _select(self, trial: Trial, view: FlipView, seed: int) -> Flips:

@@ -39,7 +39,8 @@ class RobustEvaluation(RoundCallback):
             will do.
         every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
             case. ``null``: only the last.
-        samples: Samples of the test split to evaluate, drawn at random, the same in each round; ``null`` for all.
+        samples: Samples of the test split to evaluate, drawn at random, the same in each round; ``null`` for all. All,
+            too, where fewer are of the classes that ``targets`` names.
         batch_size: Samples attacked at once; it bounds the memory.
         curves: Radii, ascending, by the name of the attack that is tried with one after another in the last round.
         examples: Samples of each attack to draw in the last round.

@@ -42,6 +42,10 @@ class FlipSelector:
         """Return the selectors that stand for this one, in order: one for each bucket, say. Mostly itself alone."""
         return (self,)
 
+    def room(self, size: int) -> int:
+        """Return among how many of ``size`` candidates it chooses, at most; what has less than a budget is refused."""
+        return size
+
     def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
         """Refuse what the selector could not do, before anything is trained.
 

@@ -1,6 +1,7 @@
 """Bilevel: flips found by gradient ascent through the training of a small network (paper *noise*, chapter 5)."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from aal.flips.view import FlipView
 from aal.models.classifier import dry_run
 from aal.networks.mlp import MLP
 
+AT_ONCE = 2**20  # numbers of the draws that are held at a time
 AVERAGED = 5  # figures are averaged over the first and the last fifth of the outer steps
 
 
@@ -33,7 +35,7 @@ class Bilevel(FlipSelector):
     A step of training looks at ``subset`` of the candidates and at as many of the other samples trained on, in an
     order in which all get their turn; its loss is weighted to be the whole training set's on average. Memory is
     bounded by twice what one step computes for ``2 * subset`` inputs, the network's weights ``2 * inner_steps`` times,
-    and a few times ``n`` numbers a candidate, whatever the size of a sample.
+    and some tens of MiB for the draws, whatever the size of a sample and the budget.
 
     Source: paper *noise*, chapter 5 and Figure 5.1, which gives no algorithm that could be run. The relaxed choice of
     many at once combines one Gumbel-softmax draw for each, as in Chen, Song, Wainwright and Jordan, "Learning to
@@ -105,7 +107,7 @@ class Bilevel(FlipSelector):
             optimizer = torch.optim.Adam([logits], lr=self.outer_rate, maximize=True)
             losses, mass = torch.zeros(self.outer_steps), torch.zeros_like(logits)
             for step in range(self.outer_steps):
-                flips = relaxed(logits, gumbel(n, len(logits), generator).to(logits), self.temperature)
+                flips = chosen_softly(logits, n, self.temperature, generator)
                 loss = rehearsal.loss(flips, rehearsal.draw())
                 (logits.grad,) = torch.autograd.grad(loss, logits)
                 losses[step] = loss.detach()
@@ -122,6 +124,56 @@ class Bilevel(FlipSelector):
             "flip_mass": float(mass[torch.searchsorted(view.candidates, chosen.indices)].mean()),
         }
         return replace(chosen, figures=figures)
+
+
+def chosen_softly(logits: Tensor, n: int, temperature: float, generator: torch.Generator) -> Tensor:
+    """Return how far each candidate's label is flipped ``(U,)`` when ``n`` are drawn, differentiable by the logits.
+
+    Args:
+        logits: Flip logits ``(U,)``.
+        n: Number of draws.
+        temperature: Of the Gumbel-softmax.
+        generator: The source of the draws.
+    """
+    together = max(1, AT_ONCE // len(logits))
+    sizes = [min(together, n - start) for start in range(0, n, together)]
+    seeds = torch.randint(2**62, (len(sizes),), generator=generator).tolist()
+    spared: Tensor = _Spared.apply(logits, temperature, list(zip(sizes, seeds, strict=True)))
+    return 1 - spared
+
+
+class _Spared(torch.autograd.Function):
+    """How little each candidate is drawn, ``(U,)``: some draws at a time, and again in the backward pass.
+
+    What is held does not grow with the number of draws, but for a number a candidate for each ``AT_ONCE`` of theirs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, temperature: float, draws: list[tuple[int, int]]) -> Tensor:  # noqa: ANN401
+        parts = logits.new_empty(len(draws), len(logits))
+        for part, (count, seed) in zip(parts, draws, strict=True):
+            part.copy_(_spared(logits, temperature, count, seed))
+        ctx.save_for_backward(logits, parts)
+        ctx.temperature, ctx.draws = temperature, draws
+        return parts.prod(0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        logits, parts = ctx.saved_tensors
+        ones, total = torch.ones_like(parts[:1]), torch.zeros_like(logits)
+        before = torch.cat([ones, parts[:-1]]).cumprod(0)
+        after = torch.cat([ones, parts[1:].flip(0)]).cumprod(0).flip(0)
+        for others, (count, seed) in zip(before * after, ctx.draws, strict=True):
+            with torch.enable_grad():
+                leaf = logits.detach().requires_grad_()
+                part = _spared(leaf, ctx.temperature, count, seed)
+            total += torch.autograd.grad(part, leaf, grad * others)[0]
+        return total, None, None
+
+
+def _spared(logits: Tensor, temperature: float, draws: int, seed: int) -> Tensor:
+    noise = gumbel(draws, len(logits), torch.Generator().manual_seed(seed))
+    return 1 - relaxed(logits, noise.to(logits), temperature)
 
 
 def gumbel(draws: int, candidates: int, generator: torch.Generator) -> Tensor:

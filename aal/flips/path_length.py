@@ -30,7 +30,7 @@ class PathLength(FlipSelector):
         targeted: Whether a path leads to the class that its sample would be labelled; else to any other class.
         buckets: Number of buckets.
         divide: ``quantile``: all buckets have the same number of samples, to within one. ``width``: all take the same
-            range of steps; an outer one may hold fewer samples than the budget, or none, and is passed over then.
+            range of steps; one may hold fewer samples than the budget, or none, and is passed over then.
         bucket: The bucket to flip labels in, from 0; ``null`` for each in turn.
 
     Raises:
@@ -62,8 +62,16 @@ class PathLength(FlipSelector):
             return (self,)
         return tuple(replace(self, bucket=bucket) for bucket in range(self.buckets))
 
+    def room(self, size: int) -> int:
+        """Return how many samples the largest of equally large buckets has."""
+        return -(-size // self.buckets) if self.divide == "quantile" else size
+
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
-        """Choose ``n`` candidates of the bucket at random; their scores are their numbers of steps."""
+        """Choose ``n`` candidates of the bucket at random; their scores are their numbers of steps.
+
+        The figures tell the bucket's mean number of steps, and the share of its paths that arrived: where few do, as
+        towards a class that the clean classifier has never seen, lengths say little.
+        """
         paths = view.paths(self.attack, targeted=self.targeted)
         assert self.bucket is not None
         inside = (bucket_of(paths, self.buckets, self.divide) == self.bucket).nonzero()[:, 0]
@@ -71,6 +79,7 @@ class PathLength(FlipSelector):
             raise TooFew(f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples")
         chosen = inside[torch.randperm(len(inside), generator=generator)[:n]]
         figures = {"path_steps": float(paths[inside, STEPS].mean())}
+        figures["path_arrived"] = float(paths[inside, ARRIVED].mean())
         return Flips(view.candidates[chosen], paths[chosen, STEPS], figures)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from aal.files import write_bytes, write_csv
 from aal.flips.names import GALLERY, PATHS, SUSPECTS
 from aal.flips.suspects import Suspects, closest_and_farthest
-from aal.flips.view import ARRIVED, LENGTH, STEPS, CleanSet, FlipView
+from aal.flips.view import ARRIVED, LENGTH, PATHS_OF, STEPS, CleanSet, FlipView
 from aal.models.classifier import Classifier
 from aal.pool import Pool
 from aal.report.gallery import gallery_figure
@@ -18,17 +18,21 @@ from aal.samples import Samples
 
 
 def write_paths(folder: Path, clean: CleanSet) -> None:
-    """Write ``paths.csv``, one row a measured path: of which index, its label, where it led, and its length."""
+    """Write ``paths.csv``, one row a measured path: by which walk, of which index, its label, where it led, its length.
+
+    A walk is named by its step size and its limit of steps, such as ``0.01 x 100``.
+    """
     rows = []
     for name, values in clean.values.items():
-        if name.startswith("paths("):
-            kind = "targeted" if name.endswith(", targeted)") else "untargeted"
+        kind, _, walk = name.removesuffix(")").partition("(")
+        if kind in PATHS_OF.values():
             known = zip(*(part.tolist() for part in (clean.indices, clean.labels, clean.targets, values)), strict=True)
             rows += [
                 (
+                    walk,
                     index,
                     label,
-                    target if kind == "targeted" else None,
+                    target if kind == PATHS_OF[True] else None,
                     int(path[STEPS]),
                     path[LENGTH],
                     int(path[ARRIVED]),
@@ -36,7 +40,7 @@ def write_paths(folder: Path, clean: CleanSet) -> None:
                 for index, label, target, path in known
             ]
     if rows:
-        write_csv(folder / PATHS, ("index", "label", "target", "steps", "l2", "arrived"), rows)
+        write_csv(folder / PATHS, ("walk", "index", "label", "target", "steps", "l2", "arrived"), rows)
 
 
 def write_suspects(folder: Path, view: FlipView, order: Tensor, paths: Tensor, predicted: Tensor) -> None:

@@ -14,7 +14,7 @@ KEY = "flips.init_args.suspects."
 
 @dataclass(frozen=True)
 class Suspects:
-    """The training set in the order of the paths' lengths, the most suspicious first.
+    """The training set, or the classes that a map of targets names, by the paths' lengths, the most suspicious first.
 
     A classifier that has memorised a wrong label keeps the boundary next to it. Source: paper *noise*, section 4.3.1
     and Figure 4.5, where the paths lead from each class to the next.

@@ -11,6 +11,7 @@ from aal.models.classifier import Classifier
 from aal.progress import Progress, quiet
 
 STEPS, LENGTH, ARRIVED = range(3)  # the columns of what FlipView.paths returns
+PATHS_OF = {True: "targeted paths", False: "untargeted paths"}  # what CleanSet.values has them by, then their walk
 
 
 class CleanSet:
@@ -124,7 +125,8 @@ class FlipView:
             columns = (found.info["steps"], found.info["l2"], found.success)
             return torch.stack([column.double() for column in columns], dim=1)
 
-        return self.measure(f"paths({attack!r}, {'targeted' if targeted else 'untargeted'})", walked)
+        limits = f"{attack.step_size:g} x {attack.steps}{' clipped' if attack.clip else ''}"
+        return self.measure(f"{PATHS_OF[targeted]}({limits})", walked)
 
     @property
     def features(self) -> Tensor:

@@ -32,8 +32,23 @@ def position_curve(
         The curve. Its band is a sample standard deviation over seeds and repeats; there is none where a position was
         tried but once.
     """
-    found = {one.position: list(values(runs, one, column).values()) for one in positions}
-    known = {position: torch.tensor(tried, dtype=torch.float64) for position, tried in found.items() if tried}
+    found = {one.position or 0.0: list(values(runs, one, column).values()) for one in positions}
+    return mean_curve(name, colour, found, dashed)
+
+
+def mean_curve(name: str, colour: str, found: Mapping[float, Sequence[float]], dashed: bool = False) -> Curve | None:
+    """Average what was found at each of some numbers, a curve over them; None where nothing was.
+
+    Args:
+        name: What stands at its end.
+        colour: Its colour, as hex.
+        found: Values by number, ascending.
+        dashed: Whether its line is dashed.
+
+    Returns:
+        The curve. Its band is a sample standard deviation; there is none where a number has but one value.
+    """
+    known = {x: torch.tensor(tried, dtype=torch.float64) for x, tried in found.items() if tried}
     if not known:
         return None
     mean = torch.stack([tried.mean() for tried in known.values()])

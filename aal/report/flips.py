@@ -36,17 +36,17 @@ TRIALS = (
     "ended with the whole training set memorised, the flipped labels among it."
 )
 POSITIONS = (
-    "Accuracy of the networks trained on flipped labels against where in the sweep the flips were: a bucket 0 is next "
-    "to the boundary of the clean classifier. Band: ± one sample standard deviation over repeats. Dotted: flips at "
-    "random, and clean labels."
+    "Accuracy of the networks trained on flipped labels against where in the sweep the flips were: in which bucket of "
+    "path lengths, 0 next to the boundary of the clean classifier, or how far from their class's mean samples were "
+    "placed. Band: ± one sample standard deviation over repeats. Dotted: flips at random, and clean labels."
 )
 CLASSES = (
     "Adversarial accuracy of each class after each selection, mean over its repeats. With targets, “not target” is "
     "the share that is not taken for the target."
 )
 LENGTHS = (
-    "Steps of the adversarial paths {kind}, by class, under the clean classifier. Dotted: the median. Coloured: paths "
-    "that never arrived, which end at the limit."
+    "Steps of the adversarial paths {kind}, by class, under the clean classifier; in brackets the size of a step and "
+    "the limit. Dotted: the median. Coloured: paths that never arrived, which end at the limit."
 )
 SUSPECTED = (
     "Training points with the shortest adversarial paths under the clean classifier, which may be labeling errors: "
@@ -213,14 +213,15 @@ def _per_class(run: Run, number_of_round: int) -> dict[str, dict[int, float]]:
 
 
 def _paths(run: Run) -> tuple[Section, ...]:
-    """Draw how long the adversarial paths are, those to a target and those away from the label apart."""
+    """Draw how long the adversarial paths are, each walk apart, those to a target and those away from the label too."""
     path = run.folder / PATHS
     if not path.is_file():
         return ()
     kinds: dict[str, list[tuple[int, int, int]]] = {}
     for row in _rows(path):
         kind = "to the class that a point would be labelled" if row["target"] else "to any other class"
-        kinds.setdefault(kind, []).append((int(row["steps"]), int(row["arrived"]), int(row["label"])))
+        figures = int(row["steps"]), int(row["arrived"]), int(row["label"])
+        kinds.setdefault(f"{kind} ({row['walk']})", []).append(figures)
     pictures = []
     for number_of_kind, (kind, rows) in enumerate(kinds.items()):
         steps, arrived, labels = torch.tensor(rows).unbind(1)

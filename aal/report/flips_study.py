@@ -1,31 +1,71 @@
-"""The panels of a study of flipped labels: adversarial accuracy against where in a sweep the flips were."""
+"""The panels of a study of flipped labels: accuracy against where in a sweep the flips were, or what arms differ in."""
 
 from collections.abc import Mapping
+from typing import Any
 
+from aal.documents import read_mapping
 from aal.report.curves import Curve, Panel
-from aal.report.flip_curves import level, position_curve
+from aal.report.flip_curves import level, mean_curve, position_curve
 from aal.report.style import PALETTE
 from aal.studies.flip_trials import RANDOM, Selection, selections, swept, values
-from aal.studies.flips_table import adversarial_column
-from aal.studies.runs import Run
+from aal.studies.flips_table import ALONG
+from aal.studies.runs import Run, number
 from aal.studies.study import Study
 
+Runs = Mapping[str, Mapping[int, Run]]  # by arm and seed
 
-def swept_panels(study: Study, cells: Mapping[str, Mapping[int, Run]]) -> list[Panel]:
+
+def swept_panels(study: Study, cells: Runs, column: str) -> list[Panel]:
     """Return a panel for each arm with a sweep; arms that are compared with one arm share a panel with it.
 
     Args:
         study: A study whose table is ``flips``.
         cells: Finished runs by arm and seed.
+        column: The column of a round's record that is drawn.
     """
     shared: dict[str, dict[str, None]] = {}
     for row in study.rows:
         shared.setdefault(row.group, {}).update({row.group: None, row.arm: None})
-    panels = [_panel(list(arms), cells, adversarial_column(study)) for arms in shared.values()]
+    panels = [_panel(list(arms), cells, column) for arms in shared.values()]
     return [panel for panel in panels if panel.curves]
 
 
-def _panel(arms: list[str], cells: Mapping[str, Mapping[int, Run]], column: str) -> Panel:
+def along_panels(study: Study, cells: Runs, columns: Mapping[str, str]) -> list[Panel]:
+    """Return a panel for each column against the number in which a study's arms differ, a curve a selection.
+
+    Args:
+        study: A study whose setting ``along`` is the key of that number in a configuration.
+        cells: Finished runs by arm and seed.
+        columns: Columns of a round's record by their panel's title.
+    """
+    at: dict[float, list[Run]] = {}
+    for runs in (cells[row.arm] for row in study.rows):
+        for run in runs.values():
+            x = number({"x": _configured(run, study.settings[ALONG])}, "x")
+            if x is not None:
+                at.setdefault(x, []).append(run)
+    known = selections(run for runs in at.values() for run in runs)
+    panels = []
+    for title, column in columns.items():
+        curves = []
+        for selection, colour in zip(known, PALETTE, strict=False):
+            tried = {x: values(dict(enumerate(runs)), selection, column) for x, runs in sorted(at.items())}
+            found = {x: list(of.values()) for x, of in tried.items()}
+            curve = mean_curve(str(selection), colour, found)
+            curves += [curve] if curve else []
+        panels += [Panel(title, tuple(curves))] if curves else []
+    return panels
+
+
+def _configured(run: Run, key: str) -> Any:  # noqa: ANN401
+    """Return what a run's configuration has under a key with dots, ``None`` where it has nothing."""
+    value: Any = read_mapping(run.folder / "config.yaml") if run.config else {}
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _panel(arms: list[str], cells: Runs, column: str) -> Panel:
     """Draw arms together; several are told apart by their names."""
     curves: list[Curve] = []
     levels: dict[str, float] = {}
@@ -33,10 +73,10 @@ def _panel(arms: list[str], cells: Mapping[str, Mapping[int, Run]], column: str)
         runs = cells[arm]
         sweeps = swept(selections(runs.values()))
         for name, positions in sweeps.items():
-            number = len(curves)
+            place = len(curves)
             called = name if len(arms) == 1 else arm if len(sweeps) == 1 else f"{arm}, {name}"
-            dashed = number >= len(PALETTE)
-            curve = position_curve(called, PALETTE[number % len(PALETTE)], runs, positions, column, dashed)
+            dashed = place >= len(PALETTE)
+            curve = position_curve(called, PALETTE[place % len(PALETTE)], runs, positions, column, dashed)
             curves += [curve] if curve else []
         random = level(values(runs, Selection(RANDOM), column))
         levels |= {} if random is None else {RANDOM if len(arms) == 1 else f"{RANDOM}, {arm}": random}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from aal.report.style import INK, MUTED, panels, style
 
+WIDTH = 2.2  # inches that a title takes
 TITLES = ("closest to the boundary", "farthest from it")
 
 
@@ -26,7 +27,7 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
     low, high = bounds
     shown = max(len(images) for blocks in rows.values() for images in blocks)
     with style():
-        figure, grid = panels(2, 0.45 * shown + 0.3, 0.45 * len(rows) + 0.4)
+        figure, grid = panels(2, max(0.45 * shown + 0.3, WIDTH), 0.45 * len(rows) + 0.4)
         for block, (axes, title) in enumerate(zip(grid, TITLES, strict=True)):
             axes.set_title(title)
             axes.set_xlim(-0.9, shown)

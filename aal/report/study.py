@@ -15,10 +15,11 @@ from aal.report.curves import (
     poison_figure,
     position_figure,
 )
-from aal.report.flips_study import swept_panels
+from aal.report.flips_study import along_panels, swept_panels
 from aal.report.page import Listing, Page, Section, Tile, picture, render_page
 from aal.report.run import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
 from aal.report.style import CLEAN, PALETTE, render
+from aal.studies.flips_table import ALONG, adversarial_column
 from aal.studies.paired import PairedTest
 from aal.studies.runs import Run, number
 from aal.studies.study import Study, load_study
@@ -29,9 +30,10 @@ Cells = dict[str, dict[int, Run]]
 PAIRS = 6  # base/poison pairs that a study's report shows
 TILES = 4  # paired tests that stand at its top
 POSITIONS = (
-    "Adversarial accuracy of the networks trained on flipped labels against where in the sweep the flips were. Line: "
-    "mean over seeds and repeats; band: ± one sample standard deviation. Dotted: flips at random."
+    "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
+    "and repeats; band: ± one sample standard deviation. Dotted: flips at random."
 )
+ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 BAND = " Line: mean over seeds; band: ± one sample standard deviation."
 
 
@@ -152,14 +154,23 @@ def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
 
 
 def _flips(directory: Path, study: Study, cells: Cells) -> tuple[Section, ...]:
-    """Draw adversarial accuracy over the positions of sweeps; nothing of a study without a sweep."""
-    drawn = swept_panels(study, cells)
-    if not drawn:
-        return ()
-    figure = position_figure(drawn, "position", "adversarial accuracy")
-    data = render(figure)
-    files.write_bytes(directory / "figures" / "positions.png", data)
-    return (Section("Over the positions", pictures=(picture(data, POSITIONS, POSITIONS),)),)
+    """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in."""
+    columns = {"adversarial accuracy": adversarial_column(study), "natural accuracy": "accuracy"}
+    if ALONG in study.settings:
+        x = str(study.settings[ALONG]).rpartition(".")[2]
+        drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}
+    else:
+        drawn = {
+            name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))
+            for name, column in columns.items()
+        }
+    pictures = []
+    for name, (shown, x, y, caption) in drawn.items():
+        if shown:
+            data = render(position_figure(shown, x, y))
+            files.write_bytes(directory / "figures" / f"flips_{name}.png", data)
+            pictures.append(picture(data, caption, caption))
+    return (Section("Accuracy and what was flipped", pictures=tuple(pictures)),) if pictures else ()
 
 
 def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:

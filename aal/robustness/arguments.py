@@ -63,7 +63,7 @@ def chosen(y: Tensor, targets: Mapping[int, int] | None, samples: int | None, se
     """Return the indices that are evaluated, ascending: arguments as of :func:`evaluate`.
 
     Raises:
-        UserError: There are none, or fewer than ``samples``.
+        UserError: There are none, or fewer than ``samples`` and no targets that leave classes out.
     """
     classes = y.cpu()
     wanted = classes if targets is None else torch.tensor(list(targets), dtype=classes.dtype)
@@ -73,6 +73,6 @@ def chosen(y: Tensor, targets: Mapping[int, int] | None, samples: int | None, se
     if samples is None:
         return index
     at_least(1, {"samples": samples})
-    if samples > len(index):
-        raise UserError(f"samples: {samples}, but there are {len(index)} to evaluate")
+    if samples > len(classes):
+        raise UserError(f"samples: {samples}, but there are {len(classes)} to evaluate")
     return index[torch.randperm(len(index), generator=generator(seed, "robust samples"))[:samples].sort().values]

@@ -33,7 +33,7 @@ from aal.studies.table import (
     estimate,
 )
 
-ATTACK, COLUMN = "attack", "column"
+ATTACK, COLUMN, ALONG = "attack", "column", "along"
 KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
 
 COLUMNS = (
@@ -79,7 +79,8 @@ def flips_table(study: Study, cells: Cells) -> Table:
 
     Args:
         study: The study; its setting ``attack`` names the attack, ``column`` what is measured: ``accuracy``, which it
-            is if not said, or ``not_target``.
+            is if not said, or ``not_target``. Its figure is over positions, or over the number that ``along`` is the
+            key of in a configuration.
         cells: Finished runs by arm and seed.
 
     Returns:
@@ -121,10 +122,12 @@ def _check(study: Study, called: str) -> None:
         raise UserError(f"{called}: settings.{ATTACK} must be the name of an attack, not {attack!r}")
     if kind not in KINDS:
         raise UserError(f"{called}: settings.{COLUMN} must be {' or '.join(KINDS)}, not {kind!r}")
+    if not isinstance(study.settings.get(ALONG, ""), str):
+        raise UserError(f"{called}: settings.{ALONG} must be a key such as model.init_args.k")
 
 
 KIND = TableKind(
-    flips_table, papers=tuple(noise_paper.ADVERSARIAL), required=(ATTACK,), optional=(COLUMN,), check=_check
+    flips_table, papers=tuple(noise_paper.ADVERSARIAL), required=(ATTACK,), optional=(COLUMN, ALONG), check=_check
 )
 
 
@@ -188,18 +191,20 @@ def _whole_sweeps(row: Row, known: list[Selection], cells: Cells, column: str) -
 
 
 def _claims(arm: str, known: list[Selection], runs: Mapping[int, Run], column: str) -> Iterator[PairedTest]:
-    """Compare the middle of each sweep with its ends and with random flips."""
+    """Compare the middle of each sweep, and its closest position, with its farthest and with random flips."""
     random = values(runs, Selection(RANDOM), column)
     for name, positions in swept(known).items():
         if len(positions) < 3:
             continue
         inner = averaged(values(runs, selection, column) for selection in middle(positions))
-        others: dict[str, Values] = {
-            f"the closest, {positions[0]}": values(runs, positions[0], column),
-            f"the farthest, {positions[-1]}": values(runs, positions[-1], column),
-        }
-        for other, theirs in (others | ({RANDOM: random} if random else {})).items():
+        closest, farthest = f"the closest, {positions[0]}", f"the farthest, {positions[-1]}"
+        nearest = values(runs, positions[0], column)
+        others: dict[str, Values] = {farthest: values(runs, positions[-1], column)}
+        others |= {RANDOM: random} if random else {}
+        for other, theirs in ({closest: nearest} | others).items():
             yield paired_trials(f"{arm}: middle of {name}", other, inner, theirs)
+        for other, theirs in others.items():
+            yield paired_trials(f"{arm}: {closest}", other, nearest, theirs)
 
 
 def _called(arm: str, selection: Selection) -> str:

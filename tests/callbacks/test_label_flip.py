@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aal.samples import Samples
 from aal.seeds import generator
+from callbacks.round_callback import data_of
+from callbacks.rounds import clock_of
 from datamodules import Digits
 from tests.runs import EXPERIMENT, ROOT, aal, results
 from tests.test_resume import KILL
@@ -27,6 +31,12 @@ ALL_OF_THEM = "--robust.init_args.samples=null"  # of the classes flipped, there
 BACKBONE = (
     '--model={"class_path": "aal.models.TransferClassifier", "init_args": {"backbone": "aal.networks.DigitBackbone"}}'
 )
+OTHERS = {  # what trains networks of its own, or keeps what it measured
+    "both": {"class_path": "aal.flips.ClassGraph", "init_args": {"space": "both", "selection": "dominating"}},
+    "pca": {"class_path": "aal.flips.ClassGraph", "init_args": {"space": "pca", "norm": "linf", "components": 10}},
+    "colouring": {"class_path": "aal.flips.Colouring", "init_args": {"neighbours": 3, "max_epochs": 5, "steps": 3}},
+    "bilevel": {"class_path": "aal.flips.Bilevel", "init_args": {"outer_steps": 3, "inner_steps": 3, "subset": 20}},
+}
 BUCKETS = "--flips.init_args.selectors.path_length.init_args.buckets=2"
 
 
@@ -132,6 +142,14 @@ def test_flips_are_memorised_and_cost_robustness_rather_than_accuracy(tmp_path: 
 
 
 @pytest.mark.slow
+def test_all_rounds_take_as_many_epochs_as_they_must(tmp_path: Path) -> None:
+    epochs = ("--flips.init_args.min_epochs=60", "--flips.init_args.max_epochs=150")
+    rounds = left(done(tmp_path / "run", *epochs, "--flips.init_args.budget=1", config="random"))["rounds"]
+    assert [row["memorised"] for row in rounds] == [1, 1]
+    assert rounds[0]["epochs"] == 60 <= rounds[1]["epochs"] < 150
+
+
+@pytest.mark.slow
 def test_a_round_that_does_not_memorise_is_reported(tmp_path: Path) -> None:
     out = done(tmp_path / "run", "--flips.init_args.max_epochs=1", config="random")
     found = left(out)
@@ -184,6 +202,41 @@ def test_two_ranks_flip_what_one_flips(uninterrupted: dict[str, Any], tmp_path: 
         assert shared[part] == uninterrupted[part], part
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    found = left(done(tmp_path_factory.mktemp("others") / "run", *WITH_OTHERS, config="random"))
+    assert [row["selector"] for row in found["rounds"]] == ["clean", *OTHERS]
+    return found
+
+
+WITH_OTHERS = (
+    f"--flips.init_args.selectors={json.dumps(OTHERS)}",
+    *("--flips.init_args.targets={3: 5, 8: 9}", ALL_OF_THEM, "--checkpoint.interval=0"),
+)
+
+
+@pytest.mark.slow
+def test_two_ranks_flip_what_one_flips_with_every_selector(others: dict[str, Any], tmp_path: Path) -> None:
+    ranks = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    shared = left(done(tmp_path / "two", *WITH_OTHERS, *ranks, config="random"))
+    assert shared["ledger"] == others["ledger"]
+    assert [row["accuracy"] for row in shared["rounds"]] == [row["accuracy"] for row in others["rounds"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("event", ["call", "return"])
+@pytest.mark.parametrize("function", ["class_graph", "colouring", "bilevel"])
+def test_a_run_killed_in_any_selector_ends_as_if_it_had_not_been(
+    function: str, event: str, others: dict[str, Any], tmp_path: Path
+) -> None:
+    out, marker = tmp_path / "run", tmp_path / "killed"
+    same = (*WITH_OTHERS, "--ckpt_path=last")
+    where = (f"aal/flips/{function}.py:select", event, "2", str(marker))  # of its second class
+    killed = flip(out, *same, config="random", code=KILL, before=where)
+    assert killed.returncode == -9, killed.stderr
+    assert left(done(out, *same, config="random")) == others
+
+
 @pytest.mark.slow
 def test_another_seed_flips_others_and_a_repeat_without_redraw_the_same(
     uninterrupted: dict[str, Any], tmp_path: Path
@@ -203,8 +256,36 @@ def test_another_seed_flips_others_and_a_repeat_without_redraw_the_same(
     assert first["loss"] != second["loss"]  # from other weights
 
 
+class LabelsWatched(pl.Callback):
+    """Writes down, as every epoch starts, the labels of each split and those that are trained on."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        data = data_of(trainer)
+        labels = {**{f"{split} split": labels for split, labels in data.labels.items()}, "trained": data.pool.labels}
+        path = Path(trainer.default_root_dir) / f"labels_{clock_of(trainer).round}.safetensors"
+        save_file({name: of.clone() for name, of in labels.items()}, path)
+
+
 @pytest.mark.slow
-def test_nothing_depends_on_the_test_split_and_val_keeps_its_labels(tmp_path: Path) -> None:
+def test_labels_come_back_bit_for_bit_and_those_held_out_never_change(tmp_path: Path) -> None:
+    watch = "--trainer.callbacks+=tests.callbacks.test_label_flip.LabelsWatched"
+    out = done(tmp_path / "run", BUCKETS, "--data.init_args.val=50", "--flips.init_args.repeats=2", watch)
+    rounds = left(out)["rounds"]
+    clean, *later = (load_file(out / f"labels_{number}.safetensors") for number in range(len(rounds)))
+    splits = {f"{split} split" for split in ("pool", "craft", "val", "test")}
+    assert set(clean) == splits | {"trained"}
+    assert torch.equal(clean["trained"], clean["pool split"])
+    assert len(later) == 6
+    for labels in later:
+        for split in splits:
+            assert torch.equal(labels[split], clean[split]), split
+        flipped = labels["trained"] != clean["trained"]
+        assert flipped.sum() == 20
+        assert torch.equal(labels["trained"][flipped], (clean["trained"][flipped] + 1) % 10)
+
+
+@pytest.mark.slow
+def test_nothing_depends_on_the_test_split(tmp_path: Path) -> None:
     own, changed = (
         done(tmp_path / name, BUCKETS, "--data", data, "--data.init_args.val=50")
         for name, data in (("own", "datamodules.Digits"), ("changed", "tests.callbacks.test_label_flip.Changed"))
@@ -214,7 +295,6 @@ def test_nothing_depends_on_the_test_split_and_val_keeps_its_labels(tmp_path: Pa
     assert ours["paths.csv"] == theirs["paths.csv"]
     assert [row["train_loss"] for row in ours["rounds"]] == [row["train_loss"] for row in theirs["rounds"]]
     assert ours["rounds"][0]["accuracy"] > 0.8 > 0.3 > theirs["rounds"][0]["accuracy"]
-    assert len({row["index"] for row in table(own / "ledger.csv")}) == 1438 - 50  # what is held out is never flipped
 
 
 @pytest.mark.slow
@@ -241,11 +321,14 @@ def test_only_the_classes_of_a_map_are_flipped_or_all_together(tmp_path: Path) -
 def test_a_bucket_with_too_few_samples_is_passed_over(tmp_path: Path) -> None:
     divided = "--flips.init_args.selectors.path_length.init_args.divide=width"
     walk = "--flips.init_args.selectors.path_length.init_args.attack.init_args.steps=2"
-    found = left(done(tmp_path / "run", divided, walk, "--flips.init_args.targets={9: 0}", ALL_OF_THEM))
+    run = flip(tmp_path / "run", divided, walk, "--flips.init_args.targets={9: 0}", ALL_OF_THEM)
+    assert run.returncode == 0, run.stderr
+    found = left(tmp_path / "run")
     passed = found["summary"]["passed_over"]
     assert passed
     assert all(key.startswith("path_length[") and key.endswith("], repeat 0") for key in passed)
     assert len(found["rounds"]) == 1 + 11 - len(passed)
+    assert all(f"no {key}" in run.stdout + run.stderr for key in passed)
     assert all(row["flips"] == 2 for row in found["rounds"][1:])
 
 
@@ -268,10 +351,15 @@ def test_suspects_are_the_labels_that_are_wrong(tmp_path: Path) -> None:
     [
         (["--flips.init_args.budget=500"], "flips.init_args.budget: 500 labels to flip, but class 0 has"),
         (["--flips.init_args.budget=0"], "flips.init_args.budget: must be at least 1, got 0"),
+        (["--flips.init_args.budget=20"], "class 0 has 142 samples, and path_length chooses among 15 of them"),
+        (["--flips.init_args.min_epochs=7"], "flips.init_args.min_epochs: 7 is more than max_epochs, 6"),
+        (["--flips.init_args.min_epochs=0"], "flips.init_args.min_epochs: must be at least 1, got 0"),
+        (['--flips.init_args.selectors={"clean": {"class_path": "aal.flips.Random"}}'], "'clean' cannot name one; rec"),
         (["--flips.init_args.repeats=0"], "flips.init_args.repeats: must be at least 1, got 0"),
         (["--flips.init_args.targets=new"], "flips.init_args.targets: class 10 is a new one, which needs data.init"),
         (["--flips.init_args.targets={3: 3}"], "flips.init_args.targets: must lead from one of 10 classes to another"),
         (["--flips.init_args.targets={3: 12}"], "flips.init_args.targets: there is no class 12 among 10"),
+        (["--flips.init_args.targets=null"], "flips.init_args.targets: must be next, new or a map of classes"),
         (["--flips.init_args.targets={}"], "flips.init_args.targets: the map names no class"),
         (["--flips.init_args.targets=last"], '"targets": Expected'),
         ([f"--config={ROOT}/configs/query/random.yaml", "--query=callbacks.QueryRounds"], "query: a run has one clock"),

@@ -118,6 +118,13 @@ def test_numbers_that_make_no_sense_are_named(arguments: dict[str, Any], line: s
     assert str(caught.value) == line
 
 
+def test_a_map_that_leaves_a_class_out_is_refused_where_points_of_it_are_placed(tmp_path: Path) -> None:
+    run = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "run", *FEW, "--flips.init_args.targets={0: 1}")
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert "flips.init_args.targets: samples of every class are placed for a wrong label" in line
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "wrong"),

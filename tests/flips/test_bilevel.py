@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from aal.attacks import PGD
 from aal.errors import RunStopped, UserError
-from aal.flips import Bilevel, CleanSet, FlipView, Random
+from aal.flips import Bilevel, CleanSet, FlipView, Random, bilevel
 from aal.flips.base import Flips, FlipSelector, fault_of, highest
-from aal.flips.bilevel import gumbel, relaxed
+from aal.flips.bilevel import chosen_softly, gumbel, relaxed
 from aal.flips.rehearsal import Training, Turns, rehearsing
 from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.models.classifier import reset_parameters
@@ -84,6 +84,19 @@ def test_flips_are_one_hot_when_cold_and_of_two_draws_of_the_same_candidate_it_i
     assert relaxed(logits, noise, 0.01).tolist() == [1, 0, 1]
     soft = ((logits + noise) / 2).softmax(1)
     torch.testing.assert_close(relaxed(logits, noise, 2.0), 1 - (1 - soft[0]) * (1 - soft[1]) * (1 - soft[2]))
+
+
+def test_draws_taken_some_at_a_time_are_those_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bilevel, "AT_ONCE", 3 * 20)
+    logits, weight = drawn("logits", 20, dtype=DOUBLE).requires_grad_(), drawn("weight", 20, dtype=DOUBLE)
+    flips = chosen_softly(logits, 7, 0.5, generator(0, "draws"))
+    seeds = torch.randint(2**62, (3,), generator=generator(0, "draws")).tolist()
+    noise = [gumbel(n, 20, torch.Generator().manual_seed(seed)) for n, seed in zip((3, 3, 1), seeds, strict=True)]
+    together = relaxed(logits, torch.cat(noise), 0.5)
+    torch.testing.assert_close(flips, together)
+    ours, theirs = (torch.autograd.grad(of @ weight, logits)[0] for of in (flips, together))
+    torch.testing.assert_close(ours, theirs)
+    assert theirs.abs().min() > 0
 
 
 def test_noise_draws_candidates_with_the_probabilities_of_their_logits() -> None:

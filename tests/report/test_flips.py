@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from aal.attacks import PGD
+from aal.errors import UserError
 from aal.files import write_bytes, write_csv
 from aal.report import write_run_report, write_study_report
 from aal.report.flip_curves import path_bins, paths_figure, position_curve
 from aal.report.flips import attack_columns, flips_title
-from aal.report.flips_study import swept_panels
+from aal.report.flips_study import along_panels, swept_panels
 from aal.robustness.results import Evaluation, Outcome
 from aal.studies.flip_trials import selections, swept
 from aal.studies.runs import read_run
@@ -138,8 +139,10 @@ def test_what_was_passed_over_or_not_memorised_is_told(tmp_path: Path) -> None:
 
 def test_paths_and_suspects_are_shown(tmp_path: Path) -> None:
     folder = made(tmp_path)
-    header = ("index", "label", "target", "steps", "l2", "arrived")
-    write_csv(folder / "paths.csv", header, [(k, k % 2, 1 - k % 2, k, 0.5, 1) for k in range(30)])
+    header = ("walk", "index", "label", "target", "steps", "l2", "arrived")
+    walks = ("0.01 x 100", 1), ("0.03 x 100", 3)
+    paths = [(walk, k, k % 2, 1 - k % 2, k // per, 0.5, 1) for walk, per in walks for k in range(30)]
+    write_csv(folder / "paths.csv", header, paths)
     rows = [(700 + k, k % 2, 1, k, k / 8, 1) for k in range(50)]
     write_csv(folder / "suspects.csv", ("index", "label", "predicted", "steps", "l2", "arrived"), rows)
     gallery = png_bytes(torch.zeros(4, 4, dtype=torch.uint8).numpy())
@@ -148,13 +151,15 @@ def test_paths_and_suspects_are_shown(tmp_path: Path) -> None:
     for part in (
         "50 are listed in suspects.csv, the first 20",
         "719 1 1 19 2.375 1",
-        "paths to the class that a point",
+        "paths to the class that a point would be labelled (0.01 x 100)",
+        "paths to the class that a point would be labelled (0.03 x 100)",
     ):
         assert part in page.text, part
     assert "720 0 1 20" not in page.text
     assert gallery in page.images
     assert (folder / "figures" / "flips_paths.png").read_bytes() in page.images
-    assert not (folder / "figures" / "flips_paths_2.png").exists(), "there are no untargeted paths"
+    assert (folder / "figures" / "flips_paths_2.png").read_bytes() in page.images
+    assert not (folder / "figures" / "flips_paths_3.png").exists(), "there are no untargeted paths"
 
 
 def test_classes_stand_beside_each_other_for_each_attack(tmp_path: Path) -> None:
@@ -200,7 +205,7 @@ def study_of(tmp_path: Path, rows: list[dict[str, str]]) -> tuple[Study, Path]:
 
 def test_a_studys_arms_have_a_panel_each_or_share_that_of_what_they_are_compared_with(tmp_path: Path) -> None:
     study, out = study_of(tmp_path, [{"arm": "near"}, {"arm": "far"}, {"arm": "third", "against": "near"}])
-    near, far = swept_panels(study, study_table(study, out)[1])
+    near, far = swept_panels(study, study_table(study, out)[1], "robust_pgd")
     assert (near.title, far.title) == ("near, third", "far")
     assert [curve.name for curve in near.curves] == ["near", "third"]
     assert [curve.name for curve in far.curves] == ["path_length"]
@@ -210,6 +215,41 @@ def test_a_studys_arms_have_a_panel_each_or_share_that_of_what_they_are_compared
     spread = torch.tensor([0.0, 0.1, -0.1, 0.0]).std().item()  # two seeds of two repeats
     assert far.curves[0].sd is not None
     assert far.curves[0].sd.tolist() == pytest.approx([spread] * 3)
+    natural, _ = swept_panels(study, study_table(study, out)[1], "accuracy")
+    assert natural.curves[0].mean.tolist() == [0.99, 0.99, 0.99]
+
+
+def test_arms_that_differ_in_a_number_stand_over_it(tmp_path: Path) -> None:
+    settings = {"attack": "pgd", "along": "model.init_args.k"}
+    arms = {name: [{"model": name}] for name in ("k_3", "k_1", "other")}
+    rows = [{"arm": name} for name in arms]
+    study = read_study(
+        make_study_file(tmp_path / "file", arms=arms, rows=rows, table="flips", settings=settings), TABLES
+    )
+    save_study(study, tmp_path / "out")
+    for arm, k, pgd in (("k_3", 3, 0.5), ("k_1", 1, 0.25), ("other", None, 0.875)):
+        for seed in range(2):
+            folder = make_flips_run(
+                tmp_path / "out" / arm / f"seed={seed}", [("placed", 0.0, 0, pgd + seed / 8)], seed=seed
+            )
+            (folder / "config.yaml").write_text(f"model:\n  init_args: {{k: {k or 'null'}}}\n")
+    cells = study_table(study, tmp_path / "out")[1]
+    pgd, natural = along_panels(study, cells, {"under attack": "robust_pgd", "natural": "accuracy"})
+    assert (pgd.title, natural.title) == ("under attack", "natural")
+    assert [curve.name for curve in pgd.curves] == ["clean", "placed[0]"]
+    assert pgd.curves[1].x.tolist() == [1, 3], "in order; an arm without a number is left out"
+    assert pgd.curves[1].mean.tolist() == pytest.approx([0.3125, 0.5625])
+    assert pgd.curves[1].sd is not None
+    assert pgd.curves[1].sd.tolist() == pytest.approx([0.125 / 2**0.5] * 2)
+    assert natural.curves[1].mean.tolist() == [0.98, 0.98]
+    write_study_report(tmp_path / "out")
+    assert Page(tmp_path / "out" / "report.html").images == [
+        (tmp_path / "out" / "figures" / "flips_along.png").read_bytes()
+    ]
+    with pytest.raises(UserError, match=r"settings\.along must be a key such as"):
+        read_study(
+            make_study_file(tmp_path, arms=arms, rows=rows, table="flips", settings={**settings, "along": 3}), TABLES
+        )
 
 
 def test_a_studys_page_has_lines_claims_and_the_curves(tmp_path: Path) -> None:
@@ -219,5 +259,5 @@ def test_a_studys_page_has_lines_claims_and_the_curves(tmp_path: Path) -> None:
     assert_self_contained(page)
     for part in ("middle of path_length minus the closest, path_length[0]", "-0.350", "2 seeds, no claim"):
         assert part in page.text, part
-    assert page.images == [(out / "figures" / "positions.png").read_bytes()]
+    assert page.images == [(out / "figures" / f"flips_{name}.png").read_bytes() for name in ("adversarial", "natural")]
     assert "Accuracy on the test split after each round" not in page.text

@@ -134,6 +134,8 @@ def test_the_middle_of_a_sweep_is_tested_against_its_ends_and_random_flips(tmp_p
         ("next: middle of path_length", "the closest, path_length[0]"),
         ("next: middle of path_length", "the farthest, path_length[3]"),
         ("next: middle of path_length", "random"),
+        ("next: the closest, path_length[0]", "the farthest, path_length[3]"),
+        ("next: the closest, path_length[0]", "random"),
     ]
     inner = [0.45 + (NOISE[1][seed] + NOISE[2][seed]) / 200 for seed in range(5)]
     sides = {
@@ -141,10 +143,12 @@ def test_the_middle_of_a_sweep_is_tested_against_its_ends_and_random_flips(tmp_p
         "farthest": [CURVE[3] + NOISE[3][seed] / 100 for seed in range(5)],
         "random": [0.5 + NOISE[4][seed] / 100 for seed in range(5)],
     }
-    for test, side in zip(table.tests, sides.values(), strict=True):
-        expected = stats.ttest_rel(inner, side)
+    pairs = [(inner, side) for side in sides.values()]
+    pairs += [(sides["closest"], sides[name]) for name in ("farthest", "random")]
+    for test, (ours, theirs) in zip(table.tests, pairs, strict=True):
+        expected = stats.ttest_rel(ours, theirs)
         assert (test.n, test.t, test.p) == (5, pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
-    assert [test.mean for test in table.tests] == pytest.approx([-0.25, -0.15, -0.05])
+    assert [test.mean for test in table.tests] == pytest.approx([-0.25, -0.15, -0.05, 0.1, 0.2])
     text = printed(table)
     assert "next: middle of path_length minus the closest, path_length[0]: n = 5, difference -0.250" in text
     assert "Adversarial accuracy, paired t-test" in text
@@ -152,7 +156,7 @@ def test_the_middle_of_a_sweep_is_tested_against_its_ends_and_random_flips(tmp_p
 
 def test_under_five_seeds_nothing_is_claimed(tmp_path: Path) -> None:
     table, lines = rows_of(make_sweep(tmp_path, seeds=4), tmp_path / "out")
-    assert [test.remark for test in table.tests] == ["no claim (under 5 seeds)"] * 3
+    assert [test.remark for test in table.tests] == ["no claim (under 5 seeds)"] * 5
     assert all(line["p"] is None for line in lines)
     assert lines[-1]["change"].mean == pytest.approx(0.1, abs=0.01)
 
@@ -172,7 +176,7 @@ def test_a_bucket_that_was_passed_over_for_a_seed_costs_that_pair(tmp_path: Path
     rounds.write_text("".join(kept))
     table, lines = rows_of(study, tmp_path / "out")
     assert [line["n"] for line in lines if line["position"]] == [5, 4, 5, 5]
-    assert {test.n for test in table.tests} == {4}
+    assert [test.n for test in table.tests] == [4, 4, 4, 5, 5], "the middle's; the closest bucket was there"
 
 
 @pytest.mark.parametrize(
