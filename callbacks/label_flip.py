@@ -53,14 +53,13 @@ class LabelFlip(Rounds):
         repeats: How often each selection is tried, each time with other initial weights.
         redraw: Whether a repeat selects anew; else all repeats flip the same labels.
         suspects: Lists the training points with the shortest paths in ``suspects.csv`` and draws them; ``null``: not.
-        min_epochs: Least epochs a round, that of the clean classifier included.
+        min_epochs: Least epochs a round, that of the clean classifier included, unless ``max_epochs`` is less.
         max_epochs: Most epochs a round.
 
     Raises:
-        UserError: A number below 1, more epochs at least than at most, a name that cannot be a curve's, targets that
-            make no sense; in ``setup``, another callback that changes the training set, a class that there is not, a
-            budget above the samples of a class or of any bucket, a backbone that is unfrozen between rounds, what a
-            selector's ``check`` refuses.
+        UserError: A number below 1, a name that cannot be a curve's, targets that make no sense; in ``setup``, another
+            callback that changes the training set, a class that there is not, a budget above the samples of a class or
+            of any bucket, a backbone that is unfrozen between rounds, what a selector's ``check`` refuses.
     """
 
     counted = "round"
@@ -80,9 +79,7 @@ class LabelFlip(Rounds):
     ) -> None:
         super().__init__(max_epochs=max_epochs)
         at_least(1, {f"{KEY}.budget": budget, f"{KEY}.repeats": repeats, f"{KEY}.min_epochs": min_epochs})
-        if min_epochs > max_epochs:
-            raise UserError(f"{KEY}.min_epochs: {min_epochs} is more than max_epochs, {max_epochs}")
-        self.min_epochs = min_epochs
+        self.min_epochs = min(min_epochs, max_epochs)
         self.selectors, self.targets = selectors or {}, targets
         self.budget, self.per_class, self.repeats, self.redraw = budget, per_class, repeats, redraw
         self.suspects = suspects
