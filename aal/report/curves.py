@@ -142,7 +142,9 @@ def _draw(
         for axes, group in zip(grid, groups, strict=True):
             for curve in group.curves:
                 _plot(axes, curve, marked=apart)
-            axes.set_ylim(*_limits([group] if apart else groups, share))
+            low, high = _limits([group] if apart else groups, share)
+            axes.set_ylim(low, high)
+            axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1])  # there is no 102 %
             axes.set_xlim(left=0 if share else None)
             axes.set_title(group.title)
             axes.set_xlabel(x_label)
