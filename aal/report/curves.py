@@ -31,6 +31,8 @@ class Curve:
         mean: Mean over runs ``(T,)``.
         sd: Sample standard deviation over runs ``(T,)``; None for a single run.
         dashed: Whether its line is dashed, which tells apart what colours no longer can.
+        runs: Where runs ended at different numbers of labels, each of them in full as ``x`` and values ``(T,)``: the
+            mean goes only as far as the shortest.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Curve:
     mean: Tensor
     sd: Tensor | None
     dashed: bool = False
+    runs: tuple[tuple[Tensor, Tensor], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,9 @@ def _average(name: str, colour: str, series: list[dict[float, float]], dashed: b
         return None
     values = torch.tensor([[one[at] for at in x] for one in known], dtype=torch.float64)
     sd = values.std(0) if len(known) > 1 else None
-    return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed)
+    uneven = any(len(one) > len(x) for one in known)
+    runs = tuple(torch.tensor(sorted(one.items()), dtype=torch.float64).unbind(1) for one in known) if uneven else ()
+    return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed, runs)
 
 
 def _draw(
@@ -164,6 +169,7 @@ def _limits(groups: Sequence[Panel], share: bool) -> tuple[float, float]:
     curves = [curve for group in groups for curve in group.curves]
     spread = [torch.zeros_like(curve.mean) if curve.sd is None else curve.sd for curve in curves]
     levels = [level for group in groups for level in group.levels.values()]
+    levels += [float(end) for curve in curves for _, own in curve.runs for end in own.aminmax()]
     low = min([*(float((curve.mean - sd).min()) for curve, sd in zip(curves, spread, strict=True)), *levels])
     high = max([*(float((curve.mean + sd).max()) for curve, sd in zip(curves, spread, strict=True)), *levels])
     return max(-0.02, low - 0.05), min(1.02, high + 0.05)
@@ -174,6 +180,8 @@ def _plot(axes: Axes, curve: Curve, marked: bool) -> None:
     dashes = "--" if curve.dashed else "-"
     x, mean = curve.x.tolist(), curve.mean.tolist()
     axes.plot(x, mean, dashes, color=curve.colour, marker=marker, label=curve.name)
+    for own_x, own in curve.runs:
+        axes.plot(own_x.tolist(), own.tolist(), dashes, color=curve.colour, linewidth=0.8, alpha=0.5)
     if curve.sd is not None:
         low, high = (curve.mean - curve.sd).tolist(), (curve.mean + curve.sd).tolist()
         axes.fill_between(x, low, high, color=curve.colour, alpha=0.16, linewidth=0)
@@ -189,7 +197,8 @@ def _label_ends(axes: Axes, group: Panel) -> None:
     ends += [((level - low) / (high - low), name, MUTED, math.nan) for name, level in group.levels.items()]
     ends.sort()
     for height, (end, name, colour, x) in zip(_apart([end for end, *_ in ends]), ends, strict=True):
-        if abs(height - end) > NEAR and not math.isnan(x):
+        short = x < 0.9 * axes.get_xlim()[1]  # of a mean that ends before some of its runs do
+        if (abs(height - end) > NEAR or short) and not math.isnan(x):
             axes.add_artist(_leader(axes, (x, low + end * (high - low)), height, colour))
         axes.annotate(
             name,

@@ -1,6 +1,8 @@
 """Dawid and Skene's estimates: planted confusion, a closed form, and plain loops."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,6 +35,17 @@ def test_a_planted_confusion_is_found() -> None:
         assert float(found.error[labeler]) == pytest.approx(float(wrong[labelers == labeler].double().mean()), abs=0.02)
     right = (found.posterior.argmax(1) == classes).double().mean()
     assert right > (torch.nn.functional.one_hot(labels, C).view(-1, 3, C).sum(1).argmax(1) == classes).double().mean()
+
+
+def test_crowd_kit_says_the_same_of_answers_it_was_given() -> None:
+    """Its estimates are on record, since it needs half a gigabyte of packages; tests/peers asks it anew."""
+    known = json.loads((Path(__file__).parent / "crowd_kit.json").read_text())
+    answers = (torch.tensor(known[name]) for name in ("samples", "labelers", "labels"))
+    found = dawid_skene(*answers, num_labelers=K, num_classes=C, iterations=known["iterations"], tolerance=0)
+    torch.testing.assert_close(found.prior, torch.tensor(known["prior"], dtype=torch.float64), rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        found.confusion, torch.tensor(known["confusion"], dtype=torch.float64), rtol=0, atol=1e-8
+    )
 
 
 def test_unanimous_answers_are_taken_as_the_truth() -> None:

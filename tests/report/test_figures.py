@@ -84,6 +84,22 @@ def test_the_accuracy_figure_draws_lines_bands_and_names(tmp_path: Path) -> None
     assert abs(heights[0] - heights[1]) > 0.05  # two curves that end alike: their names do not overlap
 
 
+def test_runs_that_end_at_different_numbers_of_labels_are_drawn_in_full(tmp_path: Path) -> None:
+    runs = [
+        made(tmp_path, [{"labels": 64 * (k + 1), "accuracy": 0.5 + k / 10} for k in range(rounds)]) for rounds in (2, 4)
+    ]
+    curve = accuracy_curve("short and long", POISON, runs)
+    assert curve is not None
+    assert curve.x.tolist() == [64, 128]
+    mean, *own = accuracy_figure([Panel("", (curve,))]).axes[0].lines
+    assert mean.get_xdata().tolist() == [64, 128]
+    assert [line.get_xdata().tolist() for line in own] == [[64, 128], [64, 128, 192, 256]]
+    assert own[1].get_ydata() == pytest.approx([0.5, 0.6, 0.7, 0.8])
+    alike = accuracy_curve("alike", POISON, [runs[1], runs[1]])
+    assert alike is not None
+    assert alike.runs == ()
+
+
 def test_many_names_at_one_end_stay_apart_and_inside(tmp_path: Path) -> None:
     rounds = [{"labels": 20, "poison_queried": 0}, {"labels": 21, "poison_queried": 1}]
     curves = [poison_curve(f"arm {index}", POISON, [made(tmp_path, rounds)]) for index in range(9)]
