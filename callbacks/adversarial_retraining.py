@@ -107,11 +107,11 @@ class AdversarialRetraining(RoundCallback):
         labelled = data.pool.labelled
         sources = labelled if self.of == "labelled" else labelled[~torch.isin(labelled, self.done)]
         self.done = torch.cat([self.done, sources]).unique()
-        if not self.keep:
-            data.extras.drop(MAKER)
         self.figures = {}
         if not len(sources):
-            return
+            return  # labels have changed, none was queried: the copies that there are do for this round too
+        if not self.keep:
+            data.extras.drop(MAKER)
         started = time.perf_counter()
         least = torch.full((len(sources),), torch.inf)
         with data.progress.task("crafting copies", len(sources) * len(self.attacks)) as task:

@@ -36,6 +36,9 @@ class SecuredSet(RoundCallback):
     Labels asked for to examine others are beside the budget, and counted. If labels have changed and nothing is left to
     query, one more round trains on the labels as they are now.
 
+    A class of which the secured set in use has no sample is warned of: a drop in it is not seen, and its return after
+    a refresh is no drop. With ``h = 1`` nothing can be disputed: the one
+    examiner is believed, liar or not. A label is examined once, also where its examiner is distrusted later.
     With fewer than ``h`` labelers left a label is examined by those there are; with none it stays as it is. Consistent
     lies of a crowd that lies as one contradict nobody, and change nothing. When nobody is trusted any more the run
     ends. Source: paper *robust*, section III.B and Figure 3; ``replace`` and ``dismiss`` are ours.
@@ -56,8 +59,8 @@ class SecuredSet(RoundCallback):
         distrust: Confidence below which a labeler is audited, too.
         level: Probability that one audit of an honest labeler ends in distrust.
         replace: Whether the label that examiners agree on replaces the one given; else that stays.
-        dismiss: Whether a distrusted labeler is asked no more, and all its labels that it gave to queries are examined.
-            Those that it gave as an examiner stay.
+        dismiss: Whether a distrusted labeler is asked no more, and all its labels that it gave to queries are examined
+            that were not before. Those that it gave as an examiner stay.
 
     Raises:
         UserError: A number outside its range; in ``setup``, no secured set, more samples than it has, or an oracle

@@ -134,7 +134,8 @@ def _average(name: str, colour: str, series: list[dict[float, float]], dashed: b
     values = torch.tensor([[one[at] for at in x] for one in known], dtype=torch.float64)
     sd = values.std(0) if len(known) > 1 else None
     uneven = any(len(one) > len(x) for one in known)
-    runs = tuple(torch.tensor(sorted(one.items()), dtype=torch.float64).unbind(1) for one in known) if uneven else ()
+    apart = [torch.tensor(sorted(one.items()), dtype=torch.float64) for one in known] if uneven else []
+    runs = tuple((points[:, 0], points[:, 1]) for points in apart)
     return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed, runs)
 
 

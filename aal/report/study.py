@@ -35,8 +35,8 @@ POSITIONS = (
 )
 ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 BAND = (
-    " Line: mean over seeds; band: ± one sample standard deviation. Where runs end at different numbers of labels the mean "
-    "goes as far as all of them do, and each run is a thin line."
+    " Line: mean over seeds; band: ± one sample standard deviation. Where runs end at different numbers of labels the "
+    "mean goes as far as all of them do, and each run is a thin line."
 )
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,7 +134,13 @@ def test_the_report_shows_the_labelers(guarded: Path) -> None:
     page = (guarded / "report.html").read_text()
     assert "<h2>Labelers</h2>" in page
     assert "labelers distrusted</span><b>1</b><span>of 11" in page
-    assert "nan" not in page.split("Labelers</h2>")[1].split("</table>")[0].lower()
+    shown = page.split("Labelers</h2>")[1].split("</table>")[0]
+    assert "nan" not in shown.lower()
+    liar = records(guarded)[1]["labelers"][LIAR]
+    for name in ("contradicted", "dawid_skene", "true"):
+        assert liar[f"error_{name}"] > 0
+        assert f">{liar[f'error_{name}']:.3f}<" in shown, name
+    assert all(f"error, {name}" in shown for name in ("contradicted", "Dawid-Skene", "true"))
     assert (guarded / "figures" / "secured_accuracy.png").is_file()
 
 
@@ -238,6 +245,26 @@ def test_all_malicious_nothing_changes_and_the_draws_of_the_secured_set_are_coun
     assert len(rounds) == 5
     assert summary["secured_size"] == 8
     assert summary["secured_cost"] == 3 * 8, "drawn at first, after round 2 and after round 4"
+
+
+def test_a_class_missing_from_the_secured_set_is_no_drop_and_hides_none() -> None:
+    guard = SecuredSet(epsilon=0.1, per_class=True)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    data: Any = SimpleNamespace(labels={"secured": labels}, num_classes=3)
+
+    def dropped(before: tuple[list[int], list[bool]], now: tuple[list[int], list[bool]]) -> list[bool]:
+        shares = []
+        for guard.in_use, right in ((torch.tensor(used), torch.tensor(right)) for used, right in (before, now)):
+            shares.append(guard._compared(data, right))
+        return (shares[0] - shares[1] > guard.epsilon).tolist()
+
+    without_two, all_of_them = [0, 1, 2, 3], list(range(6))
+    assert dropped((without_two, [True] * 4), (without_two, [True, True, True, False])) == [False, True, False]
+    assert dropped((all_of_them, [True] * 6), (without_two, [True] * 4)) == [False] * 3, "it left with a refresh"
+    assert dropped((without_two, [True] * 4), (all_of_them, [True] * 4 + [False] * 2)) == [False] * 3, "it came back"
+    assert dropped((all_of_them, [True] * 6), (all_of_them, [True] * 4 + [False] * 2)) == [False, False, True]
+    guard.per_class = False
+    assert dropped((without_two, [True] * 4), (without_two, [True, True, True, False])) == [True]
 
 
 def test_all_distrusted_ends_the_run(tmp_path: Path) -> None:
