@@ -9,6 +9,7 @@ python scripts/bench.py [dfal]     its query beside DeepFool on the whole subset
 python scripts/bench.py [core_set]     greedy k-center and the robust mixed-integer problem; all cores
 python scripts/bench.py [cluster_max_min]     a query of a large pool of features, each way of clustering; all cores
 python scripts/bench.py [class_graph]     the class-graph of 6,000 images in both norms; all cores
+python scripts/bench.py [bilevel]     ten flips found through training, among 10,000 images; all cores
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
 MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and
@@ -256,7 +257,7 @@ def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
     learning = ["rounds", "repeats", "crafting", "streaming", "encoding", "scoring"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "targeted_paths", "gpu", "dfal"]
-    rest = ["poisons", "core_set", "cluster_max_min", "class_graph"]
+    rest = ["poisons", "core_set", "cluster_max_min", "class_graph", "bilevel"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])
     parser.add_argument("--poisons", type=int, default=500)
@@ -315,6 +316,10 @@ def main() -> int:
         from bench_flips import bench_class_graph
 
         bench_class_graph()
+    if "bilevel" in names:
+        from bench_flips import bench_bilevel
+
+        bench_bilevel()
     on_attacks = [name for name in names if name not in (*learning, *rest)]
     if on_attacks:
         attacks(on_attacks, chosen)

@@ -1,16 +1,21 @@
-"""Class-graphs of a class of images: seconds, and memory beyond the points at two sizes, in both norms."""
+"""What choosing flips takes: class-graphs in both norms, and flips found through training (bilevel)."""
 
 import multiprocessing
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import torch
 from bench_cluster_max_min import MIB, peak, resident
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import cross_entropy, interpolate
 
+from aal.flips import Bilevel
 from aal.flips.graphs import class_graph
 from aal.flips.near_pairs import Distance, distances
+from aal.flips.view import CleanSet, FlipView
+from aal.models import ConvClassifier
+from aal.networks import MLP
 from aal.seeds import generator
 
 POINTS, SIDE, NEIGHBOURS = 6000, 28, 10
@@ -18,13 +23,14 @@ LIMIT = 5  # seconds on two cores
 EDGE = 16  # bytes that a graph keeps of one, a neighbour at either end
 SPARSE = "sparse"
 NORMS: tuple[Distance, ...] = ("l2", "linf")
+IMAGES, CLASSES, FLIPPED = 10_000, 10, 10
 
 
 def bench_class_graph() -> None:
     """Show that a graph is quick in both norms, sparse or dense, and its memory linear in points and edges."""
     for norm in NORMS:
         for share, name in ((NEIGHBOURS / POINTS, SPARSE), (0.5, "every other pair")):
-            few, many = (_apart(size, norm, share) for size in (POINTS // 4, POINTS))
+            few, many = (_apart(_graph, size, norm, share) for size in (POINTS // 4, POINTS))
             kept = many[3] * EDGE / MIB
             asked = f"; under {LIMIT} s on 2 cores: {'met' if many[0] < LIMIT else 'NOT MET'}"
             print(
@@ -36,14 +42,31 @@ def bench_class_graph() -> None:
             )
 
 
-def _apart(size: int, norm: Distance, share: float) -> tuple[float, float, float, float]:
-    """Return seconds, seconds of processors, MiB and edges of a graph in a process of its own, with its own peak."""
+def bench_bilevel() -> None:
+    """Show what a choice of flips through training costs beside as many steps of training alone, and its memory."""
+    asked = Bilevel()
+    print(
+        f"bilevel, {FLIPPED} of {IMAGES // CLASSES:,} candidates, {IMAGES:,} images of {SIDE}x{SIDE}: "
+        f"{asked.outer_steps} outer steps through {asked.inner_steps} of training"
+    )
+    for recompute in (True, False):
+        bare, took, more = _apart(_bilevel, recompute)
+        print(
+            f"  steps {'computed again' if recompute else 'held'}: {took:.1f} s, {took / bare:.1f} times the "
+            f"{bare:.1f} s of that training alone; {more:.0f} MiB more than the images' "
+            f"{IMAGES * SIDE**2 * 4 / MIB:.0f}",
+            flush=True,
+        )
+
+
+def _apart(work: Callable[..., None], *arguments: object) -> tuple[float, ...]:
+    """Return what ``work`` sends, measured in a process of its own, with its own peak of memory."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_graph, args=(size, norm, share, torch.get_num_threads(), theirs))
+    process = context.Process(target=work, args=(*arguments, torch.get_num_threads(), theirs))
     process.start()
     theirs.close()
-    measured: tuple[float, float, float, float] = ours.recv()
+    measured: tuple[float, ...] = ours.recv()
     process.join()
     return measured
 
@@ -60,6 +83,32 @@ def _graph(size: int, norm: Distance, share: float, threads: int, out: Connectio
     graph = class_graph(points, labels, gamma, norm)
     took = time.perf_counter() - started, time.process_time() - busy
     out.send((*took, peak() - before, float(graph.edges)))
+
+
+def _bilevel(recompute: bool, threads: int, out: Connection) -> None:
+    torch.set_num_threads(threads)
+    x, labels = _strokes(IMAGES).reshape(IMAGES, 1, SIDE, SIDE), torch.arange(IMAGES) % CLASSES
+    may, rest = (labels == 0).nonzero()[:, 0], (labels != 0).nonzero()[:, 0]
+    module = ConvClassifier(MLP, CLASSES, (1, SIDE, SIDE))
+    view = FlipView(
+        module=module.eval(),
+        clean=CleanSet(may, labels[may], labels[may] + 1),
+        places=torch.arange(len(may)),
+        inputs=lambda indices: x[indices],
+        images=lambda indices: x[indices],
+        map=lambda function, indices, advance: function(indices),
+        others=rest,
+        other_labels=labels[rest],
+    )
+    selector = Bilevel(recompute=recompute)
+    started = time.perf_counter()
+    for _ in range(selector.outer_steps * selector.inner_steps):
+        module.zero_grad()
+        cross_entropy(module(x[: 2 * selector.subset]), labels[: 2 * selector.subset]).backward()
+    bare = time.perf_counter() - started
+    before, started = resident(), time.perf_counter()
+    selector.select(view, FLIPPED, generator=generator(0, "flips"))
+    out.send((bare, time.perf_counter() - started, peak() - before))
 
 
 def _strokes(size: int) -> Tensor:
