@@ -157,10 +157,11 @@ def test_label_stays_and_labeler_is_asked_on_where_switched_off(guarded: Path, t
 
 
 @pytest.mark.slow
-def test_secured_set_and_test_set_leak_into_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("query", ["entropy", "cluster_max_min"])
+def test_secured_set_and_test_set_leak_into_nothing(query: str, tmp_path: Path) -> None:
     """With nothing examined, other secured and test samples leave labels, weights, poisons and copies as they were."""
     options = (
-        *(f"--config={ROOT}/configs/query/entropy.yaml", "--secured.init_args.epsilon=1", "--poison.init_args.n=5"),
+        *(f"--config={ROOT}/configs/query/{query}.yaml", "--secured.init_args.epsilon=1", "--poison.init_args.n=5"),
         "--retraining=callbacks.AdversarialRetraining",
         '--retraining.init_args.attacks={"deepfool": {"class_path": "aal.attacks.DeepFool"}}',
     )
@@ -171,9 +172,12 @@ def test_secured_set_and_test_set_leak_into_nothing(tmp_path: Path) -> None:
         left[name] = results(out)
         left[name] |= {path: (out / path).read_bytes() for path in ("crafted.safetensors", "answers.csv")}
         left[name]["losses"] = [record["train_loss"] for record in left[name].pop("rounds")]
+        left[name]["weights"] = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     here, there = left.values()
     for part in ("ledger", "crafted.safetensors", "answers.csv", "pictures", "poisons", "losses"):
         assert here[part] == there[part], part
+    assert here["weights"].keys() == there["weights"].keys()
+    assert all(torch.equal(value, there["weights"][name]) for name, value in here["weights"].items())
     assert here["pictures"]
     assert here["summary"]["crafted"] > 50
     assert here["summary"]["secured_accuracy"] > 0.5 > there["summary"]["secured_accuracy"], "the other set was used"
