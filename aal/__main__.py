@@ -20,8 +20,8 @@ USAGE = """aal: attack and defend active learners
       one run: its records, figures and report in DIR; --ckpt_path last goes on with a run that was interrupted
   aal selftest --config FILE [--config FILE ...] [--ckpt_path FILE] [--norm NORM] [--radius R] [--samples N]
       whether attacks work on the model, before a robustness figure is trusted; exits with 1 where a check failed
-  aal study run FILE --out DIR [--seeds N] [--jobs J]
-      many runs: arms times seeds; finished ones are skipped
+  aal study run FILE [FILE ...] --out DIR [--seeds N] [--jobs J]
+      many runs: arms times seeds; finished ones are skipped; of several studies, each in a folder of its name in DIR
   aal study report DIR
       table and report of a study
 

@@ -14,7 +14,7 @@ from aal.checks import at_least
 from aal.errors import RunStopped, UserError
 from aal.extras import Extras
 from aal.models import Classifier, TransferClassifier
-from aal.robustness.arguments import refuse_others
+from aal.robustness.arguments import refuse_others, refuse_shape
 from aal.seeds import sample_seeds
 from aal.sharding import Shard
 from callbacks.round_callback import Record, RoundCallback, data_of
@@ -85,14 +85,22 @@ class AdversarialRetraining(RoundCallback):
         self.figures: dict[str, float] = {}
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Have copies that are features kept as such."""
+        """Refuse attacks that cannot take what they are given; have copies that are features kept as such."""
         if self.space == "input":
+            self._check_shape(data_of(trainer).sample_shape)
             return
         if not isinstance(module, TransferClassifier) or module.trained_from is not None:
             raise UserError(f"{KEY}.space: features are those of a backbone that stays frozen; use space: input")
         if clock_of(trainer).crafts:
             raise UserError(f"{KEY}.space: the queries bring copies of samples of their own; use space: input")
+        self._check_shape((module.feature_size,))
         data_of(trainer).extras = Extras((module.feature_size,), features=True)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        try:
+            refuse_shape(self.attacks, shape)
+        except UserError as error:
+            raise UserError(f"{KEY}.{error}") from None
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add what is known of the copies that the round was trained on."""

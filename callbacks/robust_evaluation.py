@@ -13,6 +13,7 @@ from aal.models import Classifier
 from aal.report.examples import examples_figure
 from aal.report.style import render
 from aal.robustness import ROBUST, UNTARGETED, Evaluation, check, chosen, evaluate, fooled_examples, next_class
+from aal.robustness.arguments import refuse_shape
 from aal.sharding import Shard
 from callbacks.round_callback import Record, RoundCallback, data_of
 from callbacks.rounds import clock_of
@@ -94,6 +95,8 @@ class RobustEvaluation(RoundCallback):
             if label >= data.num_logits:
                 raise UserError(f"{KEY}targets: there is no class {label} among {data.num_logits}")
         try:
+            refuse_shape(self.attacks, data.sample_shape)
+            refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
             chosen(data.labels["test"], self.class_map, self.samples, data.seed)
         except UserError as error:
             raise UserError(f"{KEY}{error}") from None

@@ -23,6 +23,13 @@ class Attack:
     collisions one from samples to features. Radii and step sizes are in the units of ``x``.
     """
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse samples of a shape ``(...)``, without the batch, that the attack cannot take; most take any.
+
+        Raises:
+            UserError: Says what the attack needs.
+        """
+
 
 @dataclass(frozen=True)
 class Adversarial:

@@ -48,6 +48,11 @@ class SpatialJitter(Attack):
             if not 0 <= getattr(self, key) <= most:
                 raise UserError(f"{key}: must be from 0 to {most}, got {getattr(self, key)}")
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse what is no image ``(C, H, W)``."""
+        if len(shape) != 3:
+            raise UserError(f"jitter needs images (C, H, W), not samples of shape {shape}")
+
     def __call__(
         self,
         model: nn.Module,
@@ -77,8 +82,7 @@ class SpatialJitter(Attack):
             RunStopped: The model's output is not finite; names the samples by their row.
         """
         with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            if x.ndim != 4:
-                raise UserError(f"x: jitter needs images (B, C, H, W), not {tuple(x.shape)}")
+            self.check_shape(tuple(x.shape[1:]))
             sizes = x.new_tensor([getattr(self, name) for name in CHANGES])
             drawn = (uniform(task.seeds, 0, (len(CHANGES),), x.dtype) * 2 - 1) * sizes
             change = dict(zip(CHANGES, drawn.unbind(1), strict=True))

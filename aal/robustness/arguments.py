@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from aal.attacks import AdversarialPath, Attack, CollisionAttack
+from aal.attacks import AdversarialPath, Attack, CollisionAttack, TargetedCollision
 from aal.checks import at_least
 from aal.errors import UserError
 from aal.seeds import generator
@@ -53,10 +53,23 @@ def refuse_others(attacks: Mapping[str, Attack]) -> None:
         UserError: Names the argument and what is wrong with it.
     """
     for name, attack in attacks.items():
-        if isinstance(attack, CollisionAttack):
+        if isinstance(attack, CollisionAttack | TargetedCollision):
             raise UserError(f"attacks.{name}: collisions are made of features, they attack no classifier")
         if isinstance(attack, AdversarialPath) and not attack.clip:
             raise UserError(f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
+
+
+def refuse_shape(attacks: Mapping[str, Attack], shape: tuple[int, ...], key: str = "attacks") -> None:
+    """Refuse attacks that cannot take samples of a shape ``(...)``, without the batch.
+
+    Raises:
+        UserError: Names the argument and what the attack needs.
+    """
+    for name, attack in attacks.items():
+        try:
+            attack.check_shape(shape)
+        except UserError as error:
+            raise UserError(f"{key}.{name}: {error}") from None
 
 
 def chosen(y: Tensor, targets: Mapping[int, int] | None, samples: int | None, seed: int) -> Tensor:

@@ -14,7 +14,8 @@ from aal.studies.study import load_study, read_study
 from aal.studies.table import print_table, write_table
 from aal.studies.tables import TABLES, study_table
 
-BROKEN = 3  # exit code where cells did not finish
+REFUSED = 2  # exit code where one of several studies could not be run; the others were
+BROKEN = 3  # where cells did not finish
 INTERRUPTED = 130  # what shells give for Ctrl-C
 WIDTH = 120  # columns of the printed table where the output is no terminal
 
@@ -33,25 +34,38 @@ def main(argv: list[str]) -> int:
         argv: What follows ``aal study`` on the command line.
 
     Returns:
-        The exit code: 0, 3 where cells did not finish, 130 after Ctrl-C.
+        The exit code: 0, 3 where cells did not finish, 2 where one of several studies was refused, 130 after Ctrl-C.
 
     Raises:
-        UserError: The arguments, the study file or the folder are wrong.
+        UserError: The arguments, a study file or the only study's folder are wrong.
     """
     arguments = _parser().parse_args(argv)
     if arguments.action == "report":
         _conclude(arguments.directory)
         return 0
-    study = read_study(arguments.file, TABLES, arguments.seeds)
-    jobs = arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads)
-    try:
-        broken = run_study(study, arguments.out, jobs)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command goes on from here")
-        return INTERRUPTED
-    _conclude(arguments.out)
-    _name(broken)
-    return BROKEN if broken else 0
+    studies = [read_study(file, TABLES, arguments.seeds) for file in arguments.files]
+    folders = [arguments.out] if len(studies) == 1 else [arguments.out / study.name for study in studies]
+    twice = [study.name for study, folder in zip(studies, folders, strict=True) if folders.count(folder) > 1]
+    if twice:
+        raise UserError(f"aal study: two of the studies are called {twice[0]}, and would share a folder")
+    code = 0
+    for study, folder in zip(studies, folders, strict=True):
+        jobs = arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads)
+        try:
+            broken = run_study(study, folder, jobs)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("stopped; the same command goes on from here")
+            return INTERRUPTED
+        except UserError as error:
+            if len(studies) == 1:
+                raise
+            Console(stderr=True, highlight=False).print(f"error: {study.name}: {error}", soft_wrap=True, markup=False)
+            code = REFUSED
+            continue
+        _conclude(folder)
+        _name(broken)
+        code = BROKEN if broken and not code else code
+    return code
 
 
 def _conclude(directory: Path) -> None:
@@ -82,8 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="aal study", description="Run arms of an experiment over seeds and compare them.")
     actions = parser.add_subparsers(dest="action", required=True, parser_class=_Parser)
     run = actions.add_parser("run", help="run a study's unfinished cells, then make its table and report")
-    run.add_argument("file", type=Path, metavar="FILE", help="the study's YAML file")
-    run.add_argument("--out", type=Path, required=True, metavar="DIR", help="the study's folder")
+    run.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the study's YAML file, or several studies'")
+    out = "the study's folder; of several studies, each has one of its name in it"
+    run.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
     run.add_argument("--seeds", type=int, metavar="N", help="use the seeds 0..N-1 instead of the file's")
     run.add_argument("--jobs", type=_positive, metavar="J", help="cells at a time (default: CPUs / threads of a cell)")
     report = actions.add_parser("report", help="make table.csv and report.html again from the finished cells")

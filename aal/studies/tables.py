@@ -1,5 +1,6 @@
 """The kinds of tables that a study can end in, and making one from a study's folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from aal.errors import UserError
@@ -14,7 +15,7 @@ from aal.studies import (
     transfer_table,
 )
 from aal.studies.runs import Run, read_cells
-from aal.studies.study import Study, TableKind
+from aal.studies.study import Cells, Study, TableKind
 from aal.studies.table import Table
 
 TABLES: dict[str, TableKind] = {
@@ -45,4 +46,15 @@ def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[in
     if study.table not in TABLES:
         raise UserError(f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
     cells = {arm: read_cells(directory, arm, study.seeds) for arm in study.arms}
-    return TABLES[study.table].make(study, cells), cells
+    table = TABLES[study.table].make(study, cells)
+    return replace(table, notes=(*table.notes, *_copies(cells))), cells
+
+
+def _copies(cells: Cells) -> list[str]:
+    """Return what crafted copies the arms' finished runs trained on, and whether they are of samples or of features."""
+    made = {}
+    for arm, runs in cells.items():
+        for summary in (run.summary for run in runs.values() if "copies_of" in run.summary):
+            of = "features, not of samples" if summary["copies_of"] == "features" else "samples"
+            made[arm] = f"{arm} of {of}" + (f", by {summary['copies_by']}" if "copies_by" in summary else "")
+    return [f"Crafted copies: {'; '.join(made.values())}."] if made else []

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aal.attacks import CollisionAttack, DeepFool, GaussianNoise
+from aal.attacks import CollisionAttack, DeepFool, GaussianNoise, TargetedCollision
 from aal.errors import UserError
 from aal.extras import MAKERS
 from aal.files import read_tensors
@@ -195,6 +195,7 @@ def test_two_ranks_craft_the_copies_of_one(options: tuple[str, ...], tmp_path: P
     [
         ({"attacks": {}}, "retraining.init_args.attacks: must be at least 1, got 0"),
         ({"attacks": {"c": CollisionAttack()}}, "retraining.init_args.attacks.c: collisions are made of features"),
+        ({"attacks": {"t": TargetedCollision()}}, "retraining.init_args.attacks.t: collisions are made of features"),
         ({"of": "all"}, "retraining.init_args.of: must be queried or labelled, got 'all'"),
         ({"space": "pixels"}, "retraining.init_args.space: must be input or features, got 'pixels'"),
         ({"of": "labelled"}, "retraining.init_args.keep: copies of all labelled samples replace the earlier ones"),
@@ -220,3 +221,12 @@ def test_features_need_a_frozen_backbone_and_no_other_copies(
     done = fit(tmp_path / "run", *CLEAN, f"--config={ROOT}/configs/retraining/features.yaml", *options)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: retraining.init_args.space: {said}")
+
+
+def test_an_attack_that_cannot_take_features_is_refused_before_training(tmp_path: Path) -> None:
+    features = (f"--config={ROOT}/configs/retraining/augmentation.yaml", "--retraining.init_args.space=features")
+    done = fit(tmp_path / "run", *CLEAN, *features)
+    assert done.returncode == 2
+    refusal = "error: retraining.init_args.attacks.jitter: jitter needs images (C, H, W), not samples of shape (64,)"
+    assert done.stderr.startswith(refusal)
+    assert not (tmp_path / "run").exists()

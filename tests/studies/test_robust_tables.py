@@ -38,7 +38,7 @@ def change(path: Path, values: dict[str, Any]) -> None:
 def make_budgets(tmp_path: Path, reached: list[int | None]) -> Study:
     study = make_study(tmp_path, table="budget", rows=ROWS, settings={"target": 0.9}, seeds=5)
     make_arm(tmp_path / "out", "random", [300, 400, 400, 400, 500])
-    make_arm(tmp_path / "out", "dfal", reached, copies_of="input", secured=200)
+    make_arm(tmp_path / "out", "dfal", reached, copies_of="input", copies_by="deepfool, noise", secured=200)
     return study
 
 
@@ -56,6 +56,7 @@ def test_budgets_have_the_mean_spread_and_quantiles_of_the_first_round_at_the_ta
     assert "[1,186]" in text
     assert "deviations: III/Baseline 182.6, III/Proposed 51.7." in text
     assert "targets fooled" not in text, "there was no target"
+    assert "Crafted copies: dfal of samples, by deepfool, noise." in text
     assert "Labels to reach the target, paired t-test" in text
     _, row = in_csv(table, tmp_path / "table.csv")
     assert (row["budget_mean"], row["budget_75_mean"], row["budget_75_paper"]) == ("200.0", "300.0", "610")
@@ -118,3 +119,17 @@ def test_targets_have_the_share_that_was_fooled(tmp_path: Path) -> None:
     assert table.tests[0].mean == pytest.approx(-0.7)
     assert table.tests[0].p is not None
     assert "Attack success, paired t-test" in printed(table)
+
+
+@pytest.mark.parametrize(("table", "settings"), [("labels", {"columns": [200]}), ("budget", {"target": 0.9})])
+def test_copies_of_features_are_called_so_under_every_table(
+    table: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    rows = [{"arm": "random"}, {"arm": "dfal"}]
+    study = make_study(tmp_path, table=table, rows=rows, settings=settings, seeds=2)
+    make_arm(tmp_path / "out", "random", [300, 300])
+    made, _ = rows_of(study, tmp_path / "out")
+    assert not any("copies" in note for note in made.notes if note.startswith("Crafted"))
+    make_arm(tmp_path / "out", "dfal", [200, 300], copies_of="features", copies_by="deepfool")
+    made, _ = rows_of(study, tmp_path / "out")
+    assert made.notes[-1] == "Crafted copies: dfal of features, not of samples, by deepfool."

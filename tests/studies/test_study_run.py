@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from aal.errors import UserError
+from aal.studies import command as study_command
 from aal.studies.cells import Cell, fit_command
-from aal.studies.run import run_study
+from aal.studies.run import Broken, run_study
 from aal.studies.study import Study, read_study, save_study
 from aal.studies.tables import TABLES
-from tests.studies.made_runs import make_study_file
+from tests.studies.made_runs import make_run, make_study_file
 
 ROOT = Path(__file__).parents[2]
 # A cell that takes some milliseconds. It counts its starts in "starts"; what it does at a start says a file "acts".
@@ -159,6 +160,34 @@ def test_a_config_that_changes_while_the_study_runs_ends_it(study: Study, out: P
     assert not (out / "clean" / "seed=2").exists()
 
 
+def test_several_studies_run_one_after_the_other_each_in_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(study: Study, folder: Path, jobs: int) -> list[Broken]:
+        if study.name == "two":
+            raise UserError("no weights")
+        for arm in study.arms:
+            for seed in study.seeds:
+                make_run(folder / arm / f"seed={seed}", seed=seed, poisoned=arm == "poisoned")
+        save_study(study, folder)
+        return []
+
+    monkeypatch.setattr(study_command, "run_study", run)
+    files = [str(make_study_file(tmp_path / name, name=name)) for name in ("one", "two", "three")]
+    assert study_command.main(["run", *files, "--out", str(tmp_path / "out")]) == 2
+    assert "error: two: no weights" in capsys.readouterr().err
+    assert [(tmp_path / "out" / name / "table.csv").is_file() for name in ("one", "two", "three")] == [
+        True,
+        False,
+        True,
+    ]
+    assert study_command.main(["run", files[0], "--out", str(tmp_path / "alone")]) == 0
+    assert (tmp_path / "alone" / "report.html").is_file(), "a study alone has the folder to itself"
+    with pytest.raises(UserError, match="two of the studies are called one"):
+        study_command.main(["run", files[0], files[0], "--out", str(tmp_path / "twice")])
+    assert not (tmp_path / "twice").exists()
+
+
 def test_the_command_of_a_cell(tmp_path: Path) -> None:
     cell = Cell("arm", 3, tmp_path / "arm" / "seed=3")
     assert fit_command(cell, ["a.yaml", "b.yaml"]) == [
@@ -172,7 +201,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.studies.test_study_run import fast_cell
-from aal.studies.run import run_study
+from aal.studies.run import Broken, run_study
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES
 run_study(read_study(Path({file!r}), TABLES), Path({out!r}), 2, fast_cell)
