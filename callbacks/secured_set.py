@@ -36,13 +36,14 @@ class SecuredSet(RoundCallback):
     Labels asked for to examine others are beside the budget, and counted. If labels have changed and nothing is left to
     query, one more round trains on the labels as they are now.
 
-    A class of which the secured set in use has no sample is warned of: a drop in it is not seen, and its return after
-    a refresh is no drop. With ``h = 1`` nothing can be disputed: the one examiner is believed, liar or not. A label is
+    A class of which the secured set in use has no sample is warned of: a drop in it is not seen, and its return after a
+    refresh is no drop. With ``h = 1`` nothing can be disputed: the one examiner is believed, liar or not. A label is
     examined once, also where its examiner is distrusted later: a liar among the examiners has right labels of its class
-    disputed, so that while it is trusted more of that class are discarded than of others. With fewer than ``h`` labelers left a label is examined by those there are; with none it stays as it is. Consistent
-    lies of a crowd that lies as one contradict nobody, and change nothing. When nobody is trusted any more the run
-    ends; without ``dismiss`` it does not, as the distrusted go on labelling and examining. The confidence in a
-    distrusted labeler is left as it was when it was audited. Source: paper *robust*, section III.B and Figure 3; ``replace`` and ``dismiss`` are ours.
+    disputed, so that while it is trusted more of that class are discarded than of others. With fewer than ``h``
+    labelers left a label is examined by those there are; with none it stays as it is. Consistent lies of a crowd that
+    lies as one contradict nobody, and change nothing. When nobody is trusted any more the run ends; without ``dismiss``
+    it does not, as the distrusted go on labelling and examining. The confidence in a distrusted labeler is left as it
+    was when it was audited. Source: paper *robust*, section III.B and Figure 3; ``replace`` and ``dismiss`` are ours.
 
     Args:
         epsilon: Drop of the accuracy, from 0 to 1, above which the batch is examined; 1 for never.

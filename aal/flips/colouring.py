@@ -124,7 +124,7 @@ class Colouring(FlipSelector):
                     loss.backward()
                     optimizer.step()
                 if not loss.isfinite():
-                    raise RunStopped(f"Colouring: the training loss is {float(loss)}; nothing was flipped")
+                    raise RunStopped(f"Colouring: the training loss is {loss.item()}; nothing was flipped")
                 if torch.equal(_predicted(network, view), colours):
                     return True
                 task.advance(1)

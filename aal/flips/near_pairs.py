@@ -99,7 +99,7 @@ def gamma_for(neighbours: float, points: Tensor, labels: Tensor, norm: Distance,
     if every:
         i, j, first = i[i < j], j[i < j], first[i < j]
     apart = distances(points, order[first + i], order[first + j], norm).sort().values
-    near = min(len(apart), math.ceil(neighbours * len(points) * len(apart) / total))
+    near = math.ceil(min(len(apart), neighbours * len(points) * len(apart) / total))
     return float(apart[near - 1])
 
 

@@ -80,7 +80,7 @@ def together(parts: Sequence[Flips]) -> Flips:
     figures = {}
     for name in names:
         values = [part.figures[name] for part in parts if name in part.figures]
-        figures[name] = sum(values) / len(values)
+        figures[name] = sum(value / len(values) for value in values)  # of large numbers the sum may overflow
     return Flips(
         torch.cat([part.indices for part in parts]),
         torch.cat([score.double() for score in scores]) if len(scores) == len(parts) else None,

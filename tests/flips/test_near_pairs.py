@@ -129,6 +129,15 @@ def test_gamma_of_many_points_is_about_that(norm: Distance, monkeypatch: pytest.
     )  # of 1,000 pairs about 96 are as near: one draw is off by 10%
 
 
+def test_gamma_for_more_neighbours_than_there_are_takes_in_all() -> None:
+    x = drawn("uniform")
+    labels = torch.zeros(len(x), dtype=torch.int64)
+    for neighbours in (1e6, 1e308):
+        assert gamma_for(neighbours, x, labels, "l2", generator(0, "pairs")) == pytest.approx(
+            float(brute_force(x, "l2").max())
+        )
+
+
 def test_gamma_without_pairs_is_nothing() -> None:
     assert gamma_for(10.0, torch.rand(3, 4), torch.arange(3), "l2", generator(0, "gamma")) == 0.0
 
