@@ -184,11 +184,15 @@ class Task:
 
 
 class RoundsTask:
-    """Rounds of a run, counted in labels or another unit. Without bars: a line every few seconds, and the last."""
+    """Rounds of a run, counted in labels or another unit. Without bars: a line every few seconds, and the last.
+
+    Attributes:
+        total: What is counted up to; it may change while the run goes on.
+    """
 
     def __init__(self, progress: Progress, total: int, unit: str) -> None:
         """Begin; :meth:`Progress.rounds` is the way to do it."""
-        self._progress, self._total, self._unit = progress, total, unit
+        self._progress, self.total, self._unit = progress, total, unit
         self._begun = time.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_ROUNDS)  # (time, counted) of rounds done here
         self._round, self._counted, self._epoch, self._remark = 0, 0, 0, ""
@@ -213,7 +217,7 @@ class RoundsTask:
         self._recent.append((now, counted))
         self._progress.draw(self._bar, counted, self._state)
         self._unsaid = True
-        if not self._progress.on_terminal and (now >= self._next_line or counted >= self._total):
+        if not self._progress.on_terminal and (now >= self._next_line or counted >= self.total):
             self._next_line = now + ROUND_LINE_SECONDS
             self._say()
 
@@ -236,16 +240,16 @@ class RoundsTask:
         self._progress.line(self._state())
 
     def _state(self) -> str:
-        parts = [f"round {self._round}: {self._counted}/{self._total} {self._unit}"]
+        parts = [f"round {self._round}: {self._counted}/{self.total} {self._unit}"]
         if self._remark:
             parts.append(self._remark)
         if self._accuracy is not None:
             parts.append(f"accuracy {self._accuracy:.3f}")
-        if self._counted >= self._total or not self._open:
+        if self._counted >= self.total or not self._open:
             parts.append(f"took {clock(time.monotonic() - self._begun)}")
         elif len(self._recent) > 1 and self._recent[-1][1] > self._recent[0][1]:
             (first, before), (last, counted) = self._recent[0], self._recent[-1]
-            parts.append(f"{clock((last - first) / (counted - before) * (self._total - counted))} left")
+            parts.append(f"{clock((last - first) / (counted - before) * (self.total - counted))} left")
         if self._epoch:
             parts.append(f"next: epoch {self._epoch}")
         return ", ".join(parts)

@@ -99,7 +99,6 @@ class LabelFlip(Rounds):
         self.not_memorised: list[int] = []  # rounds
         self.memorised = False  # whether the last epoch ended with the training set memorised
         self._upcoming: tuple[int, Flips] | None = None  # what the next round flips
-        self._just_passed: list[str] = []  # trials passed over after this round
 
     @property
     def draw_of_weights(self) -> int:
@@ -185,11 +184,9 @@ class LabelFlip(Rounds):
         return len(self.trials) - len(self.passed_over)
 
     def remark(self, record: Record) -> str:
-        """Return what the round flipped, whether it was memorised, and what cannot be tried after it."""
+        """Return what the round flipped, and whether it was memorised."""
         what = str(record["selector"]) + (f"[{record['position']:g}]" if "position" in record else "")
-        return ", ".join(
-            (what, *(() if record["memorised"] else ("not memorised",)), *(f"no {one}" for one in self._just_passed))
-        )
+        return what if record["memorised"] else f"{what}, not memorised"
 
     def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
         """Whether the training set is memorised: the flipped labels first, which are few and learnt last."""
@@ -308,7 +305,7 @@ class LabelFlip(Rounds):
 
     def _following(self, trainer: pl.Trainer, module: Classifier) -> tuple[int, Flips] | None:
         """Return the next trial that can be made and its flips, ``None`` after the last."""
-        view, self._just_passed = self._view(trainer, module), []
+        view = self._view(trainer, module)
         for number in range(self.trial + 1, len(self.trials)):
             trial = self.trials[number]
             if trial.placed is not None:
@@ -316,8 +313,9 @@ class LabelFlip(Rounds):
             try:
                 return number, self._select(trial, view, data_of(trainer).seed)
             except TooFew as few:
-                self._just_passed.append(f"{trial.called}, repeat {trial.repeat}")
-                self.passed_over[self._just_passed[-1]] = str(few)
+                name = f"{trial.called}, repeat {trial.repeat}"
+                self.passed_over[name] = str(few)
+                data_of(trainer).progress.line(f"{name} is passed over: {few}")
         return None
 
     def _select(self, trial: Trial, view: FlipView, seed: int) -> Flips:

@@ -33,6 +33,7 @@ class RoundProgress(RoundCallback):
         """Show what was counted so far, and the accuracy."""
         if self._rounds is not None:
             clock = clock_of(trainer)
+            self._rounds.total = clock.to_reach(trainer)
             self._rounds.update(record[clock.counted], record["round"], record["accuracy"], clock.remark(record))
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -328,7 +328,9 @@ def test_a_bucket_with_too_few_samples_is_passed_over(tmp_path: Path) -> None:
     assert passed
     assert all(key.startswith("path_length[") and key.endswith("], repeat 0") for key in passed)
     assert len(found["rounds"]) == 1 + 11 - len(passed)
-    assert all(f"no {key}" in run.stdout + run.stderr for key in passed)
+    said = run.stdout + run.stderr
+    assert all(f"{key} is passed over: {why}" in said for key, why in passed.items())
+    assert f"round {len(found['rounds']) - 1}: {len(found['rounds']) - 1}/{len(found['rounds']) - 1} round" in said
     assert all(row["flips"] == 2 for row in found["rounds"][1:])
 
 
