@@ -36,7 +36,7 @@ def check_data() -> None:
             data(name)
     except pytest.skip.Exception as missing:
         raise UserError(
-            f"{missing}, which the attacks are measured on; without it name the benchmarks that need no data"
+            f"{missing}, which the attacks are measured on; README names the benchmarks that need no data"
         ) from None
 
 
