@@ -183,7 +183,7 @@ def test_a_finished_folder_is_taken_and_goes_on_only_as_it_was(tmp_path: Path) -
 def test_help_and_unknown_commands() -> None:
     helped = aal("--help")
     assert helped.returncode == 0
-    assert "aal study run FILE --out DIR" in helped.stdout
+    assert "aal study run FILE [FILE ...] --out DIR" in helped.stdout
     unknown = aal("fitt")
     assert (unknown.returncode, unknown.stderr) == (
         2,

@@ -124,7 +124,7 @@ def test_results_are_clipped_and_judged_as_they_are() -> None:
 
 
 def test_only_images_can_be_jittered() -> None:
-    with pytest.raises(UserError, match=r"images \(B, C, H, W\), not \(4, 12\)"):
+    with pytest.raises(UserError, match=r"images \(C, H, W\), not samples of shape \(12,\)"):
         SpatialJitter()(Bright(), torch.rand(4, 12), torch.zeros(4, dtype=torch.int64))
 
 
