@@ -18,6 +18,7 @@ class MLP(nn.Sequential):
         widths: Units of each hidden layer; empty for a linear classifier.
         activation: What follows each hidden layer: a class such as ``torch.nn.Tanh`` that is built without arguments.
         dropout: Share of units dropped after each hidden layer in training, in [0, 1).
+        batch_norm: Whether every hidden layer is followed by a batch norm, before its activation.
 
     Raises:
         UserError: A width below 1; ``dropout`` outside its range.
@@ -30,13 +31,15 @@ class MLP(nn.Sequential):
         widths: Sequence[int] = (100,),
         activation: type[nn.Module] = nn.ReLU,
         dropout: float = 0.0,
+        batch_norm: bool = False,
     ) -> None:
         check_dropout(dropout)
         layers: list[nn.Module] = [nn.Flatten()]
         units = math.prod(sample_shape)
         for width in widths:
             at_least(1, {f"{KEY}.init_args.widths": width})
-            layers += [nn.Linear(units, width), activation()]
+            norm = [nn.BatchNorm1d(width)] if batch_norm else []
+            layers += [nn.Linear(units, width), *norm, activation()]
             layers += [nn.Dropout(dropout)] if dropout else []
             units = width
         super().__init__(*layers, nn.Linear(units, num_classes))

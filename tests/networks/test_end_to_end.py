@@ -81,6 +81,8 @@ def test_a_perceptron_has_the_widths_and_activation_that_are_asked_for() -> None
     assert kinds == ["Flatten", "Linear", "Tanh", "Dropout", "Linear", "Tanh", "Dropout", "Linear"]
     assert weights(network) == [(8, 16), (5, 8), (3, 5)]
     assert weights(MLP((6,), 2, widths=())) == [(2, 6)]
+    kinds = [type(layer).__name__ for layer in MLP((6,), 2, widths=(4,), batch_norm=True)]
+    assert kinds == ["Flatten", "Linear", "BatchNorm1d", "ReLU", "Linear"]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,26 @@ def config(study: Study, arm: str) -> dict[str, Any]:
     return whole
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("robust_targets_digits", "noise_soft_knn")])
+WIDTHS = {"widths": [256, 256, 256]}
+VARIED = {  # studies of one key: its place, and its value in each arm
+    "noise_soft_knn": ("model.init_args.k", {f"k_{k}": k for k in (1, 3, 5, 7, 9)}),
+    "noise_toy_dimensions": ("data.init_args.dimensions", {f"d_{d}": d for d in (4, 16, 64, 256)}),
+    "noise_toy_figure43": (
+        "data.init_args.mu",
+        {"opposite_mu_05": 0.5, "opposite_mu_1": 1.0, "opposite_mu_2": 2.0, "opposite_mu_10": 10.0},
+    ),
+    "noise_hash": (
+        "model.init_args.network",
+        {
+            "plain": {"class_path": "aal.networks.MLP", "init_args": WIDTHS},
+            "hashed": {"class_path": "aal.networks.HashedMLP", "init_args": WIDTHS},
+            "batch_norm": {"class_path": "aal.networks.MLP", "init_args": WIDTHS | {"batch_norm": True}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("robust_targets_digits", *VARIED)])
 def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> None:
     study = STUDIES[name]
     for row in study.rows:
@@ -44,19 +63,27 @@ def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> 
             assert (ours["model"], ours["data"]) == (theirs["model"], theirs["data"]), row.arm
 
 
-def test_soft_knns_are_compared_with_fewer_neighbours_and_differ_in_nothing_else() -> None:
-    study = STUDIES["noise_soft_knn"]
-    neighbours = {}
-    for arm in study.arms:
-        own = config(study, arm)
-        neighbours[arm] = own["model"]["init_args"].pop("k")
-        assert own == {**config(study, "k_1"), "model": own["model"]}
-        assert own["model"] == {"class_path": "aal.models.SoftKNNClassifier", "init_args": {}}
-    assert neighbours == {f"k_{k}": k for k in (1, 3, 5, 7, 9)}
-    assert [(row.arm, row.against) for row in study.rows] == [
-        ("k_1", None),
-        *((arm, "k_1") for arm in neighbours if arm != "k_1"),
-    ]
+@pytest.mark.parametrize("name", VARIED)
+def test_what_a_study_varies_is_all_that_differs_between_its_arms(name: str) -> None:
+    study, (place, values) = STUDIES[name], VARIED[name]
+    *parents, last = place.split(".")
+    found, others = {}, []
+    for arm in values:
+        holder = own = config(study, arm)
+        for key in parents:
+            holder = holder[key]
+        found[arm] = holder.pop(last)
+        others.append(own)
+    assert found == values
+    assert all(own == others[0] for own in others)
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_what_a_study_varies_is_compared(name: str) -> None:
+    arms = list(VARIED[name][1])
+    reference = arms[:-1] if name.startswith("noise_toy") else arms[:1] * (len(arms) - 1)  # the one before, or the first
+    compared = {row.arm: row.against for row in STUDIES[name].rows if row.arm in arms}
+    assert compared == dict(zip(arms, [None, *reference], strict=True))
 
 
 def test_transfer_and_end_to_end_are_compared_on_training_sets_of_one_size() -> None:
