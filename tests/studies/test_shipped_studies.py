@@ -81,7 +81,8 @@ def test_what_a_study_varies_is_all_that_differs_between_its_arms(name: str) -> 
 @pytest.mark.parametrize("name", VARIED)
 def test_what_a_study_varies_is_compared(name: str) -> None:
     arms = list(VARIED[name][1])
-    reference = arms[:-1] if name.startswith("noise_toy") else arms[:1] * (len(arms) - 1)  # the one before, or the first
+    before, first = arms[:-1], arms[:1] * (len(arms) - 1)
+    reference = before if name.startswith("noise_toy") else first
     compared = {row.arm: row.against for row in STUDIES[name].rows if row.arm in arms}
     assert compared == dict(zip(arms, [None, *reference], strict=True))
 
