@@ -30,12 +30,15 @@ def required_samples(balls: int, noise: float, mass: float, failure: float) -> i
         failure: The theorems' delta, in (0, 1).
 
     Raises:
-        UserError: A number outside its range.
+        UserError: A number outside its range; more samples than a float can hold.
     """
     _check_cover(balls, noise, mass)
     if not 0 < failure < 1:
         raise UserError(f"failure: must be above 0 and below 1, got {failure}")
-    return math.ceil(balls / (noise * mass) * math.log(balls / failure))
+    try:
+        return math.ceil(balls / (noise * mass) * math.log(balls / failure))
+    except (OverflowError, ZeroDivisionError):
+        raise UserError(f"noise: {noise} asks for more samples than can be counted") from None
 
 
 def attack_radius(rho: float, *, margin: float = 0.0, lipschitz: float = math.inf) -> float:
@@ -100,9 +103,8 @@ def simulate(masses: Tensor, noise: float, n: int, trials: int, generator: torch
     if masses.ndim != 1 or not len(masses) or not (masses > 0).all() or masses.double().sum() > 1 + 1e-9:
         raise UserError(f"masses: must be above 0 and sum to at most 1, got {masses.tolist()}")
     _check_cover(len(masses), noise, 1.0)
-    ends = (masses.double() * noise).cumsum(
-        0
-    )  # a draw below ends[z] is a mislabelled point in ball z, or in one before
+    # a draw below ends[z] is a mislabelled point in ball z, or in one before
+    ends = (masses.double() * noise).cumsum(0)
     full = 0
     for first in range(0, trials, block := max(1, DRAWS // n)):
         draws = torch.rand(min(block, trials - first), n, generator=generator, dtype=torch.float64)

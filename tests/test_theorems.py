@@ -26,6 +26,12 @@ def test_required_samples_are_the_theorems() -> None:
     assert required_samples(1, 1.0, 1.0, math.exp(-3.5)) == 4
 
 
+@pytest.mark.parametrize(("noise", "mass"), [(1e-200, 1e-200), (1e-320, 1.0)])
+def test_samples_beyond_counting_are_refused(noise: float, mass: float) -> None:
+    with pytest.raises(UserError, match=r"noise: 1e-.* asks for more samples than can be counted"):
+        required_samples(10, noise, mass, 0.05)
+
+
 @pytest.mark.parametrize(
     ("balls", "noise", "mass", "failure"), [(1, 1.0, 1.0, 0.5), (7, 0.03, 0.4, 0.01), (500, 0.2, 0.9, 0.1)]
 )
