@@ -3,6 +3,8 @@
 import io
 import wave
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -15,16 +17,55 @@ from aal.errors import UserError
 from aal.files import read_tensors, write_bytes, write_tensors
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where samples come from: a file each, or a row each of files that hold many.
+
+    Args:
+        files: The files, below the data set's folder.
+        file: Place of each sample's file in them ``(N,)``.
+        row: Each sample's row in its file, from 0 ``(N,)``; ``None`` where a file is one sample.
+    """
+
+    files: Sequence[str]
+    file: Tensor
+    row: Tensor | None = None
+
+    @classmethod
+    def rows(cls, files: Sequence[str], counts: Sequence[int], places: Tensor) -> Self:
+        """Return the sources of samples ``(N,)`` that are counted through files with ``counts`` samples each."""
+        ends = torch.tensor(counts).cumsum(0)
+        file = torch.bucketize(places, ends, right=True)
+        return cls(files, file, places - (ends - torch.tensor(counts))[file])
+
+    @classmethod
+    def whole(cls, paths: Sequence[Path], root: str) -> Self:
+        """Return the sources of samples that are a file each, named from ``root`` where they lie below it."""
+        files = [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
+        return cls(files, torch.arange(len(files)))
+
+    def take(self, indices: Tensor) -> "Sources":
+        """Return the sources of indices ``(B,)``."""
+        return Sources(self.files, self.file[indices], None if self.row is None else self.row[indices])
+
+    def name(self, index: int) -> str:
+        """Return where a sample comes from, such as ``train/cat/12.png`` or ``train_X.bin#12``."""
+        file = self.files[int(self.file[index])]
+        return file if self.row is None else f"{file}#{int(self.row[index])}"
+
+
 class Samples(ABC):
     """Samples by index, decoded to floats when asked for.
 
     Attributes:
         suffix: Ending of the files that single samples are saved in.
         bounds: Lowest and highest value of a sample.
+        sources: Where they come from, without those that were appended; ``None`` where they come from no file.
     """
 
     suffix: str
     bounds: tuple[float, float]
+    sources: Sources | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -40,8 +81,19 @@ class Samples(ABC):
         """The samples as they are kept, ``(N, ...)``."""
 
     @abstractmethod
+    def of(self, stored: Tensor) -> Self:
+        """Return other samples of this kind, as they are kept ``(N, ...)``."""
+
     def take(self, indices: Tensor) -> Self:
         """Return the samples of indices ``(B,)`` as samples of their own."""
+        part = self.of(self.stored[indices])
+        part.sources = self.sources and self.sources.take(indices)
+        return part
+
+    def source(self, index: int) -> str | None:
+        """Return where a sample comes from; ``None`` of one that was appended or comes from no file."""
+        known = self.sources is not None and index < len(self.sources.file)
+        return self.sources.name(index) if self.sources is not None and known else None
 
     @abstractmethod
     def append(self, x: Tensor) -> None:
@@ -69,13 +121,14 @@ class ImageSamples(Samples):
 
     Args:
         pixels: uint8 ``(N, C, H, W)`` with one or three channels C.
+        sources: Where they come from.
     """
 
     suffix = ".png"
     bounds = (0.0, 1.0)
 
-    def __init__(self, pixels: Tensor) -> None:
-        self.pixels = pixels
+    def __init__(self, pixels: Tensor, sources: Sources | None = None) -> None:
+        self.pixels, self.sources = pixels, sources
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -88,9 +141,9 @@ class ImageSamples(Samples):
         """The pixels, uint8 ``(N, C, H, W)``."""
         return self.pixels
 
-    def take(self, indices: Tensor) -> Self:
-        """Return the images of indices ``(B,)`` as samples of their own."""
-        return type(self)(self.pixels[indices])
+    def of(self, stored: Tensor) -> Self:
+        """Return other images, uint8 ``(N, C, H, W)``."""
+        return type(self)(stored)
 
     def append(self, x: Tensor) -> None:
         """Add images ``(B, C, H, W)`` in [0, 1]."""
@@ -152,9 +205,9 @@ class TensorSamples(Samples):
         """The values, float32 ``(N, ...)``."""
         return self.values
 
-    def take(self, indices: Tensor) -> Self:
-        """Return the samples of indices ``(B,)`` as samples of their own."""
-        return type(self)(self.values[indices], self.bounds)
+    def of(self, stored: Tensor) -> Self:
+        """Return other samples, float32 ``(N, ...)``, within the same bounds."""
+        return type(self)(stored, self.bounds)
 
     def append(self, x: Tensor) -> None:
         """Add samples ``(B, ...)``."""
@@ -183,13 +236,14 @@ class AudioSamples(Samples):
     Args:
         pcm: int16 ``(N, T)``.
         sample_rate: Samples a second, in Hz.
+        sources: Where they come from.
     """
 
     suffix = ".wav"
     bounds = (-1.0, 1.0)
 
-    def __init__(self, pcm: Tensor, sample_rate: int) -> None:
-        self.pcm, self.sample_rate = pcm, sample_rate
+    def __init__(self, pcm: Tensor, sample_rate: int, sources: Sources | None = None) -> None:
+        self.pcm, self.sample_rate, self.sources = pcm, sample_rate, sources
 
     def __len__(self) -> int:
         return len(self.pcm)
@@ -202,9 +256,9 @@ class AudioSamples(Samples):
         """The samples of the clips, int16 ``(N, T)``."""
         return self.pcm
 
-    def take(self, indices: Tensor) -> Self:
-        """Return the clips of indices ``(B,)`` as samples of their own."""
-        return type(self)(self.pcm[indices], self.sample_rate)
+    def of(self, stored: Tensor) -> Self:
+        """Return other clips, int16 ``(N, T)``, of the same sample rate."""
+        return type(self)(stored, self.sample_rate)
 
     def append(self, x: Tensor) -> None:
         """Add clips ``(B, T)`` in [-1, 1]."""

@@ -342,5 +342,5 @@ class LabelFlip(Rounds):
         predicted = view.measure("predicted", lambda batch: module.classify(view.inputs(batch)).argmax(1))
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
-            write_suspects(folder, view, order, paths, predicted)
+            write_suspects(folder, view, order, paths, predicted, data.samples["pool"])
             draw_suspects(folder, self.suspects, view, order, data.samples["pool"])

@@ -12,7 +12,7 @@ from aal.audio import read_clips
 from aal.checks import at_least, positive
 from aal.errors import UserError
 from aal.progress import Progress
-from aal.samples import AudioSamples, Samples
+from aal.samples import AudioSamples, Samples, Sources
 from aal.seeds import generator
 from aal.splits import grouped
 from datamodules.published import Published
@@ -86,7 +86,8 @@ class Recordings(Published):
         kept = [file for place, file in enumerate(used) if place not in reasons]
         labels = [label for _, label in kept]
         self._refuse_absent(labels, f"{where} that can be read, the first that cannot is {first}")
-        return AudioSamples(pcm, self.sample_rate), torch.tensor(labels), [path for path, _ in kept]
+        whole = [path for path, _ in kept]
+        return AudioSamples(pcm, self.sample_rate, Sources.whole(whole, self.root)), torch.tensor(labels), whole
 
     def _refuse_absent(self, labels: Sequence[int], where: str) -> None:
         present = set(labels)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples
+from aal.samples import ImageSamples, Samples, Sources
 from datamodules.downloads import fetch, read_whole, unpack
 from datamodules.published import Published, choose, members
 
@@ -74,7 +74,8 @@ class CIFAR10(Published):
             labels.append(batch[1])
         indices, targets = members(torch.cat(labels), [CLASSES.index(name) for name in self.classes])
         used = self.drawn(targets, part)
-        return ImageSamples(torch.cat(pixels)[indices[used]]), targets[used]
+        sources = Sources.rows(self.files(part), [len(each) for each in labels], indices[used])
+        return ImageSamples(torch.cat(pixels)[indices[used]], sources), targets[used]
 
 
 class _Arrays(pickle.Unpickler):

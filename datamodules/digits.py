@@ -4,10 +4,12 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from aal.samples import ImageSamples, Samples
+from aal.samples import ImageSamples, Samples, Sources
 from aal.seeds import generator
 from aal.splits import stratified
 from datamodules.base import ActiveDataModule
+
+SOURCE = "sklearn.datasets.load_digits"
 
 
 class Digits(ActiveDataModule):
@@ -27,6 +29,6 @@ class Digits(ActiveDataModule):
         labels = torch.tensor(digits)
         parts = stratified(labels, (0.8, 0.1, 0.1), generator(self.seed, "split"))
         return {
-            split: (ImageSamples(pixels[part]), labels[part])
+            split: (ImageSamples(pixels[part], Sources.rows([SOURCE], [len(labels)], part)), labels[part])
             for split, part in zip(("pool", "craft", "test"), parts, strict=True)
         }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aal.checks import at_least
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples
+from aal.samples import ImageSamples, Samples, Sources
 from datamodules.published import Stored, choose, distinct
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
@@ -87,7 +87,8 @@ class ImageFolder(Stored):
             self.skipped[path] = reason
         whole = torch.tensor([str(every[place]) not in reasons for place in used.tolist()])
         self._refuse_empty(part, labels[used[whole]])
-        return ImageSamples(pixels[whole]), labels[used[whole]]
+        sources = Sources.whole([every[place] for place in used[whole].tolist()], self.root)
+        return ImageSamples(pixels[whole], sources), labels[used[whole]]
 
     def _refuse_empty(self, part: str, labels: Tensor) -> None:
         """Refuse a class without an image."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples
+from aal.samples import ImageSamples, Samples, Sources
 from datamodules.downloads import REPAIR, check, fetch, read_whole
 from datamodules.published import Published, choose, members
 
@@ -75,7 +75,9 @@ class MNIST(Published):
             raise UserError(f"{Path(self.root) / labels}: not one digit for each of the {len(pixels)} images")
         indices, targets = members(torch.from_numpy(digits.astype(np.int64)), self.digits)
         used = self.drawn(targets, part)
-        return ImageSamples(torch.from_numpy(pixels[indices[used].numpy()]).unsqueeze(1)), targets[used]
+        rows = indices[used]
+        sources = Sources.rows([images], [len(pixels)], rows)
+        return ImageSamples(torch.from_numpy(pixels[rows.numpy()]).unsqueeze(1), sources), targets[used]
 
     def _found(self, file: str) -> str:
         return file if (Path(self.root) / file).exists() else f"{file}.gz"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples
+from aal.samples import ImageSamples, Samples, Sources
 from datamodules.downloads import fetch
 from datamodules.published import SPLITS, Published, distinct
 
@@ -65,7 +65,8 @@ class QuickDraw(Published):
             own = places - first
             pixels.append(torch.from_numpy(each[own.numpy()]))
             first += len(each)
-        return ImageSamples(torch.cat(pixels).reshape(-1, 1, 28, 28)), labels[used]
+        sources = Sources.rows(self.files(part), [len(each) for each in drawings], used)
+        return ImageSamples(torch.cat(pixels).reshape(-1, 1, 28, 28), sources), labels[used]
 
 
 def _drawings(path: Path) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":

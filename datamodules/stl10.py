@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples
+from aal.samples import ImageSamples, Samples, Sources
 from datamodules.downloads import fetch, read_whole, unpack
 from datamodules.published import Published, choose, members
 
@@ -68,7 +68,8 @@ class STL10(Published):
         indices, targets = members(torch.from_numpy(numbers) - 1, [CLASSES.index(name) for name in self.classes])
         used = self.drawn(targets, part)
         columns_first = torch.from_numpy(pixels.reshape(-1, 3, 96, 96)[indices[used].numpy()])
-        return ImageSamples(columns_first.transpose(2, 3).contiguous()), targets[used]
+        sources = Sources.rows(self.files(part)[:1], [len(numbers)], indices[used])
+        return ImageSamples(columns_first.transpose(2, 3).contiguous(), sources), targets[used]
 
     def _bytes(self, path: Path) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
         return np.frombuffer(read_whole(path, f"md5:{MD5[path.name]}" if self.checksums else None), dtype=np.uint8)

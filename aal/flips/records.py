@@ -43,8 +43,10 @@ def write_paths(folder: Path, clean: CleanSet) -> None:
         write_csv(folder / PATHS, ("walk", "index", "label", "target", "steps", "l2", "arrived"), rows)
 
 
-def write_suspects(folder: Path, view: FlipView, order: Tensor, paths: Tensor, predicted: Tensor) -> None:
-    """Write ``suspects.csv``, one row a training point, the shortest path first.
+def write_suspects(
+    folder: Path, view: FlipView, order: Tensor, paths: Tensor, predicted: Tensor, samples: Samples
+) -> None:
+    """Write ``suspects.csv``, one row a training point, the shortest path first, with the file that it comes from.
 
     Args:
         folder: The run's folder.
@@ -52,6 +54,7 @@ def write_suspects(folder: Path, view: FlipView, order: Tensor, paths: Tensor, p
         order: Where each stands, ``(U,)``.
         paths: Their paths by place ``(U, 3)``.
         predicted: The class that the clean classifier takes each for, by place ``(U,)``.
+        samples: The pool.
     """
     columns = (
         view.candidates,
@@ -61,8 +64,9 @@ def write_suspects(folder: Path, view: FlipView, order: Tensor, paths: Tensor, p
         paths[:, LENGTH],
         paths[:, ARRIVED].long(),
     )
-    rows = zip(*(column[order].tolist() for column in columns), strict=True)
-    write_csv(folder / SUSPECTS, ("index", "label", "predicted", "steps", "l2", "arrived"), rows)
+    found = zip(*(column[order].tolist() for column in columns), strict=True)
+    rows = [(*row, samples.source(row[0])) for row in found]
+    write_csv(folder / SUSPECTS, ("index", "label", "predicted", "steps", "l2", "arrived", "source"), rows)
 
 
 def draw_suspects(folder: Path, suspects: Suspects, view: FlipView, order: Tensor, samples: Samples) -> None:

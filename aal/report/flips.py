@@ -236,8 +236,9 @@ def _suspects(run: Run) -> tuple[Section, ...]:
     if not path.is_file():
         return ()
     rows = _rows(path)
-    header = ("index", "label", "predicted", "steps", "l2", "arrived")
-    shown = [(*(row[key] for key in header[:4]), show(float(row["l2"]), 3), row["arrived"]) for row in rows[:SHOWN]]
+    header = ("index", "label", "predicted", "steps", "l2", "arrived", "source")
+    rounded = [row | {"l2": show(float(row["l2"]), 3)} for row in rows[:SHOWN]]
+    shown = [tuple(row.get(key) or "" for key in header) for row in rounded]  # older runs name no source
     text = SUSPECTED.format(count=len(rows), shown=len(shown))
     pictures = (picture(gallery.read_bytes(), "training points closest to and farthest from the boundary"),)
     grids = (Grid(header, tuple(shown)),)

@@ -143,14 +143,14 @@ def test_paths_and_suspects_are_shown(tmp_path: Path) -> None:
     walks = ("0.01 x 100", 1), ("0.03 x 100", 3)
     paths = [(walk, k, k % 2, 1 - k % 2, k // per, 0.5, 1) for walk, per in walks for k in range(30)]
     write_csv(folder / "paths.csv", header, paths)
-    rows = [(700 + k, k % 2, 1, k, k / 8, 1) for k in range(50)]
-    write_csv(folder / "suspects.csv", ("index", "label", "predicted", "steps", "l2", "arrived"), rows)
+    rows = [(700 + k, k % 2, 1, k, k / 8, 1, f"cat/{k}.png" if k % 2 else None) for k in range(50)]
+    write_csv(folder / "suspects.csv", ("index", "label", "predicted", "steps", "l2", "arrived", "source"), rows)
     gallery = png_bytes(torch.zeros(4, 4, dtype=torch.uint8).numpy())
     write_bytes(folder / "figures" / "suspects.png", gallery)
     page = page_of(folder)
     for part in (
         "50 are listed in suspects.csv, the first 20",
-        "719 1 1 19 2.375 1",
+        "719 1 1 19 2.375 1 cat/19.png",
         "paths to the class that a point would be labelled (0.01 x 100)",
         "paths to the class that a point would be labelled (0.03 x 100)",
     ):
