@@ -15,7 +15,7 @@ from aal.errors import RunStopped, UserError
 from aal.exits import reason
 from aal.folder import RunFolder
 from aal.models import Classifier
-from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed
+from aal.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed, with_whole_key
 from aal.tracking import loggers_in
 from callbacks import (
     AdversarialRetraining,
@@ -121,7 +121,8 @@ class AALCLI(LightningCLI):
             super().instantiate_classes()
         except (ValueError, TypeError, MisconfigurationException) as error:
             self._release()
-            raise UserError(reason(error)) from error
+            config = self.config.get("fit", self.config).as_dict()
+            raise UserError(with_whole_key(reason(error), config)) from error
 
     def fit(self, **arguments: Any) -> None:
         """Train, and give the run's folder free.

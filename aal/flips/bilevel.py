@@ -112,7 +112,8 @@ class Bilevel(FlipSelector):
                 (logits.grad,) = torch.autograd.grad(loss, logits)
                 losses[step] = loss.detach()
                 if not (losses[step].isfinite() and logits.grad.isfinite().all()):
-                    raise RunStopped(f"Bilevel: loss or gradient of outer step {step} is not finite; lower inner_rate")
+                    why = f"loss or gradient of outer step {step} is not finite"
+                    raise RunStopped(f"Bilevel: {why}; lower the rates, or raise temperature")
                 if step >= self.outer_steps - averaged:
                     mass += flips.detach() / averaged
                 optimizer.step()

@@ -14,7 +14,7 @@ from aal.networks import DenseHead, DigitBackbone
 from aal.robustness import Evaluation, evaluate
 from aal.studies.command import main as study
 from datamodules import Digits
-from tests.runs import EXPERIMENT, ROOT, fit, results, untimed
+from tests.runs import EXPERIMENT, ROOT, aal, fit, results, untimed
 from tests.test_cli import refusal
 from tests.test_resume import KILL
 
@@ -183,7 +183,7 @@ def test_the_report_shows_both_with_their_classes(beside: Path) -> None:
         (f"{KEY}.attacks={{}}", "robust.init_args.attacks: there must be at least one"),
         (f'{KEY}.attacks={{"a-b": {{"class_path": "aal.attacks.FGSM"}}}}', "robust.init_args.attacks: 'a-b'"),
         (f'{KEY}.attacks={{"c": {{"class_path": "aal.attacks.CollisionAttack"}}}}', "robust.init_args.attacks.c: coll"),
-        (f"{KEY}.attacks.pgd.init_args.radius=-1", "radius: must be at least 0"),
+        (f"{KEY}.attacks.pgd.init_args.radius=-1", "robust.init_args.attacks.pgd.init_args.radius: must be at least 0"),
         (BESIDE, "robust.init_args.untargeted: without targets all attacks are; name these under attacks"),
         (f"{KEY}.nope=1", "nope"),
     ],
@@ -196,6 +196,16 @@ def test_bad_values_are_named(
     said = refusal(monkeypatch, capsys, *ROBUST[:-1], *curves, argument, out=out)
     assert named in said
     assert not out.exists()
+
+
+def test_an_attack_that_cannot_take_the_samples_is_refused_before_training(tmp_path: Path) -> None:
+    jitter = json.dumps({"jitter": {"class_path": "aal.attacks.SpatialJitter"}})
+    config = ROOT / "configs" / "experiment" / "noise_toy.yaml"
+    run = aal("fit", "--config", config, f"{KEY}.attacks={jitter}", "--out", tmp_path / "run")
+    assert run.returncode == 2
+    line = "robust.init_args.attacks.jitter: jitter needs images (C, H, W), not samples of shape (16,)"
+    assert run.stderr.splitlines()[-1] == f"error: {line}"
+    assert "round 0" not in run.stdout
 
 
 @pytest.mark.parametrize(
