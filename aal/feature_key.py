@@ -38,7 +38,8 @@ def feature_key(
     """
     description = _Description()
     stored = samples.stored[:n]
-    how = {name: value for name, value in vars(samples).items() if not isinstance(value, Tensor)}
+    kept = {name: value for name, value in vars(samples).items() if name != "sources"}  # files may be called otherwise
+    how = {name: value for name, value in kept.items() if not isinstance(value, Tensor)}
     said = [
         [description.of(type(samples)), list(samples.bounds), description.of(how), description.of(stored)],
         description.of(encoder),

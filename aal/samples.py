@@ -1,6 +1,7 @@
 """Samples of a split in memory, in the form they have on disk: what a save and a reload leaves of them."""
 
 import io
+import os
 import wave
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -40,8 +41,12 @@ class Sources:
 
     @classmethod
     def whole(cls, paths: Sequence[Path], root: str) -> Self:
-        """Return the sources of samples that are a file each, named from ``root`` where they lie below it."""
-        files = [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
+        """Return the sources of samples that are a file each, named from ``root`` where they lie below it.
+
+        Bytes of a name that are no UTF-8 are written as ``\\xe9``.
+        """
+        below = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
+        files = [os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace") for path in below]
         return cls(files, torch.arange(len(files)))
 
     def take(self, indices: Tensor) -> "Sources":

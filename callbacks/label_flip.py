@@ -1,5 +1,6 @@
 """Label flips: a round on clean labels, then rounds that each flip one selection and are trained from fresh weights."""
 
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,9 +214,11 @@ class LabelFlip(Rounds):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             draw_regions(folder, self.round, module, data.samples["pool"], data.pool, self.flipped)
+        begun = time.perf_counter()
         with holding(module, self.weights):
             self._upcoming = self._following(trainer, module)
         columns: Record = {
+            "seconds_select": time.perf_counter() - begun,  # of the next round's flips
             "labels": len(data.pool.labelled),
             "flips": len(self.flipped),
             "memorised": int(self.memorised),
@@ -226,9 +229,6 @@ class LabelFlip(Rounds):
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Return the last flips to their clean labels and flip the next; return how many, 0 at the end of the run."""
-        if self._upcoming is None:
-            self.ended_by = "selections"
-            return 0
         pool, later = data_of(trainer).pool, self.round + 1
         truth = data_of(trainer).labels["pool"]
         if self.trial >= 0:
@@ -237,6 +237,9 @@ class LabelFlip(Rounds):
                 pool.relabel(self.flipped, truth[self.flipped], round=later, strategy="restored", labelers=labelers)
             else:
                 pool.discard(self.flipped)
+        if self._upcoming is None:
+            self.flipped, self.ended_by = self.flipped[:0], "selections"
+            return 0
         self.trial, flips = self._upcoming
         trial, chosen = self.trials[self.trial], flips.indices
         class_map = self.class_map or {}

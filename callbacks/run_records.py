@@ -80,6 +80,7 @@ class RunRecords(RoundCallback):
         data, folder = data_of(trainer), Path(trainer.default_root_dir)
         if not trainer.is_global_zero or not clock_of(trainer).finished:
             return
+        self.on_labels_given(trainer, module)  # the last flips have returned
         last = read_rounds(folder)[-1]
         summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}
         summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": data.name}

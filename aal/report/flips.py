@@ -240,9 +240,9 @@ def _suspects(run: Run) -> tuple[Section, ...]:
     rounded = [row | {"l2": show(float(row["l2"]), 3)} for row in rows[:SHOWN]]
     shown = [tuple(row.get(key) or "" for key in header) for row in rounded]  # older runs name no source
     text = SUSPECTED.format(count=len(rows), shown=len(shown))
-    pictures = (picture(gallery.read_bytes(), "training points closest to and farthest from the boundary"),)
-    grids = (Grid(header, tuple(shown)),)
-    return (Section("Suspects", text, pictures if gallery.is_file() else (), grids=grids),)
+    called = "training points closest to and farthest from the boundary"
+    pictures = (picture(gallery.read_bytes(), called),) if gallery.is_file() else ()  # none of what is no image
+    return (Section("Suspects", text, pictures, grids=(Grid(header, tuple(shown)),)),)
 
 
 def _passed_over(run: Run) -> tuple[Section, ...]:
