@@ -43,7 +43,7 @@ class Sources:
     def whole(cls, paths: Sequence[Path], root: str) -> Self:
         """Return the sources of samples that are a file each, named from ``root`` where they lie below it.
 
-        Bytes of a name that are no UTF-8 are written as ``\\xe9``.
+        Bytes of a name that are no UTF-8 are written by their numbers.
         """
         below = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
         files = [os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace") for path in below]

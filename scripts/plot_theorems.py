@@ -23,16 +23,19 @@ from aal.checks import at_least, positive, probability
 from aal.errors import UserError
 from aal.files import write_bytes, write_csv
 from aal.networks import SoftKNN
-from aal.report.style import CLEAN, MUTED, POISON, POOL, panels, render, style
+from aal.report.style import CLEAN, MUTED, PALETTE, POISON, POOL, panels, render, style
 from aal.seeds import generator, sample_seeds
 from aal.theorems import attack_radius, chance_bound, cube_masses, required_samples
 
 MU, VARIANCE, RHO = 4.0, 0.4, 0.5
 UNBOUNDED = (-math.inf, math.inf)
+MOST = 100_000  # training points of Theorem 2
 FAILURE = 0.05  # the theorems' delta
+BLOCK = 256  # training points whose distances to all are held at once
 STEPS = 50  # radii that Theorem 2's attacker is tried at
 COLUMNS = ("noise", "n", "bound", "bound_sd", "pgd", "pgd_sd", "move", "move_sd")
 RADII = ("noise", "n", "radius", "risk", "risk_sd", "bound", "theorem_1", "theorem_2", "lipschitz")
+TOWARDS = PALETTE[3]
 SHOWN = {  # what is drawn of Theorem 1: column, name, colour
     "bound": ("the theorem's bound, c1 (1 - δ)", CLEAN),
     "move": ("moved onto a mislabelled point", POISON),
@@ -104,7 +107,10 @@ def walked(n: int, noise: float, test: int, seed: int) -> tuple[Tensor, float, f
     x, truth = mixture(n, draw)
     labels = torch.where(torch.rand(n, generator=draw) < noise, 1 - truth, truth)
     samples, wanted = mixture(test, draw)
-    gap = nearest(x, x, labels).gather(1, 1 - labels[:, None]).min().item()
+    gap = min(
+        nearest(x[part], x, labels).gather(1, 1 - labels[part, None]).min().item()
+        for part in torch.arange(n).split(BLOCK)
+    )
     distances = torch.cdist(samples, x, p=torch.inf).masked_fill(labels[None] == wanted[:, None], torch.inf)
     length, at = distances.min(1)
     missed, risks = torch.zeros(test, dtype=torch.bool), []
@@ -175,17 +181,18 @@ def figure_of(rows: Sequence[tuple[float, ...]], by_radius: Sequence[tuple[float
             first.set_title(f"Theorem 1, {noise:.0%} of labels wrong")
             first.set_xlabel("training points", color=MUTED)
             own = torch.tensor([row for row in by_radius if row[0] == noise], dtype=torch.float64)
-            drawn(second, own, RADII, "radius", "risk", "moved towards a mislabelled point", POISON)
+            drawn(second, own, RADII, "radius", "risk", "moved towards a mislabelled point", TOWARDS)
             bound, _, from_radius, _ = own[0, 5:].tolist()
             second.plot([from_radius, attack_radius(RHO)], [bound, bound], color=CLEAN, linewidth=3)
-            second.axvline(from_radius, color=CLEAN, linewidth=0.8, linestyle=":")
+            second.axvline(from_radius, color=CLEAN, linewidth=0.8, linestyle=":", label="radius of Theorem 2")
             second.set_title(f"Theorem 2, {int(own[0, 1]):,} training points")
             second.set_xlabel("radius of the attack", color=MUTED)
             for axes in (first, second):
                 axes.set_ylim(-0.02, 1.02)
         for axes in grid[:: len(noises)]:
             axes.set_ylabel("adversarial risk")
-        figure.legend(handles=grid[0].get_legend_handles_labels()[0], loc="outside lower center", ncols=len(SHOWN))
+        handles = [*grid[0].get_legend_handles_labels()[0], *grid[-1].get_legend_handles_labels()[0]]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -194,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the tables and theorems.png")
     parser.add_argument(
-        "--noises", type=float, nargs="+", default=[0.05, 0.1, 0.2], help="rates of wrong labels, below 1"
+        "--noises", type=float, nargs="+", default=[0.05, 0.1, 0.2], help="rates of wrong labels, up to 1"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 128, 256, 512, 1024], help="training points")
     parser.add_argument("--k", type=int, default=5, help="neighbours that vote")
@@ -209,6 +216,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             at_least(1, {"--sizes": size})
         at_least(1, {"--k": given.k, "--test": given.test})
         at_least(2, {"--repeats": given.repeats})
+        balls, _, c2 = constants()
+        for noise in given.noises:
+            if (n := required_samples(balls, noise, c2, FAILURE)) > MOST:
+                raise UserError(
+                    f"--noises: {noise} asks for {float(n):.4g} training points, and at most {MOST:,} are drawn"
+                )
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out: {given.out} cannot be made a folder ({error.strerror})")
     except UserError as error:
         parser.error(str(error))
     rows = table(given.noises, given.sizes, given.k, given.test, given.repeats)

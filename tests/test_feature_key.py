@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aal.feature_key import feature_key
 from aal.networks import Backbone, DigitBackbone
-from aal.samples import AudioSamples, ImageSamples, Samples, TensorSamples
+from aal.samples import AudioSamples, ImageSamples, Samples, Sources, TensorSamples
 from tests.runs import ROOT
 
 CPU = torch.device("cpu")
@@ -137,6 +137,12 @@ def test_other_samples_batches_and_settings_have_other_keys() -> None:
     finally:
         torch.set_num_threads(threads)
     assert len(set(keys)) == len(keys)
+
+
+def test_what_files_samples_come_from_changes_nothing() -> None:
+    network, places = Network(), torch.arange(9)
+    named = [ImageSamples(PIXELS, Sources.rows([name], [9], places)) for name in ("images", "images.gz")]
+    assert len({key(network, samples) for samples in (ImageSamples(PIXELS), *named)}) == 1
 
 
 def test_samples_added_later_change_nothing() -> None:

@@ -87,6 +87,18 @@ def test_the_classifier_of_theorem_2_has_the_margin_and_the_slope_that_are_claim
     assert 0.8 * kappa < slopes.max() <= kappa * (1 + 1e-9)
 
 
+def test_a_file_in_the_place_of_the_folder_is_named_first(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(SystemExit):
+        script.main(["--out", str(tmp_path / "out")])
+    shown = capsys.readouterr()
+    assert "--out: " in shown.err
+    assert shown.out == ""
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -94,6 +106,7 @@ def test_the_classifier_of_theorem_2_has_the_margin_and_the_slope_that_are_claim
         (["--noises", "0"], "--noises: must be above 0, got 0.0"),
         (["--sizes", "0"], "--sizes: must be at least 1, got 0"),
         (["--repeats", "1"], "--repeats: must be at least 2, got 1"),
+        (["--noises", "0.0001"], "--noises: 0.0001 asks for 5.17e+05 training points, and at most 100,000 are drawn"),
         (["--k", "0"], "--k: must be at least 1, got 0"),
     ],
 )

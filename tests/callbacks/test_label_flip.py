@@ -117,6 +117,9 @@ def test_budgets_are_exact_and_labels_return(tmp_path: Path) -> None:
         assert per_class == ({} if number == 0 else dict.fromkeys(range(10), 2))
         assert rounds[number]["flips"] == rounds[number]["queried"] == len(wrong)
         assert rounds[number]["labels"] == len(labels) == len(truth)
+    last = {row["index"]: row["label"] == row["true_label"] for row in ledger}
+    assert all(last.values()), "labels that did not return at the end"
+    assert all(json.loads(line)["seconds_select"] > 0 for line in (out / "rounds.jsonl").read_text().splitlines())
     given = {(row["strategy"], row["labeler"]) for row in ledger if row["round"] == "1"}
     assert given == {("random", "-1")}
     assert {row["labeler"] for row in ledger if row["strategy"] in ("initial", "restored")} == {"0"}
@@ -346,6 +349,18 @@ def test_suspects_are_the_labels_that_are_wrong(tmp_path: Path) -> None:
     assert steps == sorted(steps)
     assert (out / "figures" / "suspects.png").read_bytes().startswith(b"\x89PNG")
     assert len(left(out)["rounds"]) == 1
+
+
+def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -> None:
+    configs = (ROOT / "configs" / "experiment" / "noise_toy.yaml", ROOT / "configs" / "flips" / "suspects.yaml")
+    few = ("--flips.init_args.max_epochs=2", "--data.init_args.distances=[]", "--robust=null")
+    run = aal("fit", *(f"--config={path}" for path in configs), *few, "--out", tmp_path / "run")
+    assert run.returncode == 0, run.stderr
+    rows = table(tmp_path / "run" / "suspects.csv")
+    assert len(rows) == 60
+    assert {row["source"] for row in rows} == {""}
+    assert "60 are listed in suspects.csv" in (tmp_path / "run" / "report.html").read_text()
+    assert not (tmp_path / "run" / "figures" / "suspects.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Where a sample comes from: the file or row that is named holds that very sample, whatever was split and left out."""
 
 import gzip
+import os
 import pickle
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_what_was_appended_or_drawn_has_no_source() -> None:
     mixture = datamodules.ToyMixture()
     mixture.setup("fit")
     assert mixture.samples["pool"].source(0) is None
+
+
+def test_a_name_that_is_no_utf_8_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    source = Sources.whole([tmp_path / name], str(tmp_path)).name(0)
+    assert source == r"caf\xe9.png"
+    assert source.encode() == rb"caf\xe9.png"
 
 
 def test_a_file_outside_the_data_sets_folder_is_named_in_full(tmp_path: Path) -> None:
