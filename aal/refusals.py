@@ -69,9 +69,9 @@ def whole_seed(seed: bool | int) -> int:
 def with_whole_key(message: str, config: Mapping[str, Any]) -> str:
     """Return what a class refused with the whole key of the argument that its line begins with.
 
-    An attack, say, knows its argument as ``steps``; a run may have several attacks. The key is the only one in the
-    configuration that ends in that name and has the value that the line ends with; a line that fits no key, or more
-    than one, is returned as it is.
+    An attack, say, knows its argument as ``steps``; a run may have several attacks. The key is the one in the
+    configuration, the trainer's apart, that ends in that name and has the value that the line ends with. Where there
+    are several, all are named; a line that fits no key is returned as it is.
 
     Args:
         message: The line, such as ``steps: must be at least 1, got 0``.
@@ -82,10 +82,10 @@ def with_whole_key(message: str, config: Mapping[str, Any]) -> str:
         return message
     found = [
         key
-        for key, value in _keys(config)
+        for key, value in _keys({key: value for key, value in config.items() if key != "trainer"})
         if key.rpartition(".")[2] == name and rest.endswith((f"got {value}", f"got {value!r}"))
     ]
-    return f"{found[0]}: {rest}" if len(found) == 1 else message
+    return f"{'one of ' * (len(found) > 1)}{', '.join(found)}: {rest}" if found else message
 
 
 def _keys(config: Mapping[str, Any], parent: str = "") -> Iterator[tuple[str, Any]]:

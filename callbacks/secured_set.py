@@ -119,6 +119,9 @@ class SecuredSet(RoundCallback):
             )
         if self.size is not None and self.size > available:
             raise UserError(f"{KEY}.size: {self.size} samples, but the secured set has {available}")
+        if self._rules.h > crowd.size - 1:
+            others = f"a crowd of {crowd.size} has {crowd.size - 1} others"
+            rank_zero_warn(f"{KEY}: {self._rules.h} labelers are to examine each label, and {others}")
         self.trust = Trust(crowd, self._rules)
         self.used = torch.zeros(available, dtype=torch.bool)
         self._draw(data)

@@ -126,6 +126,11 @@ class TargetedPoison(Poisoning):
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return how many poisons were queried, what became of the target, and what the collisions cost."""
         norms = {f"norm_{name}": self.folder.mean(f"norm_{name}") for name in ("initial", "crafted", "saved")}
+        changes = {name: self.folder.mean(name) for name in figures_of(self.folder.samples)}
+        if self.recrafted is not None:  # the norms are of the first ones: later ones are near in other features
+            bases = self.folder.read(0, len(self.indices), "base")
+            now = distortion(self.folder.samples, self.recrafted, bases)
+            changes = {name: float(figures.nanmean()) for name, figures in now.items()}
         return {
             **self.success(trainer),
             "target": self.facts["target"],
@@ -133,7 +138,7 @@ class TargetedPoison(Poisoning):
             "target_set": self.facts["number"],
             "opacity": self.facts["opacity"],
             **norms,
-            **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
+            **changes,
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -53,8 +53,8 @@ FEATURES = (
     "collision maps poison of every class to one point."
 )
 DISTANCES = (
-    "‖f-μ‖ is the distance of the features from the collision vector: of the base, of the saved poison, and of the "
-    "poison before it was saved."
+    "‖f-μ‖ is the distance of the features from the collision vector, or from the target's: of the base, of the saved "
+    "poison, and of the poison before it was saved."
 )
 IMAGES_TEXT = (
     "Base instances and the poison made of them, drawn at random, both as saved in 8 bits. PSNR: of the poison against "
@@ -65,6 +65,7 @@ SOUNDS_TEXT = (
     "scale of colours; the difference is poison minus base. SNR: of the poison against its base. ‖δ‖∞: the sample "
     f"changed most, in 16-bit units; ‖δ‖₂: samples from -1 to 1. {DISTANCES}"
 )
+ANEW = " These are the first ones; those that were crafted anew after a round are in its folder, poisons/round=*."
 
 
 def write_run_report(folder: Path) -> None:
@@ -142,22 +143,25 @@ def features_section(runs: dict[str, Run]) -> Section:
         if path.is_file():
             pictures.append(picture(path.read_bytes(), "scatter of pool and poison features", caption))
     if not pictures:
-        return Section(title, missing="There is no figures/features.png: no poison was added, or it is not drawn yet.")
+        return Section(
+            title, missing="There is no figures/features.png: it is drawn once poison is added that collides."
+        )
     return Section(title, FEATURES, tuple(pictures))
 
 
 def pairs_section(folder: Path, count: int, title: str) -> Section:
-    """Show base/poison pairs of a run, or say why there are none."""
+    """Show base/poison pairs of a run, as they were before any was crafted anew, or say why there are none."""
     if not (folder / "poisons" / "manifest.json").exists():
         return Section(title, missing="There are no poisons.")
     try:
         pairs = read_pairs(folder, count)
     except UserError as error:  # the rest of the report is still worth having
         return Section(title, missing=f"The pairs cannot be shown: {error}")
+    anew = ANEW if any((folder / "poisons").glob("round=*")) else ""
     if not pairs[0].is_sound:
-        return Section(title, IMAGES_TEXT, triples=image_triples(pairs))
+        return Section(title, IMAGES_TEXT + anew, triples=image_triples(pairs))
     scale, triples = sound_triples(pairs)
-    return Section(title, SOUNDS_TEXT, (scale,), triples)
+    return Section(title, SOUNDS_TEXT + anew, (scale,), triples)
 
 
 def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
@@ -202,6 +206,9 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         before, after = (show(number(summary, f"norm_{at}"), 3) for at in ("initial", "saved"))
         tiles.append(Tile("mean ‖f-μ‖", after, f"{before} before the attack"))
         tiles += _distortion(run)
+    if "target_fooled" in summary:
+        taken = "taken for the poisons' class" if summary["target_fooled"] else "not taken for the poisons' class"
+        tiles.append(Tile("target fooled", "yes" if summary["target_fooled"] else "no", f"in the last round {taken}"))
     return tuple(tiles)
 
 

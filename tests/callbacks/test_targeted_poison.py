@@ -198,6 +198,12 @@ def test_poisons_that_were_not_queried_are_recrafted_against_the_model_of_each_r
     assert not (run / "poisons" / "round=0002").exists(), "nobody queries after the last round"
     assert [record.get("recrafted") for record in rounds(run)] == [20, len(second), None]
     original = images(run / "poisons", "*_poison.png")
+    bases = images(run / "poisons", "*_base.png")
+    changes = [(second.get(k, first[k]).double() - bases[k].double()).norm() for k in range(20)]
+    assert summary(run)["perturbation_l2"] == pytest.approx(float(torch.stack(changes).mean()))
+    page = (run / "report.html").read_text()
+    assert "crafted anew after a round are in its folder, poisons/round=*" in page
+    assert "target fooled" in page
     assert all(not torch.equal(first[k], original[k]) for k in first)
     assert all(not torch.equal(second[k], first[k]) for k in second), "another model, other poisons"
     callbacks = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
