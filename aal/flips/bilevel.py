@@ -82,10 +82,7 @@ class Bilevel(FlipSelector):
         """Refuse a small network that cannot take the classifier's inputs, or has not as many logits as it."""
         if self.network is None:
             return
-        try:
-            network = built(self.network, inputs, classes)
-        except UserError as error:
-            raise UserError(f"{key}.network: {error}") from None
+        network = built(self.network, inputs, classes, f"{key}.network")
         logits = dry_run(network, inputs, f"{key}.network")
         if logits.shape != (1, classes):
             raise UserError(f"{key}.network: must give {classes} logits a sample, not {tuple(logits.shape[1:])}")

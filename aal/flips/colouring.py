@@ -73,10 +73,7 @@ class Colouring(FlipSelector):
 
     def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
         """Refuse a network that cannot take the samples, or has not as many outputs as there are colours."""
-        try:
-            network = built(self.network, samples, COLOURS)
-        except UserError as error:
-            raise UserError(f"{key}.network: {error}") from None
+        network = built(self.network, samples, COLOURS, f"{key}.network")
         outputs = tuple(dry_run(network, samples, f"{key}.network").shape[1:])
         if outputs != (COLOURS,):
             raise UserError(f"{key}.network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")

@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
-from aal.errors import RunStopped
+from aal.errors import RunStopped, UserError
 from aal.flips.unrolled import Weights, descend
 from aal.flips.view import FlipView
 from aal.models.classifier import Classifier, holding, reset_parameters
+from aal.networks.end_to_end import KEY as NETWORK
 
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -220,13 +221,21 @@ def rehearsing(
         yield Rehearsal(view, network, weights, training, generator)
 
 
-def built(build: Build, shape: tuple[int, ...], classes: int) -> nn.Module:
+def built(build: Build, shape: tuple[int, ...], classes: int, key: str = NETWORK) -> nn.Module:
     """Build a network; torch's default generator, which its layers draw from, is left as it was.
 
     Args:
         build: Builds it.
         shape: Shape of what it takes.
         classes: Number of classes.
+        key: The network's key in the configuration.
+
+    Raises:
+        UserError: It cannot be built; the line names the key.
     """
-    with torch.random.fork_rng(devices=[]):
-        return build(shape, classes)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return build(shape, classes)
+    except UserError as error:  # networks name themselves by the key that a model has for them
+        said = str(error)
+        raise UserError(said.replace(NETWORK, key, 1) if said.startswith(NETWORK) else f"{key}: {said}") from None
