@@ -7,7 +7,7 @@ from aal.errors import UserError
 
 
 def at_least(least: float, values: Mapping[str, float | None]) -> None:
-    """Refuse a value that is missing, not finite or below ``least``.
+    """Refuse a value that is missing, not finite, below ``least`` or an integer of more than 64 bits.
 
     Args:
         least: The lowest value allowed.
@@ -17,17 +17,19 @@ def at_least(least: float, values: Mapping[str, float | None]) -> None:
         UserError: Names the first such key and its value.
     """
     for key, value in values.items():
+        _within_64_bits(key, value)
         if value is None or not math.isfinite(value) or value < least:
             raise UserError(f"{key}: must be at least {least}, got {value}")
 
 
 def positive(values: Mapping[str, float | None]) -> None:
-    """Refuse a value that is missing, not finite, or 0 or below.
+    """Refuse a value that is missing, not finite, 0 or below, or an integer of more than 64 bits.
 
     Raises:
         UserError: Names the first such key and its value.
     """
     for key, value in values.items():
+        _within_64_bits(key, value)
         if value is None or not math.isfinite(value) or value <= 0:
             raise UserError(f"{key}: must be above 0, got {value}")
 
@@ -41,3 +43,8 @@ def probability(values: Mapping[str, float]) -> None:
     for key, value in values.items():
         if not 0 <= value <= 1:
             raise UserError(f"{key}: must be from 0 to 1, got {value}")
+
+
+def _within_64_bits(key: str, value: float | None) -> None:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise UserError(f"{key}: must be an integer of 64 bits, got {value}")
