@@ -97,8 +97,9 @@ class Samples(ABC):
 
     def source(self, index: int) -> str | None:
         """Return where a sample comes from; ``None`` of one that was appended or comes from no file."""
-        known = self.sources is not None and index < len(self.sources.file)
-        return self.sources.name(index) if self.sources is not None and known else None
+        if self.sources is None or index >= len(self.sources.file):
+            return None
+        return self.sources.name(index)
 
     @abstractmethod
     def append(self, x: Tensor) -> None:

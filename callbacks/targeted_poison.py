@@ -130,7 +130,7 @@ class TargetedPoison(Poisoning):
         if self.recrafted is not None:  # the norms are of the first ones: later ones are near in other features
             bases = self.folder.read(0, len(self.indices), "base")
             now = distortion(self.folder.samples, self.recrafted, bases)
-            changes = {name: float(figures.nanmean()) for name, figures in now.items()}
+            changes = {name: None if values.isnan().all() else float(values.nanmean()) for name, values in now.items()}
         return {
             **self.success(trainer),
             "target": self.facts["target"],
