@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from aal import __version__
+from aal.cli.exits import end_with
 from aal.errors import UserError
-from aal.exits import end_with
 
 USAGE = """aal: attack and defend active learners
 
@@ -45,17 +45,17 @@ def command() -> int:
     """
     match sys.argv[1:]:
         case ["fit", *_]:
-            from aal.cli import fit  # Lightning takes seconds to import
+            from aal.cli.fit import fit  # Lightning takes seconds to import
 
             keep_lightning_quiet()
             fit()
         case ["selftest", *_]:
-            from aal.selftest.command import main as selftest
+            from aal.cli.selftest import main as selftest
 
             keep_lightning_quiet()
             return selftest()
         case ["study", *arguments]:
-            from aal.studies.command import main as study
+            from aal.cli.study import main as study
 
             return study(arguments)
         case ["--version"]:

@@ -1,21 +1,24 @@
 """What happens between and around the rounds of training, one callback a file."""
 
-from callbacks.adversarial_retraining import AdversarialRetraining
-from callbacks.label_flip import LabelFlip
-from callbacks.poison_injection import PoisonInjection
-from callbacks.poisoning import Poisoning
-from callbacks.query_rounds import QueryRounds
-from callbacks.replay_ledger import ReplayLedger
-from callbacks.robust_evaluation import RobustEvaluation
-from callbacks.round_callback import RoundCallback
-from callbacks.round_checkpoint import RoundCheckpoint, WholeCheckpointIO, last_checkpoint
-from callbacks.round_progress import RoundProgress
-from callbacks.rounds import Rounds
-from callbacks.run_records import RunRecords
-from callbacks.secured_set import SecuredSet
-from callbacks.stop_rule import StopRule
-from callbacks.targeted_poison import TargetedPoison
-from callbacks.targeted_sets import TargetedSets
+if __name__ != "aal.callbacks":
+    raise ImportError("import aal.callbacks: under another name there would be two of each class")
+
+from aal.callbacks.adversarial_retraining import AdversarialRetraining
+from aal.callbacks.label_flip import LabelFlip
+from aal.callbacks.poison_injection import PoisonInjection
+from aal.callbacks.poisoning import Poisoning
+from aal.callbacks.query_rounds import QueryRounds
+from aal.callbacks.replay_ledger import ReplayLedger
+from aal.callbacks.robust_evaluation import RobustEvaluation
+from aal.callbacks.round_callback import RoundCallback
+from aal.callbacks.round_checkpoint import RoundCheckpoint, WholeCheckpointIO, last_checkpoint
+from aal.callbacks.round_progress import RoundProgress
+from aal.callbacks.rounds import Rounds
+from aal.callbacks.run_records import RunRecords
+from aal.callbacks.secured_set import SecuredSet
+from aal.callbacks.stop_rule import StopRule
+from aal.callbacks.targeted_poison import TargetedPoison
+from aal.callbacks.targeted_sets import TargetedSets
 
 __all__ = [
     "AdversarialRetraining",

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack, frozen
 from aal.attacks.norms import NORMS
+from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.rounds import clock_of
 from aal.checks import at_least
+from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.extras import Extras
 from aal.models import Classifier, TransferClassifier
 from aal.robustness.arguments import refuse_others, refuse_shape
 from aal.seeds import sample_seeds
 from aal.sharding import Shard
-from callbacks.round_callback import Record, RoundCallback, data_of
-from callbacks.rounds import clock_of
-from datamodules import ActiveDataModule
 
 KEY = "retraining.init_args"
 MAKER = "retraining"

@@ -8,20 +8,20 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from aal.callbacks.adversarial_retraining import AdversarialRetraining
+from aal.callbacks.poisoning import Poisoning
+from aal.callbacks.round_callback import Record, data_of, round_callbacks
+from aal.callbacks.rounds import Rounds
+from aal.callbacks.secured_set import SecuredSet
 from aal.checks import at_least
 from aal.errors import RunStopped, UserError
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
 from aal.flips.base import Flips, fault_of
-from aal.flips.records import draw_regions, draw_suspects, write_paths, write_suspects
+from aal.flips.listing import draw_regions, draw_suspects, write_paths, write_suspects
 from aal.flips.trials import Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
 from aal.robustness import next_class
 from aal.seeds import generator
-from callbacks.adversarial_retraining import AdversarialRetraining
-from callbacks.poisoning import Poisoning
-from callbacks.round_callback import Record, data_of, round_callbacks
-from callbacks.rounds import Rounds
-from callbacks.secured_set import SecuredSet
 
 KEY = "flips.init_args"
 ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
@@ -40,7 +40,7 @@ class LabelFlip(Rounds):
     Adversarial accuracy depends on how long a network was trained, and clean labels are memorised first: with
     ``min_epochs`` as many as the flips take, all rounds are compared at equal training (section 4.1.2).
 
-    Where the datamodule places samples (:class:`datamodules.ToyMixture`), each of its groups is a selection too, by
+    Where the datamodule places samples (:class:`aal.datamodules.ToyMixture`), each of its groups is a selection too, by
     the name ``placed``: it joins the training set for its round, with the label that is not true of it.
 
     Args:

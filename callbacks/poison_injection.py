@@ -12,17 +12,17 @@ from torch import Tensor
 
 from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
+from aal.callbacks.poisoning import Poisoning
+from aal.callbacks.round_callback import Record, data_of
 from aal.checks import at_least
-from aal.distortion import distortion, figures_of
+from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
-from aal.poisons import PoisonFolder, rows_of
+from aal.poisons.distortion import distortion, figures_of
+from aal.poisons.folder import PoisonFolder, rows_of
 from aal.report import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
-from callbacks.poisoning import Poisoning
-from callbacks.round_callback import Record, data_of
-from datamodules import ActiveDataModule
 
 
 class PoisonInjection(Poisoning):

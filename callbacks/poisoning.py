@@ -4,9 +4,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.models import Classifier
 from aal.pool import Pool
-from callbacks.round_callback import Record, RoundCallback, data_of
 
 
 class Poisoning(RoundCallback):

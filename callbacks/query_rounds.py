@@ -3,18 +3,18 @@
 import pytorch_lightning as pl
 import torch
 
+from aal.callbacks.round_callback import Record, data_of, round_callbacks
+from aal.callbacks.rounds import Rounds
+from aal.callbacks.stop_rule import KEY as STOP
+from aal.callbacks.stop_rule import StopRule
 from aal.checks import at_least
+from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
 from aal.sharding import Shard
 from aal.strategies import Selection, Strategy, View, fault_of
-from callbacks.round_callback import Record, data_of, round_callbacks
-from callbacks.rounds import Rounds
-from callbacks.stop_rule import KEY as STOP
-from callbacks.stop_rule import StopRule
-from datamodules import ActiveDataModule
 
 
 class QueryRounds(Rounds):

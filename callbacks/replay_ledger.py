@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from aal.callbacks.round_callback import Record, data_of, round_callbacks
+from aal.callbacks.rounds import Rounds
 from aal.checks import at_least
 from aal.errors import UserError
-from aal.files import read_tensors
 from aal.models.classifier import Classifier
-from aal.studies.runs import read_summary
-from callbacks.round_callback import Record, data_of, round_callbacks
-from callbacks.rounds import Rounds
+from aal.runs.files import read_tensors
+from aal.runs.reading import read_summary
 
 KEY = "query.init_args"
 NONE = torch.empty(0, dtype=torch.int64)

@@ -6,17 +6,17 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 
 from aal.attacks import Attack
+from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.rounds import clock_of
 from aal.checks import at_least
 from aal.errors import UserError
-from aal.files import write_bytes
 from aal.models import Classifier
 from aal.report.examples import examples_figure
 from aal.report.style import render
 from aal.robustness import ROBUST, UNTARGETED, Evaluation, check, chosen, evaluate, fooled_examples, next_class
 from aal.robustness.arguments import refuse_shape
+from aal.runs.files import write_bytes
 from aal.sharding import Shard
-from callbacks.round_callback import Record, RoundCallback, data_of
-from callbacks.rounds import clock_of
 
 KEY = "robust.init_args."
 

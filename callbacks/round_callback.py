@@ -4,8 +4,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from aal.datamodules.base import ActiveDataModule
 from aal.models.classifier import Classifier
-from datamodules.base import ActiveDataModule
 
 Record = dict[str, Any]
 

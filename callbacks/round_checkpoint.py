@@ -11,10 +11,10 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from aal.callbacks.rounds import clock_of
 from aal.checks import at_least
 from aal.errors import UserError
-from aal.files import sync, write_bytes
-from callbacks.rounds import clock_of
+from aal.runs.files import sync, write_bytes
 
 SYNC_SECONDS = 1.0  # between two waits for the disk: they are for the machine's death, the process's needs none
 

@@ -2,10 +2,10 @@
 
 import pytorch_lightning as pl
 
+from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.rounds import clock_of
 from aal.models import Classifier
-from aal.progress import Progress, RoundsTask
-from callbacks.round_callback import Record, RoundCallback, data_of
-from callbacks.rounds import clock_of
+from aal.runs.progress import Progress, RoundsTask
 
 
 class RoundProgress(RoundCallback):

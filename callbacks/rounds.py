@@ -9,11 +9,11 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from aal.callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, round_callbacks
 from aal.checks import at_least
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.seeds import generator, key, seed_device
-from callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, round_callbacks
 
 
 class Rounds(RoundCallback):

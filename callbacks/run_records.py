@@ -10,17 +10,17 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from aal.attacks import frozen
-from aal.files import truncate, write_bytes, write_csv
+from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
+from aal.callbacks.rounds import clock_of
+from aal.datamodules import ActiveDataModule
 from aal.models import Classifier, TransferClassifier
-from aal.records import append_round, read_rounds, write_crafted, write_ledger, write_summary
 from aal.report import write_run_report
 from aal.report.examples import examples_figure
-from aal.report.run import CRAFTED_FIGURE
+from aal.report.run_page import CRAFTED_FIGURE
 from aal.report.style import render
 from aal.robustness import Examples
-from callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
-from callbacks.rounds import clock_of
-from datamodules import ActiveDataModule
+from aal.runs.files import truncate, write_bytes, write_csv
+from aal.runs.records import append_round, read_rounds, write_crafted, write_ledger, write_summary
 
 COPIES = 9  # that are drawn
 

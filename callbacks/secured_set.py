@@ -8,18 +8,18 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from aal.callbacks.query_rounds import QueryRounds
+from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, probability
+from aal.data.splits import stratified
+from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
-from aal.files import write_csv
 from aal.models import Classifier
 from aal.oracles import Crowd
 from aal.oracles.trust import ANSWERS, DISPUTED, KINDS, UNEXAMINED, Rules, Trust, examiners_needed
+from aal.runs.files import write_csv
 from aal.seeds import generator
-from aal.splits import stratified
-from callbacks.query_rounds import QueryRounds
-from callbacks.round_callback import Record, RoundCallback, data_of
-from callbacks.rounds import clock_of
-from datamodules import ActiveDataModule
 
 KEY = "secured.init_args"
 NOTHING = torch.tensor([torch.nan], dtype=torch.float64)  # which nothing is below

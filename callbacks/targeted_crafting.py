@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import TargetedCollision, frozen
+from aal.callbacks.round_callback import data_of
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier
 from aal.seeds import generator
 from aal.sharding import Shard
-from callbacks.round_callback import data_of
 
 
 class Extractor(nn.Module):

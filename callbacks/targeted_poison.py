@@ -11,19 +11,19 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from aal.attacks import TargetedCollision
+from aal.callbacks.poisoning import Poisoning
+from aal.callbacks.round_callback import Record, data_of
+from aal.callbacks.rounds import clock_of
+from aal.callbacks.targeted_crafting import Crafted, Extractor, craft, distances, draw_base_class
 from aal.checks import at_least
-from aal.distortion import distortion, figures_of
+from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
-from aal.files import read_json
 from aal.models import Classifier, TransferClassifier
-from aal.poisons import MANIFEST, PoisonFolder, rows_of
+from aal.poisons.distortion import distortion, figures_of
+from aal.poisons.folder import MANIFEST, PoisonFolder, rows_of
+from aal.poisons.target_sets import TargetSet, fingerprint_of, read_set, sets_of
+from aal.runs.files import read_json
 from aal.seeds import generator
-from aal.target_sets import TargetSet, fingerprint_of, read_set, sets_of
-from callbacks.poisoning import Poisoning
-from callbacks.round_callback import Record, data_of
-from callbacks.rounds import clock_of
-from callbacks.targeted_crafting import Crafted, Extractor, craft, distances, draw_base_class
-from datamodules import ActiveDataModule
 
 KEY = "poison.init_args"
 
@@ -31,16 +31,17 @@ KEY = "poison.init_args"
 class TargetedPoison(Poisoning):
     """Adds poisons to the pool, unlabelled, that are to have one test instance, the target, taken for another class.
 
-    They are a set that :class:`callbacks.TargetedSets` kept, of this or another run, as long as the test split is the
-    same; or without one are crafted here, for a random target, and nobody has seen whether they work. Of a set, those
-    are left out whose base is held out here, in the split ``secured`` or ``val``: no attacker reaches it. The oracle
-    gives a poison the class of its base. The learner sees poisons only as they are after saving, and never the target.
+    They are a set that :class:`aal.callbacks.TargetedSets` kept, of this or another run, as long as the test split is
+    the same; or without one are crafted here, for a random target, and nobody has seen whether they work. Of a set,
+    those are left out whose base is held out here, in the split ``secured`` or ``val``: no attacker reaches it. The
+    oracle gives a poison the class of its base. The learner sees poisons only as they are after saving, and never the
+    target.
 
     In the folder ``poisons/``, ``base`` of a poison is the base's index in the pool that the set was made for, and the
     distances are those of this run's own frozen backbone, or else, where it has none, those that the set's run saw.
 
     Args:
-        sets: Folder of a run of :class:`callbacks.TargetedSets`; ``null``: crafts a set.
+        sets: Folder of a run of :class:`aal.callbacks.TargetedSets`; ``null``: crafts a set.
         set: Which of its sets, from 0; ``null``: the run's seed modulo their number, so that seeds go over the sets,
             once that run has finished and their number is known.
         recraft: Whether the attacker, who knows the model of each round, crafts the poisons that are not queried yet

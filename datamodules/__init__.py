@@ -1,15 +1,18 @@
 """Datamodules, one file a family of data sets."""
 
-from datamodules.audio_set import AudioSet
-from datamodules.base import ActiveDataModule
-from datamodules.cifar10 import CIFAR10
-from datamodules.digits import Digits
-from datamodules.image_folder import ImageFolder
-from datamodules.mnist import MNIST
-from datamodules.quickdraw import QuickDraw
-from datamodules.speech_commands import SpeechCommands
-from datamodules.stl10 import STL10
-from datamodules.toy_mixture import ToyMixture
+if __name__ != "aal.datamodules":
+    raise ImportError("import aal.datamodules: under another name there would be two of each class")
+
+from aal.datamodules.audio_set import AudioSet
+from aal.datamodules.base import ActiveDataModule
+from aal.datamodules.cifar10 import CIFAR10
+from aal.datamodules.digits import Digits
+from aal.datamodules.image_folder import ImageFolder
+from aal.datamodules.mnist import MNIST
+from aal.datamodules.quickdraw import QuickDraw
+from aal.datamodules.speech_commands import SpeechCommands
+from aal.datamodules.stl10 import STL10
+from aal.datamodules.toy_mixture import ToyMixture
 
 __all__ = [
     "CIFAR10",

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aal.audio import read_clips
 from aal.checks import at_least, positive
+from aal.data.audio import read_clips
+from aal.data.samples import AudioSamples, Samples, Sources
+from aal.data.splits import grouped
+from aal.datamodules.published import Published
 from aal.errors import UserError
-from aal.progress import Progress
-from aal.samples import AudioSamples, Samples, Sources
+from aal.runs.progress import Progress
 from aal.seeds import generator
-from aal.splits import grouped
-from datamodules.published import Published
 
 
 class Recordings(Published):

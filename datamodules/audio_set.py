@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from aal.audio import SUFFIXES
+from aal.data.audio import SUFFIXES
+from aal.data.samples import Samples
+from aal.datamodules.audio import Recordings
+from aal.datamodules.downloads import fetch
+from aal.datamodules.published import distinct
+from aal.datamodules.segments import Ontology, Segment, read_segments
 from aal.errors import UserError
-from aal.samples import Samples
-from datamodules.audio import Recordings
-from datamodules.downloads import fetch
-from datamodules.published import distinct
-from datamodules.segments import Ontology, Segment, read_segments
 
 FOLDER = "audioset"
 LABELS = "class_labels_indices.csv"

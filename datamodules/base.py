@@ -13,18 +13,18 @@ from torch.utils.data import DataLoader
 
 from aal.attacks.base import frozen
 from aal.checks import at_least
+from aal.data.samples import Samples
+from aal.data.splits import grouped, stratified
+from aal.datamodules.batches import EpochBatches, Labelled
 from aal.errors import RunStopped, UserError
 from aal.extras import Extras
-from aal.feature_bank import FeatureBank
+from aal.features.bank import FeatureBank
+from aal.features.encoding import Encoding
 from aal.models import Classifier
 from aal.pool import Pool
-from aal.progress import Progress, quiet
-from aal.samples import Samples
+from aal.runs.progress import Progress, quiet
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.splits import grouped, stratified
-from datamodules.batches import EpochBatches, Labelled
-from datamodules.encoding import Encoding
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class ActiveDataModule(pl.LightningDataModule):
     Attributes:
         name: What tables call the data set.
         num_classes: Number of classes C that samples truly have.
-        placed: Groups of samples that the datamodule placed in the pool for :class:`callbacks.LabelFlip` to mislabel.
+        placed: Groups of samples that the datamodule placed in the pool for
+            :class:`aal.callbacks.LabelFlip` to mislabel.
         classes: Names of the classes, where they have any.
         sample_shape: Shape of a sample, known before the samples are loaded.
         skipped: Files that were asked for and left out, each with the reason.

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from aal.data.samples import ImageSamples, Samples, Sources
+from aal.datamodules.downloads import fetch, read_whole, unpack
+from aal.datamodules.published import Published, choose, members
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples, Sources
-from datamodules.downloads import fetch, read_whole, unpack
-from datamodules.published import Published, choose, members
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = {"train": datasets.CIFAR10.train_list, "test": datasets.CIFAR10.test_list}  # names and md5

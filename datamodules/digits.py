@@ -4,10 +4,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from aal.samples import ImageSamples, Samples, Sources
+from aal.data.samples import ImageSamples, Samples, Sources
+from aal.data.splits import stratified
+from aal.datamodules.base import ActiveDataModule
 from aal.seeds import generator
-from aal.splits import stratified
-from datamodules.base import ActiveDataModule
 
 SOURCE = "sklearn.datasets.load_digits"
 

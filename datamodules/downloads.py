@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from aal.errors import UserError
-from aal.files import PARTIAL
-from aal.progress import Progress
+from aal.runs.files import PARTIAL
+from aal.runs.progress import Progress
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 30.0  # seconds without a byte

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from aal.checks import at_least
+from aal.data.samples import ImageSamples, Samples, Sources
+from aal.datamodules.published import Stored, choose, distinct
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples, Sources
-from datamodules.published import Stored, choose, distinct
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
 CHUNK = 64  # files that a thread decodes at a time

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from aal.data.samples import ImageSamples, Samples, Sources
+from aal.datamodules.downloads import REPAIR, check, fetch, read_whole
+from aal.datamodules.published import Published, choose, members
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples, Sources
-from datamodules.downloads import REPAIR, check, fetch, read_whole
-from datamodules.published import Published, choose, members
 
 FOLDER = "MNIST/raw"
 # The decompressed files; the .gz around them differ from mirror to mirror.

@@ -10,13 +10,13 @@ from filelock import FileLock
 from torch import Tensor
 
 from aal.checks import at_least
+from aal.data.samples import Samples
+from aal.data.splits import of_each_class, stratified
+from aal.datamodules.base import ActiveDataModule
+from aal.datamodules.downloads import missing, require
 from aal.errors import RunStopped, UserError
-from aal.files import NO_SPACE
-from aal.samples import Samples
+from aal.runs.files import NO_SPACE
 from aal.seeds import generator
-from aal.splits import of_each_class, stratified
-from datamodules.base import ActiveDataModule
-from datamodules.downloads import missing, require
 
 SPLITS = {
     "held_out": {"pool": 0.8, "craft": 0.1, "test": 0.1},

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aal.data.samples import ImageSamples, Samples, Sources
+from aal.datamodules.downloads import fetch
+from aal.datamodules.published import SPLITS, Published, distinct
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples, Sources
-from datamodules.downloads import fetch
-from datamodules.published import SPLITS, Published, distinct
 
 FOLDER = "quickdraw"
 

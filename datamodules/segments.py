@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aal.errors import UserError
-from aal.files import read_json
+from aal.runs.files import read_json
 
 COUNTS = re.compile(r"num_segs=(\d+),.*num_positive_labels=(\d+)")
 

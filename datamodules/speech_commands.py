@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from aal.audio import SUFFIXES
+from aal.data.audio import SUFFIXES
+from aal.data.samples import Samples
+from aal.datamodules.audio import Recordings
+from aal.datamodules.downloads import fetch, unpack
+from aal.datamodules.published import SPLITS, distinct
 from aal.errors import UserError
-from aal.files import PARTIAL
-from aal.samples import Samples
-from datamodules.audio import Recordings
-from datamodules.downloads import fetch, unpack
-from datamodules.published import SPLITS, distinct
+from aal.runs.files import PARTIAL
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 FOLDER = "speech_commands_v0.02"

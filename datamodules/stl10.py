@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from aal.data.samples import ImageSamples, Samples, Sources
+from aal.datamodules.downloads import fetch, read_whole, unpack
+from aal.datamodules.published import Published, choose, members
 from aal.errors import UserError
-from aal.samples import ImageSamples, Samples, Sources
-from datamodules.downloads import fetch, read_whole, unpack
-from datamodules.published import Published, choose, members
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 FOLDER, ARCHIVE = datasets.STL10.base_folder, datasets.STL10.filename

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from aal.checks import at_least, positive
+from aal.data.samples import Samples, TensorSamples
+from aal.datamodules.base import ActiveDataModule, Placed
 from aal.errors import UserError
-from aal.samples import Samples, TensorSamples
 from aal.seeds import generator
-from datamodules.base import ActiveDataModule, Placed
 
 KEY = "data.init_args"
 UNBOUNDED = (-math.inf, math.inf)
@@ -25,7 +25,7 @@ class ToyMixture(ActiveDataModule):
     refuses them.
 
     The mislabelled points are added to the pool after its ``n - 2 * mislabelled`` natural ones, with the origin
-    ``poison``, without a label: :class:`callbacks.LabelFlip` makes a round of each group, under the name ``placed``.
+    ``poison``, without a label: :class:`aal.callbacks.LabelFlip` makes a round of each group, named ``placed``.
     They are uniform on the sphere around each mean; one that would land beyond the boundary, where the wrong label
     would be true of it, goes to the opposite side of its mean instead. Points of the same repeat lie in the same
     directions at every distance, so that a sweep changes nothing but the distance.

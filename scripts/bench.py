@@ -37,16 +37,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aal.__main__ import keep_lightning_quiet
 from aal.attacks import CollisionAttack
-from aal.cli import TRAINER_DEFAULTS
-from aal.exits import end_with
+from aal.callbacks import QueryRounds, RoundCheckpoint, RoundProgress, RunRecords, WholeCheckpointIO
+from aal.cli.exits import end_with
+from aal.cli.fit import TRAINER_DEFAULTS
+from aal.data.samples import Samples, TensorSamples
+from aal.datamodules import ActiveDataModule
 from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from aal.oracles import Crowd
-from aal.samples import Samples, TensorSamples
 from aal.sharding import Shard
 from aal.strategies import Entropy, Random
-from callbacks import QueryRounds, RoundCheckpoint, RoundProgress, RunRecords, WholeCheckpointIO
-from datamodules import ActiveDataModule
 
 POOL, FEATURES, CLASSES, INITIAL, BATCH = 4500, 512, 10, 20, 32
 

@@ -11,13 +11,13 @@ import torchvision
 from torch import Tensor, nn
 
 from aal.attacks import CollisionAttack
-from aal.encoded_split import EncodedSplit
-from aal.feature_bank import FeatureBank
-from aal.feature_key import feature_key
+from aal.data.samples import ImageSamples, Samples
+from aal.datamodules import ActiveDataModule
+from aal.features.bank import FeatureBank
+from aal.features.encoded_split import EncodedSplit
+from aal.features.key import feature_key
 from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead, NamedBackbone
-from aal.samples import ImageSamples, Samples
-from datamodules import ActiveDataModule
 
 SIZE, BATCH, BATCHES = 96, 64, 3
 ROWS, FEATURES = 60_000, 1_280

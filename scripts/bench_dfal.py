@@ -15,7 +15,7 @@ from aal.networks import LeNet5
 from aal.seeds import generator
 from aal.sharding import Shard
 from aal.strategies import DFAL, View
-from tests.data import mnist
+from tests.real_data import mnist
 
 LABELLED, SUBSET, QUERY = 100, 800, 10  # those of paper *dfal*, Table 3
 EPOCHS, BATCH = 50, 32

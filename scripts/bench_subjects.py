@@ -12,13 +12,13 @@ from torch.nn.functional import cross_entropy
 from torchvision.models import resnet50
 
 from aal.errors import UserError
-from aal.files import write_bytes
 from aal.networks import LeNet5, ResNet20
 from aal.networks.weights import load_weights
+from aal.runs.files import write_bytes
 from aal.seeds import generator
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.data import cifar10, data, mnist
+from tests.real_data import cifar10, data, mnist
 
 MNIST, CIFAR10 = "MNIST/raw/train-images-idx3-ubyte.gz", "cifar10_jpeg/cifar10_jpeg.tar.xz"
 WEIGHTS = "pretrained/cifar10_resnet20-12fca82f.th"

@@ -14,10 +14,10 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
+from aal.cli.exits import end_with
 from aal.errors import UserError
-from aal.exits import end_with
-from aal.files import write_bytes
 from aal.networks.yamnet import shapes
+from aal.runs.files import write_bytes
 
 EPSILON = 1e-4  # of the published batch norms, which have no scale (gamma)
 

@@ -21,11 +21,11 @@ from torch import Tensor
 from aal.attacks import PGD
 from aal.checks import at_least, positive, probability
 from aal.errors import UserError
-from aal.files import write_bytes, write_csv
 from aal.networks import SoftKNN
 from aal.report.style import CLEAN, MUTED, PALETTE, POISON, POOL, panels, render, style
+from aal.runs.files import write_bytes, write_csv
 from aal.seeds import generator, sample_seeds
-from aal.theorems import attack_radius, chance_bound, cube_masses, required_samples
+from aal.theory.theorems import attack_radius, chance_bound, cube_masses, required_samples
 
 MU, VARIANCE, RHO = 4.0, 0.4, 0.5
 UNBOUNDED = (-math.inf, math.inf)

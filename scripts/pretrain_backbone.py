@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aal.files import write_tensors, write_text
+from aal.datamodules import MNIST
 from aal.networks.digit_backbone import SHIPPED, DigitBackbone
+from aal.runs.files import write_tensors, write_text
 from aal.seeds import generator
-from datamodules import MNIST
 
 SEED = 0
 EPOCHS, BATCH = 5, 128

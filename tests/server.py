@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
-LOADED = ("aal.cli", "aal.selftest.command", "aal.studies.command", "aal.report")
+LOADED = ("aal.cli.fit", "aal.cli.selftest", "aal.cli.study", "aal.report")
 SECONDS = 300
 
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
+from aal.data.samples import AudioSamples, Samples
+from aal.data.splits import stratified
+from aal.datamodules import ActiveDataModule
 from aal.networks import Backbone
-from aal.samples import AudioSamples, Samples
 from aal.seeds import generator
-from aal.splits import stratified
-from datamodules import ActiveDataModule
 
 RATE, LENGTH, CLASSES, EACH = 8000, 2000, 3, 40
 

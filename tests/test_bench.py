@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.runs import ROOT
+from tests.commands import ROOT
 
 
 @pytest.fixture

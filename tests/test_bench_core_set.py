@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from tests.runs import ROOT
+from tests.commands import ROOT
 
 
 @pytest.fixture

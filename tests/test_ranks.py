@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT, fit, results
+from tests.commands import ROOT, fit, results
 
 CPU = ("--trainer.accelerator=cpu", "--poison.init_args.batch_size=8")
 

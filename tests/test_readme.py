@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import EXPERIMENT, ROOT, SMALL, aal, results
+from tests.commands import EXPERIMENT, ROOT, SMALL, aal, results
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 OPTIONS = {

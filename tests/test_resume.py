@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.runs import ROOT, fit, results
+from tests.commands import ROOT, fit, results
 
 # Kills its own process, with the signal that cannot be caught, at the COUNT-th time that a function is entered or
 # left; says so in a file first. The code that runs is the shipped one: Python's profiler hook looks on.
@@ -28,7 +28,7 @@ def look(frame, what, argument):
             with open(marker, "w") as file:
                 file.write(at)
             os.kill(os.getpid(), signal.SIGKILL)
-import aal.cli  # before anybody looks on: imports are thousands of calls
+import aal.cli.fit  # before anybody looks on: imports are thousands of calls
 from aal.__main__ import main
 sys.setprofile(look)
 main()
@@ -49,20 +49,20 @@ class Moment:
 
 
 MOMENTS = [
-    Moment("writing the configuration", "aal/folder.py:write_config", "call", range(1, 2)),
+    Moment("writing the configuration", "aal/runs/folder.py:write_config", "call", range(1, 2)),
     Moment("making a file whole", "pathlib.py:replace", "call", range(1, 80)),
     Moment("crafting", "aal/attacks/collision.py:__call__", "return", range(1, 4)),
-    Moment("saving a poison", "aal/samples.py:write", "return", range(1, 60)),
-    Moment("poisons saved", "aal/poisons.py:record", "return", range(1, 4)),
+    Moment("saving a poison", "aal/data/samples.py:write", "return", range(1, 60)),
+    Moment("poisons saved", "aal/poisons/folder.py:record", "return", range(1, 4)),
     Moment("training", "aal/models/classifier.py:training_step", "return", range(10, 50)),
     Moment("scoring", "aal/strategies/entropy.py:select", "call", range(1, 7)),
     Moment("scored", "aal/strategies/entropy.py:select", "return", range(1, 7)),
-    Moment("writing the record", "aal/files.py:append_line", "return", range(2, 7)),
-    Moment("writing labels", "aal/records.py:write_ledger", "call", range(2, 7)),
-    Moment("labels written", "aal/records.py:write_ledger", "return", range(2, 7)),
+    Moment("writing the record", "aal/runs/files.py:append_line", "return", range(2, 7)),
+    Moment("writing labels", "aal/runs/records.py:write_ledger", "call", range(2, 7)),
+    Moment("labels written", "aal/runs/records.py:write_ledger", "return", range(2, 7)),
     Moment("saving", "callbacks/round_checkpoint.py:save_checkpoint", "call", range(1, 7)),
     Moment("saved", "callbacks/round_checkpoint.py:save_checkpoint", "return", range(1, 8)),
-    Moment("writing the summary", "aal/records.py:write_summary", "call", range(1, 2)),
+    Moment("writing the summary", "aal/runs/records.py:write_summary", "call", range(1, 2)),
 ]
 FROZEN = ("--poison.init_args.batch_size=10", "--ckpt_path=last")  # with nothing saved yet: from the beginning
 # Dropout, a backbone that is trained from round 3 on, and a checkpoint after every epoch.

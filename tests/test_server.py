@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import EXPERIMENT, FORKS, ROOT, aal, server
+from tests.commands import EXPERIMENT, FORKS, ROOT, aal, server
 
 WITNESS = """
 import json, os, signal, sys

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.runs import ROOT, fit, results
+from tests.commands import ROOT, fit, results
 
 # A limit on the size of a file is met like a full disk: the write fails with the file half written.
 LIMITED = """

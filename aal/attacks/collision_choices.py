@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aal.errors import UserError
-from aal.files import read_tensors
+from aal.runs.files import read_tensors
 
 COLLISION_VECTORS = ("zero", "one", "mean")
 

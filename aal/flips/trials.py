@@ -11,7 +11,7 @@ from aal.flips.base import Flips, FlipSelector
 
 
 class Group(Protocol):
-    """Samples that a datamodule placed for labels that are not true of them (:class:`datamodules.base.Placed`)."""
+    """Samples that a datamodule placed for labels that are not true of them (:class:`aal.datamodules.base.Placed`)."""
 
     @property
     def distance(self) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aal.attacks.adversarial_path import AdversarialPath
 from aal.models.classifier import Classifier
-from aal.progress import Progress, quiet
+from aal.runs.progress import Progress, quiet
 
 STEPS, LENGTH, ARRIVED = range(3)  # the columns of what FlipView.paths returns
 PATHS_OF = {True: "targeted paths", False: "untargeted paths"}  # what CleanSet.values has them by, then their walk

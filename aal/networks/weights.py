@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.errors import UserError
-from aal.files import read_tensors
+from aal.runs.files import read_tensors
 
 OLD_NAME = re.compile(r"(?<=\.)(denselayer\d+\.(?:norm|conv))\.([12])\.")  # in the published weights of DenseNets
 

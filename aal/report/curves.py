@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from aal.report.style import MUTED, ink, panels, style
-from aal.studies.runs import Run, number
+from aal.runs.reading import Run, number
 
 GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
 NEAR = 0.02  # how far from its curve's end a name may stand without a line that leads to it

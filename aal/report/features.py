@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aal import files
 from aal.report.style import POISON, POOL, ink, panels, render, style
+from aal.runs import files
 from aal.seeds import generator
 
 SHOWN = 5000  # points drawn of each kind; more only make the picture heavier

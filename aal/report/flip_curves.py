@@ -8,8 +8,8 @@ from torch import Tensor
 
 from aal.report.curves import Curve
 from aal.report.style import CLEAN, POISON, POOL, panels, style
-from aal.studies.flip_trials import Selection, Values, values
-from aal.studies.runs import Run
+from aal.runs.reading import Run
+from aal.studies.tables.flip_trials import Selection, Values, values
 
 BINS = 25  # bars of a distribution, about
 ACROSS = 5  # distributions beside each other

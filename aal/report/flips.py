@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from aal import files
 from aal.errors import UserError
 from aal.flips.names import GALLERY, PATHS, SUSPECTS
 from aal.report.curves import Panel, position_figure
@@ -15,7 +14,9 @@ from aal.report.flip_curves import level, paths_figure, position_curve
 from aal.report.page import Grid, Listing, Picture, Section, Tile, picture
 from aal.report.style import PALETTE, render
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
-from aal.studies.flip_trials import (
+from aal.runs import files
+from aal.runs.reading import Run, number
+from aal.studies.tables.flip_trials import (
     CLEAN,
     RANDOM,
     Selection,
@@ -25,8 +26,7 @@ from aal.studies.flip_trials import (
     swept,
     values,
 )
-from aal.studies.runs import Run, number
-from aal.studies.table import NONE, show
+from aal.studies.tables.table import NONE, show
 
 ENDS = ("_not_target", "_distance")  # of columns that belong to an attack's
 SHOWN = 20  # suspects in the page

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aal.documents import read_mapping
 from aal.report.curves import Curve, Panel
 from aal.report.flip_curves import level, mean_curve, position_curve
 from aal.report.style import PALETTE
-from aal.studies.flip_trials import RANDOM, Selection, selections, swept, values
-from aal.studies.flips_table import ALONG
-from aal.studies.runs import Run, number
+from aal.runs.documents import read_mapping
+from aal.runs.reading import Run, number
 from aal.studies.study import Study
+from aal.studies.tables.flip_trials import RANDOM, Selection, selections, swept, values
+from aal.studies.tables.flips import ALONG
 
 Runs = Mapping[str, Mapping[int, Run]]  # by arm and seed
 

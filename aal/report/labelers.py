@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from aal import files
 from aal.report.curves import Panel, accuracy_figure, record_curve
 from aal.report.page import Grid, Picture, Section, Tile, picture
 from aal.report.style import CLEAN, POOL, render
-from aal.studies.runs import Run, number
-from aal.studies.table import show
+from aal.runs import files
+from aal.runs.reading import Run, number
+from aal.studies.tables.table import show
 
 TITLE = "Labelers"
 TEXT = (

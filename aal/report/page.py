@@ -12,7 +12,7 @@ from aal.report.image_pairs import amplified, png
 from aal.report.pairs import Pair, Saved
 from aal.report.sound_pairs import scale_figure, spectrogram_figure, spectrograms
 from aal.report.style import render
-from aal.studies.table import Table, lines
+from aal.studies.tables.table import Table, lines
 
 LONGEST_SOUND = 2**19  # bytes of a clip that is put into a page; 16 s at 16 kHz
 

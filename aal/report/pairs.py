@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from aal import files
 from aal.errors import UserError
+from aal.runs import files
+from aal.runs.reading import number
 from aal.seeds import generator
-from aal.studies.runs import number
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST = 2048  # pixels a side that a report shows

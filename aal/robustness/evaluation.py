@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from aal.attacks import Attack
 from aal.checks import at_least
 from aal.errors import UserError
-from aal.progress import Progress, quiet
 from aal.robustness.arguments import check, chosen
 from aal.robustness.results import Evaluation, Outcome
 from aal.robustness.subject import Indexed, Subject
+from aal.runs.progress import Progress, quiet
 from aal.sharding import Shard
 
 SAVE_SECONDS = 5.0  # between two writes of the state; what was done since is what a killed process repeats

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aal.attacks import Attack
 from aal.errors import UserError
-from aal.files import read_json, write_text
+from aal.runs.files import read_json, write_text
 
 COLUMNS = ("after", "distance", "queries", "tried")
 ROBUST, UNTARGETED = "robust", "robust/untargeted"  # folders of a run with a file a round

@@ -18,7 +18,7 @@ from aal.seeds import sample_seeds
 
 
 class Indexed(Protocol):
-    """Samples by index: a tensor ``(N, ...)``, or :class:`aal.samples.Samples`, which need not be in memory."""
+    """Samples by index: a tensor ``(N, ...)``, or :class:`aal.data.samples.Samples`, which need not be in memory."""
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -9,7 +9,7 @@ from aal.attacks import PGD
 from aal.attacks.base import column
 from aal.attacks.draws import normal
 from aal.attacks.norms import norm_of
-from aal.selftest.subject import Subject, Verdict, percent, share
+from aal.selftest.examinee import Subject, Verdict, percent, share
 
 STEPS = (1, 10, 100)
 USUAL_STEPS, MANY_STEPS = 20, 100

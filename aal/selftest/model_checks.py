@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aal.attacks.ascent import log_odds
 from aal.attacks.draws import uniform
-from aal.selftest.subject import Subject, Verdict, percent, share
+from aal.selftest.examinee import Subject, Verdict, percent, share
 
 LEAST_USED = 0.1  # of the bounds: less, and data and bounds have other units
 MOST_UNUSED = 0.25  # of the bounds, at one end

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aal.documents import read_mapping
 from aal.errors import UserError
+from aal.runs.documents import read_mapping
 
 Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline
 

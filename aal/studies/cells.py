@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from aal import files
-from aal.documents import read_mapping, to_yaml
+from aal.runs import files
+from aal.runs.documents import read_mapping, to_yaml
 from aal.studies.arms import named, resolved
 from aal.studies.study import BANK, Study
 
@@ -105,7 +105,7 @@ def config_files(study: Study, arm: str, directory: Path) -> list[str]:
     paths = []
     if any("data" in content for content in contents):  # else the cell itself says that there are none
         path = directory / BANK / "bank.yaml"
-        bank = {"class_path": "datamodules.ActiveDataModule", "init_args": {"bank": str(directory / BANK)}}
+        bank = {"class_path": "aal.datamodules.ActiveDataModule", "init_args": {"bank": str(directory / BANK)}}
         files.write_text(path, to_yaml({"data": bank}))
         paths.append(str(path))
     for index, config in enumerate(configs):

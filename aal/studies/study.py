@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aal import files
-from aal.documents import read_mapping, to_yaml
 from aal.errors import UserError
+from aal.runs import files
+from aal.runs.documents import read_mapping, to_yaml
+from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms
-from aal.studies.runs import Run
-from aal.studies.table import Table
+from aal.studies.tables.table import Table
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
 OPTIONAL = ("title", "note", "threads", "settings")
@@ -53,7 +53,7 @@ class Study:
         note: Sentence printed with the table; may be empty.
         seeds: Seeds of every arm, each 0 or more.
         threads: CPU threads of torch in each cell. Part of the study, since sums depend on it.
-        table: Name of the table's kind in :data:`aal.studies.tables.TABLES`.
+        table: Name of the table's kind in :data:`aal.studies.tables.kinds.TABLES`.
         rows: The table's rows.
         arms: Arms by name, in the order of the file.
         settings: What else the table is told, as its kind has checked it.

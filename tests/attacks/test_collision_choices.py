@@ -7,7 +7,7 @@ import torch
 
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.errors import UserError
-from aal.files import write_tensors
+from aal.runs.files import write_tensors
 from aal.seeds import generator
 
 LABELS = torch.tensor([0] * 6 + [1] * 3 + [2])

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from aal.attacks import CollisionAttack, DeepFool, GaussianNoise, TargetedCollision
+from aal.callbacks import AdversarialRetraining
+from aal.datamodules import Digits
 from aal.errors import UserError
 from aal.extras import MAKERS
-from aal.files import read_tensors
 from aal.networks import DigitBackbone
-from callbacks import AdversarialRetraining
-from datamodules import Digits
+from aal.runs.files import read_tensors
 from tests.callbacks.test_query_rounds import ledger
-from tests.runs import ROOT, fit, results
+from tests.commands import ROOT, fit, results
 from tests.test_resume import KILL
 
 CLEAN = ("--poison=null", "--query.init_args.query_size=3", "--seed_everything=3", "--query.init_args.max_epochs=30")
-COPIES = "--retraining=callbacks.AdversarialRetraining"
+COPIES = "--retraining=aal.callbacks.AdversarialRetraining"
 DEEPFOOL = (COPIES, '--retraining.init_args.attacks={"deepfool": {"class_path": "aal.attacks.DeepFool"}}')
 BOTH = (
     COPIES,
@@ -161,7 +161,7 @@ def test_a_rule_on_perturbations_waits_for_the_first_that_is_found(tmp_path: Pat
         ("callbacks/adversarial_retraining.py:_crafted", "return", 3),
         ("callbacks/adversarial_retraining.py:on_labels_given", "return", 3),
         ("aal/models/classifier.py:training_step", "return", 60),
-        ("aal/records.py:write_summary", "call", 1),
+        ("aal/runs/records.py:write_summary", "call", 1),
     ],
     ids=["crafting", "crafted", "training", "ending"],
 )

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from aal.datamodules import Digits
 from aal.errors import UserError
 from aal.networks import DigitBackbone
-from datamodules import Digits
-from tests.runs import fit, results
+from tests.commands import fit, results
 
 
 class FalseVal(Digits):

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aal.samples import Samples
+from aal.callbacks.round_callback import data_of
+from aal.callbacks.rounds import clock_of
+from aal.data.samples import Samples
+from aal.datamodules import Digits
 from aal.seeds import generator
-from callbacks.round_callback import data_of
-from callbacks.rounds import clock_of
-from datamodules import Digits
-from tests.runs import EXPERIMENT, ROOT, aal, results
+from tests.commands import EXPERIMENT, ROOT, aal, results
 from tests.test_resume import KILL
 
 FLIPS = ROOT / "configs" / "flips"
@@ -168,7 +168,7 @@ def test_a_round_that_does_not_memorise_is_reported(tmp_path: Path) -> None:
         ("aal/models/classifier.py:training_step", "return", 40),
         ("aal/flips/path_length.py:select", "return", 13),
         ("callbacks/label_flip.py:next_round", "return", 2),
-        ("aal/records.py:write_ledger", "return", 3),
+        ("aal/runs/records.py:write_ledger", "return", 3),
         ("callbacks/round_checkpoint.py:save_checkpoint", "call", 2),
         ("callbacks/round_checkpoint.py:save_checkpoint", "return", 3),
         ("callbacks/label_flip.py:on_fit_end", "call", 1),
@@ -291,7 +291,7 @@ def test_labels_come_back_bit_for_bit_and_those_held_out_never_change(tmp_path: 
 def test_nothing_depends_on_the_test_split(tmp_path: Path) -> None:
     own, changed = (
         done(tmp_path / name, BUCKETS, "--data", data, "--data.init_args.val=50")
-        for name, data in (("own", "datamodules.Digits"), ("changed", "tests.callbacks.test_label_flip.Changed"))
+        for name, data in (("own", "aal.datamodules.Digits"), ("changed", "tests.callbacks.test_label_flip.Changed"))
     )
     ours, theirs = left(own), left(changed)
     assert ours["ledger"] == theirs["ledger"]
@@ -378,7 +378,7 @@ def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -
         (["--flips.init_args.targets=null"], "flips.init_args.targets: must be next, new or a map of classes"),
         (["--flips.init_args.targets={}"], "flips.init_args.targets: the map names no class"),
         (["--flips.init_args.targets=last"], '"targets": Expected'),
-        ([f"--config={ROOT}/configs/query/random.yaml", "--query=callbacks.QueryRounds"], "query: a run has one clock"),
+        ([f"--config={ROOT}/configs/query/random.yaml", "--query=QueryRounds"], "query: a run has one clock"),
         ([BACKBONE, f"--config={ROOT}/configs/poison/collision.yaml"], "poison: nothing else may change a training"),
         ([f"--config={ROOT}/configs/retraining/pgd.yaml"], "retraining: nothing else may change a training set"),
         (["--flips.init_args.selectors.path_length.init_args.buckets=0"], "buckets: must be at least 1, got 0"),

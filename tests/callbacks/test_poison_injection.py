@@ -11,18 +11,18 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from aal import feature_key
 from aal.attacks import Attack, CollisionAttack
-from aal.cli import TRAINER_DEFAULTS
+from aal.callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
+from aal.cli.fit import TRAINER_DEFAULTS
+from aal.data.samples import AudioSamples
 from aal.errors import UserError
+from aal.features import key as feature_key
 from aal.models import TransferClassifier
 from aal.networks import DenseHead
-from aal.poisons import PoisonFolder
-from aal.samples import AudioSamples
+from aal.poisons.folder import PoisonFolder
 from aal.strategies import Entropy
-from callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
 from tests import sounds
-from tests.runs import fit, results
+from tests.commands import fit, results
 from tests.sounds import CLASSES, RATE, Ear, Halve, Tones
 
 

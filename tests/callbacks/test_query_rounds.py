@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from aal.datamodules import Digits
 from aal.networks import DigitBackbone
-from aal.records import LEDGER_COLUMNS
-from datamodules import Digits
-from tests.runs import fit
+from aal.runs.records import LEDGER_COLUMNS
+from tests.commands import fit
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from aal.attacks import PGD
+from aal.cli.study import main as study
+from aal.datamodules import Digits
 from aal.models import TransferClassifier
 from aal.networks import DenseHead, DigitBackbone
 from aal.robustness import Evaluation, evaluate
-from aal.studies.command import main as study
-from datamodules import Digits
-from tests.runs import EXPERIMENT, ROOT, aal, fit, results, untimed
-from tests.test_cli import refusal
+from tests.cli.test_fit import refusal
+from tests.commands import EXPERIMENT, ROOT, aal, fit, results, untimed
 from tests.test_resume import KILL
 
 KEY = "--robust.init_args"
@@ -25,7 +25,7 @@ ATTACKS = {
 }
 ROBUST = (
     "--poison=null",
-    "--robust=callbacks.RobustEvaluation",
+    "--robust=aal.callbacks.RobustEvaluation",
     f"{KEY}.attacks={json.dumps(ATTACKS)}",
     f"{KEY}.samples=60",
     f"{KEY}.batch_size=16",
@@ -241,7 +241,7 @@ OFTEN = "import aal.robustness.evaluation\naal.robustness.evaluation.SAVE_SECOND
         ("aal/robustness/evaluation.py:save", "return", 3),  # within round 0
         ("aal/robustness/evaluation.py:save", "return", 19),  # within the curve of the last round
         ("aal/report/examples.py:examples_figure", "call", 1),
-        ("aal/records.py:write_summary", "call", 1),
+        ("aal/runs/records.py:write_summary", "call", 1),
     ],
 )
 def test_a_run_killed_while_it_is_evaluated_ends_as_if_it_had_not_been(
@@ -249,7 +249,7 @@ def test_a_run_killed_while_it_is_evaluated_ends_as_if_it_had_not_been(
 ) -> None:
     out, marker, options = tmp_path / "run", tmp_path / "killed", (*EVERY, "--seed_everything=3", "--ckpt_path=last")
     before = (at, event, str(count), str(marker))
-    killed = fit(out, *options, code=KILL.replace("import aal.cli", f"{OFTEN}import aal.cli"), before=before)
+    killed = fit(out, *options, code=KILL.replace("import aal.cli.fit", f"{OFTEN}import aal.cli.fit"), before=before)
     assert killed.returncode == -9, killed.stderr
     assert marker.read_text() == at, "killed elsewhere"
     half = {path.name: json.loads(path.read_text()) for path in (out / "robust").glob("*.json")}

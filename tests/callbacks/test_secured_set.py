@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from aal.samples import ImageSamples
-from callbacks import SecuredSet
-from datamodules import Digits
-from tests.runs import ROOT, fit, results
+from aal.callbacks import SecuredSet
+from aal.data.samples import ImageSamples
+from aal.datamodules import Digits
+from tests.commands import ROOT, fit, results
 from tests.test_resume import KILL
 
 LIAR = 10
@@ -162,7 +162,7 @@ def test_secured_set_and_test_set_leak_into_nothing(query: str, tmp_path: Path) 
     """With nothing examined, other secured and test samples leave labels, weights, poisons and copies as they were."""
     options = (
         *(f"--config={ROOT}/configs/query/{query}.yaml", "--secured.init_args.epsilon=1", "--poison.init_args.n=5"),
-        "--retraining=callbacks.AdversarialRetraining",
+        "--retraining=aal.callbacks.AdversarialRetraining",
         '--retraining.init_args.attacks={"deepfool": {"class_path": "aal.attacks.DeepFool"}}',
     )
     left = {}
@@ -188,7 +188,7 @@ def test_secured_set_and_test_set_leak_into_nothing(query: str, tmp_path: Path) 
     ("place", "event", "time"),
     [
         ("aal/oracles/trust.py:condemn", "return", 1),
-        ("aal/records.py:write_ledger", "return", 5),
+        ("aal/runs/records.py:write_ledger", "return", 5),
         ("callbacks/round_checkpoint.py:save_checkpoint", "return", 5),
     ],
     ids=["at a dismissal", "labels written", "saved"],

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from aal.files import read_tensors
-from datamodules import Digits
+from aal.datamodules import Digits
+from aal.runs.files import read_tensors
 from tests.callbacks.test_query_rounds import ledger
-from tests.runs import ROOT, fit, results
+from tests.commands import ROOT, fit, results
 
 CLEAN = ("--poison=null", "--query.init_args.query_size=3", "--seed_everything=3", "--query.init_args.max_epochs=30")
 DFAL_CEAL = (f"--config={ROOT}/configs/query/dfal_ceal.yaml", "--query.init_args.strategy.init_args.threshold=1.0")
@@ -89,7 +89,8 @@ def test_copies_change_what_is_learnt(run: Path, tmp_path: Path) -> None:
 def test_a_killed_run_ends_with_the_same_copies(run: Path, tmp_path: Path) -> None:
     killed = tmp_path / "run"
     code = (
-        "import os, callbacks\n"
+        "import os\n"
+        "from aal import callbacks\n"
         "done = callbacks.RoundCheckpoint.on_train_epoch_end\n"
         "def end(self, trainer, module):\n"
         "    done(self, trainer, module)\n"

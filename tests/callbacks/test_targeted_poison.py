@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from aal.data.samples import ImageSamples
+from aal.datamodules import Digits
 from aal.networks import DigitBackbone
-from aal.samples import ImageSamples
-from datamodules import Digits
-from tests.runs import EXPERIMENT, ROOT, aal, untimed
+from tests.commands import EXPERIMENT, ROOT, aal, untimed
 from tests.test_resume import KILL
 
 TARGETED = ROOT / "configs" / "poison" / "targeted.yaml"
@@ -30,7 +30,7 @@ NN2 = (f"--config={ROOT}/configs/model/nn2.yaml", "--model.init_args.head.dropou
 PROBE = """
 import sys
 import torch
-from callbacks import TargetedPoison
+from aal.callbacks import TargetedPoison
 file, recraft, seen = sys.argv.pop(1), TargetedPoison._recraft, []
 def watched(self, trainer, module):
     record, data = recraft(self, trainer, module), trainer.datamodule
@@ -241,7 +241,7 @@ def test_a_head_of_one_layer_on_a_frozen_backbone_leaves_nothing_to_recraft(craf
     ("function", "event", "count"),
     [
         ("callbacks/targeted_crafting.py:craft", "return", 1),
-        ("aal/poisons.py:record", "return", 1),
+        ("aal/poisons/folder.py:record", "return", 1),
         ("callbacks/targeted_crafting.py:craft", "return", 3),
         ("datamodules/base.py:replace_samples", "return", 1),
         ("aal/models/classifier.py:training_step", "return", 40),

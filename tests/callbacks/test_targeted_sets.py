@@ -11,14 +11,14 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from aal.callbacks import TargetedSets
+from aal.data.samples import ImageSamples
+from aal.datamodules import CIFAR10, Digits, ImageFolder
+from aal.datamodules.published import Stored
 from aal.errors import UserError
 from aal.networks import DigitBackbone
-from aal.samples import ImageSamples
-from callbacks import TargetedSets
-from datamodules import CIFAR10, Digits, ImageFolder
-from datamodules.published import Stored
+from tests.commands import ROOT, aal, untimed
 from tests.datamodules.files import FILES
-from tests.runs import ROOT, aal, untimed
 from tests.test_resume import KILL
 
 EXPERIMENTS = ROOT / "configs" / "experiment"
@@ -162,7 +162,7 @@ def test_the_run_ends_with_enough_sets_and_the_base_class_is_the_one_given(tmp_p
 KILLS = {
     "training": ("aal/models/classifier.py:training_step", "return", 80),
     "before the name": ("pathlib.py:rename", "call", 1),
-    "written": ("aal/target_sets.py:write_set", "return", 1),
+    "written": ("aal/poisons/target_sets.py:write_set", "return", 1),
 }
 
 

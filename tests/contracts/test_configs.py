@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-import datamodules
-from aal.cli import fit
+from aal import datamodules
+from aal.cli.fit import fit
 from aal.studies.study import read_study
-from aal.studies.tables import TABLES
+from aal.studies.tables.kinds import TABLES
+from tests.commands import EXPERIMENT, ROOT, SMALL, aal, results
 from tests.datamodules.files import FILES
-from tests.runs import EXPERIMENT, ROOT, SMALL, aal, results
 
 CONFIGS = ROOT / "configs"
 # tests/callbacks/test_targeted_sets.py runs those that build sets of poisons and query nothing; the toy experiments of
@@ -162,7 +162,11 @@ def test_every_model_runs_on_samples_that_it_takes(name: str, tmp_path: Path) ->
         arguments.append("--data=tests.sounds.Tones")
     if name in END_TO_END:
         root = FILES[datamodules.MNIST](tmp_path / "data")["root"]
-        arguments += ["--data=datamodules.MNIST", f"--data.init_args.root={root}", "--data.init_args.checksums=false"]
+        arguments += [
+            "--data=aal.datamodules.MNIST",
+            f"--data.init_args.root={root}",
+            "--data.init_args.checksums=false",
+        ]
     can_be_poisoned = name in PUBLISHED and name != "yamnet"  # of sound, it would take minutes
     arguments.append("--poison.init_args.n=4" if can_be_poisoned else "--poison=null")
     out = tmp_path / "run"

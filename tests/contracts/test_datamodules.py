@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-import datamodules
+from aal import datamodules
+from aal.data.samples import Samples
+from aal.datamodules import ActiveDataModule
+from aal.datamodules.published import Published, Stored
 from aal.errors import UserError
-from aal.samples import Samples
-from datamodules import ActiveDataModule
-from datamodules.published import Published, Stored
 from tests.datamodules.files import FILES
 
 MODULES = [

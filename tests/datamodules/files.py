@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import datamodules
-from datamodules import ActiveDataModule
+from aal import datamodules
+from aal.datamodules import ActiveDataModule
 from tests.datamodules.sounds import audio_set, speech_commands
 
 TRAIN, TEST = 20, 5  # samples of each class in the parts that most functions write

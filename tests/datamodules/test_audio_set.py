@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import soundfile
 
+from aal.datamodules import AudioSet, audio_set
 from aal.errors import UserError
-from datamodules import AudioSet, audio_set
 from tests.datamodules.sounds import LABELS, TINY, names, noise, ontology, segments
 from tests.datamodules.sounds import audio_set as written
 

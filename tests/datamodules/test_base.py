@@ -6,12 +6,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from aal.datamodules import MNIST, Digits
+from aal.datamodules.batches import EpochBatches
 from aal.errors import UserError
 from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from aal.sharding import LINE, Shard
-from datamodules import MNIST, Digits
-from datamodules.batches import EpochBatches
 
 
 class Counting(Backbone):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-import datamodules.cifar10
+from aal import datamodules
+from aal.datamodules import CIFAR10
 from aal.errors import UserError
-from datamodules import CIFAR10
 from tests.datamodules.files import cifar10, samples
 
 BATCHES = "cifar-10-batches-py"

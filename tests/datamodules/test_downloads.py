@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from aal.datamodules.downloads import fetch, read_whole, require, unpack
 from aal.errors import UserError
-from datamodules.downloads import fetch, read_whole, require, unpack
 
 CONTENT = bytes(range(256)) * 10_000  # more than one piece
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from aal.datamodules import ImageFolder
+from aal.datamodules.cifar10 import CLASSES
+from aal.datamodules.image_folder import read_image
 from aal.errors import UserError
-from datamodules import ImageFolder
-from datamodules.cifar10 import CLASSES
-from datamodules.image_folder import read_image
-from tests.data import unpacked
 from tests.datamodules.files import image_folder
+from tests.real_data import unpacked
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

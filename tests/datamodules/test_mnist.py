@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-import datamodules.mnist
-import datamodules.published
+from aal import datamodules
+from aal.datamodules import MNIST
 from aal.errors import RunStopped, UserError
-from datamodules import MNIST
-from tests.data import data
 from tests.datamodules.files import mnist, samples
+from tests.real_data import data
 
 RAW = Path("MNIST") / "raw"
 
@@ -165,7 +164,7 @@ def refusing(number: int) -> Callable[..., object]:
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO, errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("what", ["datamodules.published.FileLock", "datamodules.mnist.fetch"])
+@pytest.mark.parametrize("what", ["aal.datamodules.published.FileLock", "aal.datamodules.mnist.fetch"])
 def test_what_the_disk_refuses_is_told_where_all_ranks_are(
     number: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import datamodules.quickdraw
+from aal import datamodules
+from aal.datamodules import QuickDraw
 from aal.errors import UserError
-from datamodules import QuickDraw
-from tests.data import data
 from tests.datamodules.files import quickdraw, samples
+from tests.real_data import data
 
 
 def test_drawings_are_those_that_were_written(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import yaml
 
+from tests.commands import EXPERIMENT, ROOT, aal, results
 from tests.datamodules.sounds import LABELS, TINY, audio_set, speech_commands
-from tests.runs import EXPERIMENT, ROOT, aal, results
 
 SHORT = ("--query.init_args.budget=2", "--query.init_args.max_epochs=2", "--poison.init_args.n=2")
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import datamodules
-from aal.samples import ImageSamples, Sources
-from datamodules import ActiveDataModule
+from aal import datamodules
+from aal.data.samples import ImageSamples, Sources
+from aal.datamodules import ActiveDataModule
 from tests.datamodules.files import FILES
 
 

@@ -12,12 +12,12 @@ import pytest
 import soundfile
 import torch
 
+from aal.datamodules import SpeechCommands, speech_commands
+from aal.datamodules.speech_commands import published_part, speaker
 from aal.errors import UserError
-from datamodules import SpeechCommands, speech_commands
-from datamodules.speech_commands import published_part, speaker
-from tests.data import data
 from tests.datamodules.sounds import RATE, SAMPLES, noise, speakers
 from tests.datamodules.sounds import speech_commands as written
+from tests.real_data import data
 
 
 def loaded(arguments: dict[str, Any], **more: Any) -> SpeechCommands:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import datamodules.stl10
+from aal import datamodules
+from aal.datamodules import STL10
 from aal.errors import UserError
-from datamodules import STL10
 from tests.datamodules.files import samples, stl10
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from aal.datamodules import ToyMixture
 from aal.errors import UserError
-from datamodules import ToyMixture
-from tests.runs import ROOT, aal, results
+from tests.commands import ROOT, aal, results
 
 EXPERIMENT = ROOT / "configs" / "experiment" / "noise_toy.yaml"
 FEW = (

@@ -20,8 +20,8 @@ from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.models.classifier import reset_parameters
 from aal.networks import MLP, Backbone, DenseHead, LeNet5
 from aal.seeds import generator
+from tests.commands import EXPERIMENT, ROOT, aal, results
 from tests.flips.test_unrolled import Peak
-from tests.runs import EXPERIMENT, ROOT, aal, results
 
 DOUBLE = torch.float64
 WIDTH = 6  # elements of a sample

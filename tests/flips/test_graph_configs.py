@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import EXPERIMENT, ROOT, aal, results
+from tests.commands import EXPERIMENT, ROOT, aal, results
 
 FEW = ("--flips.init_args.budget=2", "--flips.init_args.max_epochs=1", "--robust=null")
 TARGETS = {"class_graph": (), "colouring": ("--flips.init_args.targets={5: 6, 9: 0}",)}

@@ -12,7 +12,7 @@ from aal.models import ConvClassifier
 from aal.models.classifier import reset_parameters
 from aal.networks import MLP, VGG8, LeNet5, ResNet18
 from aal.seeds import generator
-from tests.runs import EXPERIMENT, ROOT, aal, results
+from tests.commands import EXPERIMENT, ROOT, aal, results
 
 NETWORKS = [MLP, LeNet5, VGG8, ResNet18]
 SHAPE = (1, 16, 16)

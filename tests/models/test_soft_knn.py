@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aal.models import SoftKNNClassifier
 from aal.seeds import generator
-from tests.runs import ROOT, aal, results
+from tests.commands import ROOT, aal, results
 from tests.test_resume import KILL, weights
 
 EXPERIMENT = ROOT / "configs" / "experiment" / "noise_soft_knn.yaml"

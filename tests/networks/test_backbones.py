@@ -15,7 +15,7 @@ from torchvision.transforms.functional import normalize
 from aal.errors import UserError
 from aal.networks import DigitBackbone, ImageBackbone, NamedBackbone, torchvision_backbones
 from aal.networks.image_backbone import IMAGENET
-from tests.data import cifar10, data
+from tests.real_data import cifar10, data
 
 # One member a family, and what comes in it after the map that is pooled. AlexNet stands for VGG, which is put together
 # like it and is four times as large.

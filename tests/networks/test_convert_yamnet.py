@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from aal.cli.exits import end_with
 from aal.errors import UserError
-from aal.exits import end_with
 from aal.networks import YAMNet
 from tests.networks import keras_yamnet
 from tests.networks.test_log_mel import reference

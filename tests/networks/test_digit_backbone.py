@@ -12,11 +12,11 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from torch import Tensor
 
+from aal.datamodules import MNIST
 from aal.errors import UserError
 from aal.networks import DigitBackbone
 from aal.networks.digit_backbone import SHIPPED
-from datamodules import MNIST
-from tests.data import data
+from tests.real_data import data
 
 CARD = SHIPPED.with_suffix(".md").read_text()
 

@@ -8,7 +8,7 @@ import torch
 from aal.errors import UserError
 from aal.networks import ResNet20
 from aal.networks.resnet20 import Block
-from tests.data import cifar10, data
+from tests.real_data import cifar10, data
 
 
 def published(network: ResNet20) -> dict[str, object]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from aal.errors import UserError
 from aal.models.classifier import reset_parameters
 from aal.networks import YAMNet
-from tests.data import data
+from tests.real_data import data
 
 FOLDED = "pretrained/yamnet_folded_fp16.safetensors"
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aal.attacks import APGD, APGDT, FABT, Attack, AutoAttack, Square
 from aal.networks import LeNet5
-from tests.data import mnist
+from tests.real_data import mnist
 
 torchattacks = pytest.importorskip(
     "torchattacks", reason="torchattacks is not installed (pip install --no-deps torchattacks)"

@@ -13,7 +13,7 @@ from aal.attacks import BIM, FGSM, PGD, CarliniWagner, DeepFool
 from aal.attacks.ascent import log_odds
 from aal.attacks.norms import NORMS
 from aal.networks import LeNet5, ResNet20
-from tests.data import cifar10, data, mnist
+from tests.real_data import cifar10, data, mnist
 
 foolbox = pytest.importorskip("foolbox", reason="Foolbox is not installed (extra peers)")
 pytestmark = pytest.mark.data

@@ -9,16 +9,16 @@ import torch
 
 from aal.attacks import PGD
 from aal.errors import UserError
-from aal.files import write_bytes, write_csv
 from aal.report import write_run_report, write_study_report
 from aal.report.flip_curves import path_bins, paths_figure, position_curve
 from aal.report.flips import attack_columns, flips_title
 from aal.report.flips_study import along_panels, swept_panels
 from aal.robustness.results import Evaluation, Outcome
-from aal.studies.flip_trials import selections, swept
-from aal.studies.runs import read_run
+from aal.runs.files import write_bytes, write_csv
+from aal.runs.reading import read_run
 from aal.studies.study import Study, read_study, save_study
-from aal.studies.tables import TABLES, study_table
+from aal.studies.tables.flip_trials import selections, swept
+from aal.studies.tables.kinds import TABLES, study_table
 from tests.report.test_pages import Page, assert_self_contained
 from tests.studies.made_runs import make_flips_run, make_study_file, png_bytes
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from aal.cli.study import main
 from aal.errors import UserError
 from aal.report import features_figure, write_run_report, write_study_report
-from aal.studies.command import main
 from aal.studies.study import read_study, save_study
-from aal.studies.tables import TABLES
+from aal.studies.tables.kinds import TABLES
 from tests.studies.made_runs import make_run, make_study_file
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"

@@ -8,11 +8,11 @@ import torch
 from matplotlib.colors import to_hex
 from torch import Tensor, nn
 
-from aal.flips.records import draw_regions
+from aal.data.samples import ImageSamples, TensorSamples
+from aal.flips.listing import draw_regions
 from aal.models import SoftKNNClassifier
 from aal.pool import Pool
 from aal.report.regions import COLOURS, REGIONS, regions_figure, regions_of
-from aal.samples import ImageSamples, TensorSamples
 
 
 class Quadrants(nn.Module):

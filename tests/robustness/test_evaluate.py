@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import BIM, FGSM, PGD, AdversarialPath, Attack, AutoAttack, CollisionAttack, DeepFool
+from aal.data.samples import ImageSamples
 from aal.errors import RunStopped, UserError
 from aal.robustness import evaluate, next_class
-from aal.samples import ImageSamples
 from aal.seeds import sample_seeds
 from tests.robustness.planted import WIDE, Affine, Cascade, Places, Recorded, cloud, network
 

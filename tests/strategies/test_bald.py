@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from aal.callbacks import QueryRounds
 from aal.errors import RunStopped, UserError
 from aal.models import ConvClassifier, TransferClassifier
 from aal.models.classifier import Classifier
@@ -16,7 +17,6 @@ from aal.seeds import generator, key
 from aal.sharding import Shard
 from aal.strategies import BALD
 from aal.strategies.bald import information_of
-from callbacks import QueryRounds
 from tests.contracts.test_strategies import Given
 from tests.strategies.views import view_of
 

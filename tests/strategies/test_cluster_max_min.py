@@ -14,7 +14,7 @@ from aal.seeds import generator
 from aal.strategies import ClusterMaxMin, Selection, View
 from aal.strategies.cluster_max_min import apportion, one_by_one, ranked, shares
 from aal.strategies.clusters import Clusters
-from tests.runs import ROOT, fit
+from tests.commands import ROOT, fit
 from tests.strategies.views import view_of
 
 METHODS = ("kmeans", "kmedoids", "agglomerative")

@@ -12,12 +12,12 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from aal import files
+from aal.runs import files
 
 INITIAL, POOL, POISONS = 20, 1417, 100
 
 SETTING = {
-    "class_path": "callbacks.PoisonInjection",
+    "class_path": "aal.callbacks.PoisonInjection",
     "init_args": {
         "attack": {"class_path": "aal.attacks.CollisionAttack", "init_args": {"beta": 1e-5}},
         "n": POISONS,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aal.studies.command import main
-from tests.runs import EXPERIMENT, ROOT
+from aal.cli.study import main
+from tests.commands import EXPERIMENT, ROOT
 
 CONFIGS = ROOT / "configs"
 FEW = {"query": {"init_args": {"query_size": 2, "budget": 3, "max_epochs": 4}}}

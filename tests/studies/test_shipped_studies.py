@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from aal.documents import read_mapping
-from aal.studies import dfal_paper, noise_paper, robust_paper, shadow_paper
-from aal.studies.paired import LEAST
+from aal.runs.documents import read_mapping
 from aal.studies.study import Study, read_study
-from aal.studies.tables import TABLES
+from aal.studies.tables import dfal_paper, noise_paper, robust_paper, shadow_paper
+from aal.studies.tables.kinds import TABLES
+from aal.studies.tables.paired import LEAST
 
 FILES = sorted((Path(__file__).parents[2] / "configs" / "study").glob("*.yaml"))
 STUDIES = {path.stem: read_study(path, TABLES) for path in FILES}
@@ -137,7 +137,11 @@ def test_each_row_of_the_papers_tables_has_one_of_ours(start: str, figures: Iter
 @pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith(("dfal_table2", "dfal_table4"))])
 def test_a_row_has_the_papers_figures_for_its_data_networks_and_strategy(name: str) -> None:
     study = STUDIES[name]
-    of = {"MNIST": "datamodules.MNIST", "Quick-Draw": "datamodules.QuickDraw", "Shoe-Bag": "datamodules.ImageFolder"}
+    of = {
+        "MNIST": "aal.datamodules.MNIST",
+        "Quick-Draw": "aal.datamodules.QuickDraw",
+        "Shoe-Bag": "aal.datamodules.ImageFolder",
+    }
     named = {"uncertainty": "Entropy", "CORE-SET": "CoreSet", "RANDOM": "Random"}
     for row in study.rows:
         if row.paper is None:

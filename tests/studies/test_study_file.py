@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from aal.documents import read_mapping, to_yaml
+from aal.cli.refusals import MAY_CHANGE
 from aal.errors import UserError
-from aal.folder import RunFolder
-from aal.refusals import MAY_CHANGE
+from aal.runs.documents import read_mapping, to_yaml
+from aal.runs.folder import RunFolder
 from aal.studies.study import Row, claim_folder, load_study, read_study, save_study
-from aal.studies.tables import TABLES
+from aal.studies.tables.kinds import TABLES
 from tests.studies.made_runs import make_study_file
 
 ROW = {"arm": "poisoned", "against": "clean"}
@@ -242,7 +242,7 @@ def test_an_arm_that_a_config_file_names_is_refused_before_anything_starts(tmp_p
 
 def test_a_replay_goes_on_where_the_run_that_it_reads_is_called_otherwise_and_nowhere_else(tmp_path: Path) -> None:
     def replay(run: str, at: int) -> dict[str, object]:
-        return {"query": {"class_path": "callbacks.ReplayLedger", "init_args": {"run": run, "at": [at]}}}
+        return {"query": {"class_path": "aal.callbacks.ReplayLedger", "init_args": {"run": run, "at": [at]}}}
 
     folder = RunFolder(tmp_path / "run", resumes=False)
     folder.write_config(replay("out/random/seed=0", 100))

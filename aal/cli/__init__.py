@@ -1,0 +1,1 @@
+"""The commands ``aal`` runs, what they refuse, and what they end with."""

@@ -1,0 +1,53 @@
+"""How a command ends: exit codes, and the one line that says why."""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from aal.errors import RunStopped, UserError
+from aal.runs.files import NO_SPACE
+
+# What jsonargparse says about its own types, beside what is wrong.
+PARSER_NOISE = re.compile(
+    r"Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value type:|Given value: \W*(Namespace|NestedArg|{)"
+)
+
+
+def end_with(command: Callable[[], int]) -> NoReturn:
+    """Run a command and exit with its code: 0 done, 1 a check of ``aal selftest`` failed.
+
+    2 if the user's input is wrong, 3 if the run had to stop, 130 after Ctrl-C.
+    """
+    try:
+        sys.exit(command())
+    except UserError as error:
+        _end(2, f"error: {error}")
+    except RunStopped as error:
+        _end(3, f"stopped: {error}")
+    except KeyboardInterrupt:
+        _end(130, "interrupted")
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        _end(3, f"stopped: no space left to write {error.filename or 'a file'}; what was saved before is whole")
+
+
+def reason(error: BaseException) -> str:
+    """Return what was wrong in the first place, not how the parser came upon it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    lines = [line.strip(" -") for line in str(error).splitlines()]
+    said = " ".join(line for line in lines if not PARSER_NOISE.match(line))
+    return said.replace("Does not validate against any of the Union subtypes", "").replace("Parser key ", "")
+
+
+def _end(code: int, message: str) -> NoReturn:
+    if getattr(rank_zero_only, "rank", 0) == 0:  # the others have the same to say
+        sys.stderr.write(" ".join(message.split()) + "\n")
+    sys.exit(code)

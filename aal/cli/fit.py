@@ -1,0 +1,162 @@
+"""``aal fit``: LightningCLI with few additions."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import ArgumentError
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from aal.callbacks import (
+    AdversarialRetraining,
+    LabelFlip,
+    Poisoning,
+    RobustEvaluation,
+    RoundCheckpoint,
+    RoundProgress,
+    Rounds,
+    RunRecords,
+    SecuredSet,
+    WholeCheckpointIO,
+    last_checkpoint,
+)
+from aal.callbacks.rounds import clock_of
+from aal.cli.exits import reason
+from aal.cli.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed, with_whole_key
+from aal.datamodules import ActiveDataModule
+from aal.errors import RunStopped, UserError
+from aal.models import Classifier
+from aal.runs.folder import RunFolder
+from aal.tracking.logger import loggers_in
+
+# The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
+CALLBACKS = {
+    "poison": Poisoning,
+    "query": Rounds,
+    "flips": LabelFlip,
+    "secured": SecuredSet,
+    "retraining": AdversarialRetraining,
+    "robust": RobustEvaluation,
+}
+GO_ON = "the same command with --ckpt_path last goes on"
+TRAINER_DEFAULTS = {
+    "max_epochs": -1,  # the clock ends the run
+    "devices": 1,  # more of them share encoding, crafting and scoring, where asked to
+    "use_distributed_sampler": False,  # every rank trains on all labelled samples
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "log_every_n_steps": 1,
+    "deterministic": True,
+}
+CLI_ARGUMENTS: dict[str, Any] = {
+    "model_class": Classifier,
+    "datamodule_class": ActiveDataModule,
+    "subclass_mode_model": True,
+    "subclass_mode_data": True,
+    "save_config_callback": None,
+    "seed_everything_default": 0,
+    "trainer_defaults": TRAINER_DEFAULTS,
+    "auto_configure_optimizers": False,
+    "parser_kwargs": {"exit_on_error": False, "fit": {"exit_on_error": False}},
+}
+
+
+class AALCLI(LightningCLI):
+    """LightningCLI with ``--out``, a key for each callback, and a run's folder that is locked and resumable."""
+
+    folder: RunFolder | None = None  # of rank zero
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer ``fit`` alone: a run evaluates itself after every round."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``--out`` and the callbacks' keys; link what one key tells another."""
+        parser.add_argument("--out", type=str | None, help="Folder of the run; it must be new or empty.")
+        for key, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
+        parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
+        parser.link_arguments("out", "trainer.default_root_dir")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
+        for source, told in (("num_logits", "num_classes"), ("sample_shape", "sample_shape")):
+            parser.link_arguments(f"data.{source}", f"model.init_args.{told}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line and the configurations it names."""
+        check_config_files(sys.argv)
+        try:
+            super().parse_arguments(parser, args)
+        except (ArgumentError, RecursionError) as error:
+            raise UserError(reason(error)) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""
+
+    def before_instantiate_classes(self) -> None:
+        """Take the run's folder before anything is built."""
+        config = self.config["fit"]
+        if config["out"] is None:
+            raise UserError("out: a run needs a folder; name one with --out")
+        out = Path(config["out"])
+        check_trainer(config["trainer"])
+        if config["ckpt_path"] not in (None, "last"):
+            raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
+        dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
+        self.dump = {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
+            self.folder.compare(self.dump, MAY_CHANGE)
+        config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
+        saved = last_checkpoint(out)
+        config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
+
+    def instantiate_classes(self) -> None:
+        """Build everything; a value that a class refuses is the user's input."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            self._release()
+            config = self.config.get("fit", self.config).as_dict()
+            raise UserError(with_whole_key(reason(error), config)) from error
+
+    def fit(self, **arguments: Any) -> None:
+        """Train, and give the run's folder free.
+
+        Raises:
+            RunStopped: Lightning ended the run before the clock did: a signal, or a limit among the trainer's keys.
+        """
+        try:
+            self.trainer.fit(**arguments)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise RunStopped(f"interrupted; {GO_ON}") from None
+        finally:
+            self._release()
+        if not clock_of(self.trainer).finished:
+            raise RunStopped(f"interrupted, or cut short by a key of the trainer; {GO_ON}")
+
+    def _release(self) -> None:
+        if self.folder is not None:
+            self.folder.release()
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+        plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
+        config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
+        chosen = [callback for callback in callbacks if callback is not None]
+        clocks = sum(isinstance(callback, Rounds) for callback in chosen)
+        if not clocks:
+            raise UserError("query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
+        if clocks > 1:
+            raise UserError("query: a run has one clock, and flips is another; set query: null, or flips: null")
+        folder, dump = self.folder, self.dump
+        keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
+        return super()._instantiate_trainer(config, [RoundProgress(), *chosen, RunRecords(keep_config)])
+
+
+def fit() -> None:
+    """Run ``aal fit`` with the arguments in ``sys.argv``."""
+    AALCLI(**CLI_ARGUMENTS)

@@ -1,0 +1,98 @@
+"""What ``aal fit`` refuses before anything is built."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aal.errors import UserError
+from aal.runs.documents import read_mapping
+
+# What may differ between a run and its continuation: where and how it runs, not what it computes.
+MAY_CHANGE = (
+    *("out", "checkpoint", *(f"data.init_args.{key}" for key in ("num_workers", "root", "download", "bank"))),
+    "query.init_args.run",  # its folder may be called otherwise; what it holds is compared where it is read
+    *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
+    *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
+)
+# Keys of the trainer that would cut epochs short or go on after the last round, each with its default, which does not.
+DEFAULTS = {
+    "fast_dev_run": False,
+    "limit_train_batches": None,
+    "overfit_batches": 0.0,
+    "min_epochs": None,
+    "min_steps": None,
+}
+
+
+def check_config_files(arguments: Sequence[str]) -> None:
+    """Refuse a config file that the parser would stumble over without naming it.
+
+    Args:
+        arguments: The command line.
+
+    Raises:
+        UserError: A file after ``--config`` is missing, not YAML, or says something of the wrong kind.
+    """
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option == "--config" or option.startswith("--config="):
+            path = Path(option.partition("=")[2] or following)
+            config = read_mapping(path)
+            for key in ("trainer", "checkpoint"):
+                if not isinstance(config.get(key, {}), dict):
+                    raise UserError(f"{path}: {key} must hold keys with values, not {config[key]!r}")
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse keys of the trainer that the rounds cannot be run with.
+
+    Raises:
+        UserError: Names the key.
+    """
+    if str(trainer["precision"]).endswith(("16-true", "64-true")):
+        raise UserError("trainer.precision: must keep 32-bit weights and data, such as 32-true or bf16-mixed")
+    for key, default in DEFAULTS.items():
+        if trainer[key] != default:
+            raise UserError(f"trainer.{key}: the rounds need whole epochs and end by themselves; leave it out")
+
+
+def whole_seed(seed: bool | int) -> int:
+    """Return the run's seed.
+
+    Raises:
+        UserError: It is not a whole number from 0 to 2**32 - 1.
+    """
+    if isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything: must be a whole number from 0 to 2**32 - 1, got {seed}")
+    return seed
+
+
+def with_whole_key(message: str, config: Mapping[str, Any]) -> str:
+    """Return what a class refused with the whole key of the argument that its line begins with.
+
+    An attack, say, knows its argument as ``steps``; a run may have several attacks. The key is the one in the
+    configuration, the trainer's apart, that ends in that name and has the value that the line ends with. Where there
+    are several, all are named; a line that fits no key is returned as it is.
+
+    Args:
+        message: The line, such as ``steps: must be at least 1, got 0``.
+        config: The run's configuration.
+    """
+    name, _, rest = message.partition(": ")
+    if not name.isidentifier():
+        return message
+    found = [
+        key
+        for key, value in _keys({key: value for key, value in config.items() if key != "trainer"})
+        if key.rpartition(".")[2] == name and rest.endswith((f"got {value}", f"got {value!r}"))
+    ]
+    return f"{'one of ' * (len(found) > 1)}{', '.join(found)}: {rest}" if found else message
+
+
+def _keys(config: Mapping[str, Any], parent: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every key of nested mappings and lists, dotted, with its value."""
+    for name, value in config.items():
+        key = f"{parent}{name}"
+        yield key, value
+        within = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(within, dict):
+            yield from _keys(within, f"{key}.")

@@ -1,0 +1,170 @@
+"""``aal selftest``: an experiment's data and model, its weights, the checks and their table."""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LightningArgumentParser
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aal.attacks.norms import norm_of
+from aal.callbacks import QueryRounds, RoundProgress, StopRule, WholeCheckpointIO
+from aal.callbacks.rounds import clock_of
+from aal.checks import at_least, positive
+from aal.cli.fit import AALCLI, CLI_ARGUMENTS
+from aal.cli.refusals import check_trainer
+from aal.errors import RunStopped, UserError
+from aal.runs.files import write_json
+from aal.runs.progress import Progress
+from aal.seeds import generator, sample_seeds
+from aal.selftest.examinee import Subject, Verdict
+from aal.selftest.verdicts import run_checks
+from aal.strategies import Random
+
+FAILED = 1  # exit code where a check failed
+WIDTH = 120  # columns of the printed table where the output is no terminal
+COLOURS = {"passed": "green", "warned": "yellow", "failed": "red"}
+# Of the experiment's trainer only where and how exactly it computes is kept.
+NOT_KEPT = ("logger", "callbacks", "plugins", "profiler", "strategy", "devices", "num_nodes", "max_steps", "max_time")
+
+
+class SelftestCLI(AALCLI):
+    """An experiment's configuration, of which data and model are built, and a Trainer that trains once."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the experiment's keys, of which most are not used here, and what to test."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--samples", type=int, default=200, help="Samples of the test split, drawn at random.")
+        parser.add_argument(
+            "--radius", type=float | None, default=None, help="The attacks' radius (default: 8/255 of the data's range)"
+        )
+        parser.add_argument("--norm", type=str, default="linf", help="The attacks' norm: linf, l2 or l1.")
+        parser.add_argument(
+            "--epochs", type=int, default=20, help="Most epochs on the pool's true labels; 0: the model as it is built."
+        )
+        parser.add_argument(
+            "--ckpt_path", type=str | None, default=None, help="A run's checkpoint with the weights, instead of epochs."
+        )
+        parser.add_argument("--json", type=str | None, default=None, help="A file to write the verdicts to as well.")
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse values that make no sense; take from the trainer's keys what is not for one training in one place."""
+        config = self.config
+        at_least(1, {"samples": config["samples"]})
+        at_least(0, {"epochs": config["epochs"]})
+        norm_of(config["norm"])
+        if config["radius"] is not None:
+            positive({"radius": config["radius"]})
+        if config["ckpt_path"] is not None and not Path(config["ckpt_path"]).is_file():
+            raise UserError(f"ckpt_path: {config['ckpt_path']}: no such file")
+        if config["json"] is not None:
+            _check_writable(Path(config["json"]))
+        check_trainer(config["trainer"])
+        for key in NOT_KEPT:
+            config["trainer"].pop(key)
+
+    def train(self) -> str:
+        """Give the model its weights; return where they are from.
+
+        Raises:
+            UserError: The checkpoint is damaged, or not one of such a model.
+            RunStopped: The training was interrupted, or its loss is not finite.
+        """
+        if self.config["ckpt_path"] is not None:
+            self._load(Path(self.config["ckpt_path"]))
+            return f"weights of {self.config['ckpt_path']}"
+        if self.config["epochs"] == 0:
+            return "weights as the configuration builds them, untrained"
+        try:
+            self.trainer.fit(self.model, datamodule=self.datamodule)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise RunStopped("interrupted") from None
+        clock = clock_of(self.trainer)
+        if not clock.finished:
+            raise RunStopped("interrupted")
+        return f"trained on the true labels of {len(self.datamodule.pool.labelled)} samples, epochs: {clock.epoch}"
+
+    def _load(self, path: Path) -> None:
+        checkpoint = WholeCheckpointIO().load_checkpoint(path, map_location="cpu")
+        self.model.on_load_checkpoint(checkpoint)
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise UserError(f"ckpt_path: {path}: not of this model ({error})") from None
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+        self.datamodule.setup("fit")
+        natural = len(self.datamodule.pool.of_origin("natural"))
+        one_round = StopRule("round", at_least=0)  # nothing is queried, where others than natural samples could be
+        clock = QueryRounds(Random(), initial=natural, stop=[one_round], max_epochs=max(self.config["epochs"], 1))
+        own = {"logger": False, "enable_checkpointing": False, "devices": 1, "callbacks": [RoundProgress(), clock]}
+        return pl.Trainer(**{**config, **own})
+
+
+def main() -> int:
+    """Run ``aal selftest`` with the arguments in ``sys.argv``.
+
+    Returns:
+        The exit code: 0, or 1 where a check failed.
+
+    Raises:
+        UserError: The arguments or a configuration are wrong.
+        RunStopped: The training was interrupted, or its loss is not finite.
+    """
+    sys.argv = ["aal selftest", *sys.argv[2:]]  # LightningCLI reads it
+    cli = SelftestCLI(**CLI_ARGUMENTS, run=False)
+    weights = cli.train()
+    config, data = cli.config, cli.datamodule
+    samples, labels = data.samples["test"], data.labels["test"]
+    drawn = torch.randperm(len(samples), generator=generator(data.seed, "selftest"))[: config["samples"]].sort().values
+    device = cli.trainer.strategy.root_device
+    subject = Subject(
+        model=cli.model.to(device),
+        x=samples[drawn].to(device),
+        y=labels[drawn].to(device),
+        bounds=samples.bounds,
+        norm=config["norm"],
+        chosen_radius=config["radius"],
+        seeds=sample_seeds(data.seed, "selftest", drawn).to(device),
+        batch_size=data.batch_size,
+    )
+    verdicts = run_checks(subject, Progress())
+    about = (
+        f"{type(cli.model).__name__}, {weights}, on {len(drawn)} test samples of {data.name}: "
+        f"attacks in {subject.norm} with a radius of {subject.radius:.4g}"
+    )
+    print_verdicts(verdicts, about)
+    if config["json"] is not None:
+        write_json(Path(config["json"]), {"about": about, "verdicts": [asdict(verdict) for verdict in verdicts]})
+    return FAILED if any(verdict.status == "failed" for verdict in verdicts) else 0
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"json: {path} cannot be written to ({error.strerror})") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"json: {path} is a folder, or in one that cannot be written to")
+
+
+def print_verdicts(verdicts: list[Verdict], title: str) -> None:
+    """Print a table of verdicts, and how many there were of each kind."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("check", "status", "what it means"):
+        table.add_column(name, no_wrap=name != "what it means")
+    for verdict in verdicts:
+        table.add_row(verdict.check, Text(verdict.status, COLOURS[verdict.status]), Text(verdict.meaning))
+    console.print(table)
+    counts = (f"{sum(verdict.status == status for verdict in verdicts)} {status}" for status in COLOURS)
+    console.print(f"{', '.join(counts)}.")

@@ -1,0 +1,112 @@
+"""``aal study run`` and ``aal study report``."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from aal.errors import UserError
+from aal.report import write_study_report
+from aal.studies.execution import Broken, run_study
+from aal.studies.study import load_study, read_study
+from aal.studies.tables.kinds import TABLES, study_table
+from aal.studies.tables.table import print_table, write_table
+
+REFUSED = 2  # exit code where one of several studies could not be run; the others were
+BROKEN = 3  # where cells did not finish
+INTERRUPTED = 130  # what shells give for Ctrl-C
+WIDTH = 120  # columns of the printed table where the output is no terminal
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises on wrong arguments, so that they end like every other wrong input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"aal study: {message}")
+
+
+def main(argv: list[str]) -> int:
+    """Run ``aal study`` with its arguments.
+
+    Args:
+        argv: What follows ``aal study`` on the command line.
+
+    Returns:
+        The exit code: 0, 3 where cells did not finish, 2 where one of several studies was refused, 130 after Ctrl-C.
+
+    Raises:
+        UserError: The arguments, a study file or the only study's folder are wrong.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.action == "report":
+        _conclude(arguments.directory)
+        return 0
+    studies = [read_study(file, TABLES, arguments.seeds) for file in arguments.files]
+    folders = [arguments.out] if len(studies) == 1 else [arguments.out / study.name for study in studies]
+    twice = [study.name for study, folder in zip(studies, folders, strict=True) if folders.count(folder) > 1]
+    if twice:
+        raise UserError(f"aal study: two of the studies are called {twice[0]}, and would share a folder")
+    code = 0
+    for study, folder in zip(studies, folders, strict=True):
+        jobs = arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads)
+        try:
+            broken = run_study(study, folder, jobs)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("stopped; the same command goes on from here")
+            return INTERRUPTED
+        except UserError as error:
+            if len(studies) == 1:
+                raise
+            Console(stderr=True, highlight=False).print(f"error: {study.name}: {error}", soft_wrap=True, markup=False)
+            code = REFUSED
+            continue
+        _conclude(folder)
+        _name(broken)
+        code = BROKEN if broken and not code else code
+    return code
+
+
+def _conclude(directory: Path) -> None:
+    """Write and print what the folder's finished cells say."""
+    study = load_study(directory)
+    table, cells = study_table(study, directory)
+    write_table(table, directory / "table.csv")
+    write_study_report(directory)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    print_table(table, console, study.title, study.note)
+    missing = sum(seed not in runs for runs in cells.values() for seed in study.seeds)
+    if missing:
+        console.print(f"Incomplete: {missing} of {len(study.arms) * len(study.seeds)} cells have not finished.")
+    console.print(f"Report: {directory / 'report.html'}", soft_wrap=True, markup=False)
+
+
+def _name(broken: list[Broken]) -> None:
+    console = Console(stderr=True, highlight=False)
+    if broken:
+        console.print(f"{len(broken)} cells did not finish; the same command tries them again:", style="red")
+    for failure in broken:
+        console.print(str(failure), style="red", soft_wrap=True, markup=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="aal study", description="Run arms of an experiment over seeds and compare them.")
+    actions = parser.add_subparsers(dest="action", required=True, parser_class=_Parser)
+    run = actions.add_parser("run", help="run a study's unfinished cells, then make its table and report")
+    run.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the study's YAML file, or several studies'")
+    out = "the study's folder; of several studies, each has one of its name in it"
+    run.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
+    run.add_argument("--seeds", type=int, metavar="N", help="use the seeds 0..N-1 instead of the file's")
+    run.add_argument("--jobs", type=_positive, metavar="J", help="cells at a time (default: CPUs / threads of a cell)")
+    report = actions.add_parser("report", help="make table.csv and report.html again from the finished cells")
+    report.add_argument("directory", type=Path, metavar="DIR", help="a study's folder")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)

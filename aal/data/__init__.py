@@ -1,0 +1,1 @@
+"""Samples in memory, audio files, and how a data set is split."""

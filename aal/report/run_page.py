@@ -1,0 +1,282 @@
+"""The report of one run: its figures as files, and one HTML page."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from aal.errors import UserError
+from aal.poisons.distortion import RATIOS
+from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.flips import flips_sections, flips_tiles, flips_title, last_trial, trials_listing
+from aal.report.image_pairs import images_figure
+from aal.report.labelers import labelers_parts
+from aal.report.page import (
+    Listing,
+    Page,
+    Picture,
+    Section,
+    Tile,
+    flattened,
+    image_triples,
+    picture,
+    render_page,
+    sound_triples,
+)
+from aal.report.pairs import read_pairs
+from aal.report.regions import REGIONS
+from aal.report.robustness import robust_parts
+from aal.report.sound_pairs import sounds_figure
+from aal.report.style import CLEAN, POISON, render
+from aal.runs import files
+from aal.runs.reading import Run, number, read_run
+from aal.studies.tables.flip_trials import of_flips
+from aal.studies.tables.table import show
+
+LISTED = ("environment", "labelers")  # of the summary's parts, those that have a table of their own
+PAIRS = 9  # base/poison pairs that a run's report shows
+CRAFTED_FIGURE = "figures/crafted.png"
+CRAFTED = (
+    "Samples that were queried and the copies crafted of them, trained on with the same label, the first query to "
+    "the last. Predicted: by the classifier of the last round, which has been trained on both."
+)
+
+REGIONS_SHOWN = 12
+REGIONS_TEXT = (
+    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
+    "was trained on in the colours of its labels."
+)
+
+ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
+SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
+FEATURES = (
+    "Features of the natural pool and of the poison on the first two principal components of both together. A "
+    "collision maps poison of every class to one point."
+)
+DISTANCES = (
+    "‖f-μ‖ is the distance of the features from the collision vector, or from the target's: of the base, of the saved "
+    "poison, and of the poison before it was saved."
+)
+IMAGES_TEXT = (
+    "Base instances and the poison made of them, drawn at random, both as saved in 8 bits. PSNR: of the poison against "
+    f"its base. ‖δ‖∞: the pixel changed most; ‖δ‖₂: pixels from 0 to 1. {DISTANCES}"
+)
+SOUNDS_TEXT = (
+    "Base clips and the poison made of them, drawn at random, both as saved in 16 bits. All spectrograms share one "
+    "scale of colours; the difference is poison minus base. SNR: of the poison against its base. ‖δ‖∞: the sample "
+    f"changed most, in 16-bit units; ‖δ‖₂: samples from -1 to 1. {DISTANCES}"
+)
+ANEW = " These are the first ones; those that were crafted anew after a round are in its folder, poisons/round=*."
+
+
+def write_run_report(folder: Path) -> None:
+    """Write a run's figures to ``figures/`` and its page to ``report.html``.
+
+    A part that the run does not have is left out of the page, with a sentence that says why.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        UserError: There is no such folder, or its summary or rounds are broken.
+        OSError: A file could not be written.
+    """
+    run = read_run(folder)
+    page = _flips_page(run) if of_flips(run) else _page(run)
+    files.write_text(folder / "report.html", render_page(page))
+
+
+def _flips_page(run: Run) -> Page:
+    """Make the page of a run of flipped labels, which has nothing over the labels and no poison."""
+    _, robust_sections = robust_parts(run, after=last_trial(run))
+    return Page(
+        title=flips_title(run),
+        subtitle=_subtitle(run),
+        note=_note(run),
+        tiles=flips_tiles(run),
+        table=None,
+        sections=(*flips_sections(run), *_regions(run), *robust_sections),
+        listings=(*trials_listing(run), *_listings(run)),
+    )
+
+
+def _page(run: Run) -> Page:
+    """Make the page of a run of active learning, poisoned or not."""
+    robust_tiles, robust_sections = robust_parts(run)
+    labeler_tiles, labeler_sections = labelers_parts(run)
+    sections = (
+        _curves(run),
+        *labeler_sections,
+        *_crafted(run),
+        *robust_sections,
+        features_section({"": run}),
+        _pairs(run),
+    )
+    return Page(
+        title=_title(run),
+        subtitle=_subtitle(run),
+        note=_note(run),
+        tiles=(*_tiles(run), *labeler_tiles, *robust_tiles),
+        table=None,
+        sections=sections,
+        listings=_listings(run),
+    )
+
+
+def _subtitle(run: Run) -> str:
+    return f"Run {run.folder.resolve().name}"
+
+
+def _note(run: Run) -> str:
+    return "" if run.summary else "This run has not finished."
+
+
+def _listings(run: Run) -> tuple[Listing, ...]:
+    return (*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run]))
+
+
+def features_section(runs: dict[str, Run]) -> Section:
+    """Show the scatter of features that runs have drawn, by caption."""
+    title = "What the head sees"
+    pictures = []
+    for caption, run in runs.items():
+        path = run.folder / "figures" / "features.png"
+        if path.is_file():
+            pictures.append(picture(path.read_bytes(), "scatter of pool and poison features", caption))
+    if not pictures:
+        return Section(
+            title, missing="There is no figures/features.png: it is drawn once poison is added that collides."
+        )
+    return Section(title, FEATURES, tuple(pictures))
+
+
+def pairs_section(folder: Path, count: int, title: str) -> Section:
+    """Show base/poison pairs of a run, as they were before any was crafted anew, or say why there are none."""
+    if not (folder / "poisons" / "manifest.json").exists():
+        return Section(title, missing="There are no poisons.")
+    try:
+        pairs = read_pairs(folder, count)
+    except UserError as error:  # the rest of the report is still worth having
+        return Section(title, missing=f"The pairs cannot be shown: {error}")
+    anew = ANEW if any((folder / "poisons").glob("round=*")) else ""
+    if not pairs[0].is_sound:
+        return Section(title, IMAGES_TEXT + anew, triples=image_triples(pairs))
+    scale, triples = sound_triples(pairs)
+    return Section(title, SOUNDS_TEXT + anew, (scale,), triples)
+
+
+def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
+    """List a run's resolved configuration."""
+    return (Listing(title, run.config),) if run.config else ()
+
+
+def environment_listing(runs: list[Run]) -> tuple[Listing, ...]:
+    """List the environment of runs; what differs among them shows every value there is."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, value in flattened(run.summary.get("environment", {})).items():
+            if name:
+                found.setdefault(name, {})[value] = None
+    rows = tuple((name, ", ".join(values)) for name, values in found.items())
+    return (Listing("Environment", header=("", ""), rows=rows),) if rows else ()
+
+
+def summary_listing(run: Run) -> tuple[Listing, ...]:
+    """List a run's final numbers."""
+    rows = tuple((key, str(value)) for key, value in run.summary.items() if key not in LISTED)
+    return (Listing("All final numbers", header=("", ""), rows=rows),) if rows else ()
+
+
+def _title(run: Run) -> str:
+    summary = run.summary
+    if not summary:
+        return "Active learning"
+    names = (summary["data"], summary.get("head"), f"{summary['strategy']} queries", f"seed {summary['seed']}")
+    return ", ".join(str(name) for name in names if name is not None)
+
+
+def _tiles(run: Run) -> tuple[Tile, ...]:
+    summary = run.summary
+    if not summary:
+        return ()
+    tiles = [Tile("test accuracy", show(number(summary, "accuracy"), 3), f"{int(summary['labels'])} labels")]
+    if number(summary, "poison_success") is not None:
+        random = show(number(summary, "random_success_expected"), 3)
+        tiles.append(Tile("share of poisons queried", show(number(summary, "poison_success"), 3), f"random: {random}"))
+        tiles.append(Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"))
+        before, after = (show(number(summary, f"norm_{at}"), 3) for at in ("initial", "saved"))
+        tiles.append(Tile("mean ‖f-μ‖", after, f"{before} before the attack"))
+        tiles += _distortion(run)
+    if "target_fooled" in summary:
+        taken = "taken for the poisons' class" if summary["target_fooled"] else "not taken for the poisons' class"
+        tiles.append(Tile("target fooled", "yes" if summary["target_fooled"] else "no", f"in the last round {taken}"))
+    return tuple(tiles)
+
+
+def _distortion(run: Run) -> list[Tile]:
+    """Show how far the saved poison is from its base."""
+    ratio = next((name for name in RATIOS if name in run.summary), None)
+    largest = number(run.summary, "perturbation_linf")
+    if ratio is None or largest is None:
+        return []
+    decibels = number(run.summary, ratio)
+    value = "—" if decibels is None else f"{decibels:.1f} dB"
+    steps = f"{largest * 255:.0f} of 255" if ratio == "psnr" else f"{largest * 2**15:,.0f} of 32,768"
+    return [Tile(f"mean {ratio.upper()} of poison", value, f"mean ‖δ‖∞: {steps}")]
+
+
+def _colour(run: Run) -> str:
+    return POISON if number(run.summary, "poisons") is not None else CLEAN
+
+
+def _curves(run: Run) -> Section:
+    """Draw accuracy and, in a poisoned run, the share of poison; both also become files of the run."""
+    title = "Over the labels"
+    accuracy, share = accuracy_curve("accuracy", _colour(run), [run]), poison_curve("poison", POISON, [run])
+    if accuracy is None:
+        return Section(title, missing="No round has ended yet.")
+    pictures = [_figure(run, accuracy_figure([Panel("", (accuracy,))]), "accuracy", ACCURACY)]
+    if share is not None:
+        figure = poison_figure([Panel("", (share,), expected_share(run))])
+        pictures.append(_figure(run, figure, "poison_share", SHARE))
+    return Section(title, pictures=tuple(pictures))
+
+
+def _crafted(run: Run) -> tuple[Section, ...]:
+    """Show copies that were trained on, where there are any."""
+    path = run.folder / CRAFTED_FIGURE
+    if not path.is_file():
+        return ()
+    return (Section("Crafted copies", CRAFTED, (picture(path.read_bytes(), CRAFTED),)),)
+
+
+def _regions(run: Run) -> tuple[Section, ...]:
+    """Show the decision regions of the first rounds, where samples are points of the plane."""
+    pictures, text = [], REGIONS_TEXT
+    for record in run.rounds:
+        path = run.folder / REGIONS.format(record["round"])
+        if path.is_file():
+            where = f" at {record['position']:g}" if "position" in record else ""
+            caption = f"round {record['round']}: {record.get('selector', '')}{where}"
+            pictures.append((path, caption))
+    if len(pictures) > REGIONS_SHOWN:
+        text += f" The first {REGIONS_SHOWN} of {len(pictures)} rounds; figures/ has the others."
+    shown = tuple(
+        picture(path.read_bytes(), f"decision regions, {caption}", caption)
+        for path, caption in pictures[:REGIONS_SHOWN]
+    )
+    return (Section("Decision regions", text, shown),) if shown else ()
+
+
+def _pairs(run: Run) -> Section:
+    section = pairs_section(run.folder, PAIRS, "Base instances and poison")
+    if not section.missing:
+        pairs = read_pairs(run.folder, PAIRS)
+        figure = sounds_figure(pairs) if pairs[0].is_sound else images_figure(pairs)
+        files.write_bytes(run.folder / "figures" / "pairs.png", render(figure))
+    return section
+
+
+def _figure(run: Run, figure: Figure, name: str, caption: str) -> Picture:
+    data = render(figure)
+    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
+    return picture(data, caption, caption)

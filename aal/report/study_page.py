@@ -1,0 +1,239 @@
+"""The report of a study: its table and tests, curves of every arm, what the attack did, and how it was run."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from aal.report.curves import (
+    Panel,
+    accuracy_curve,
+    accuracy_figure,
+    expected_share,
+    poison_curve,
+    poison_figure,
+    position_figure,
+)
+from aal.report.flips_study import along_panels, swept_panels
+from aal.report.page import Listing, Page, Section, Tile, picture, render_page
+from aal.report.run_page import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
+from aal.report.style import CLEAN, PALETTE, render
+from aal.runs import files
+from aal.runs.documents import to_yaml
+from aal.runs.reading import Run, number
+from aal.studies.study import Study, load_study
+from aal.studies.tables.flips import ALONG, adversarial_column
+from aal.studies.tables.kinds import study_table
+from aal.studies.tables.paired import PairedTest
+from aal.studies.tables.table import Table, estimate, show
+
+Cells = dict[str, dict[int, Run]]
+PAIRS = 6  # base/poison pairs that a study's report shows
+TILES = 4  # paired tests that stand at its top
+POSITIONS = (
+    "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
+    "and repeats; band: ± one sample standard deviation. Dotted: flips at random."
+)
+ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
+BAND = (
+    " Line: mean over seeds; band: ± one sample standard deviation. Where runs end at different numbers of labels the "
+    "mean goes as far as all of them do, and each run is a thin line."
+)
+
+
+def write_study_report(directory: Path) -> None:
+    """Write ``report.html`` of a study, and its figures to ``figures/``, from the cells that have finished.
+
+    Args:
+        directory: The study's folder.
+
+    Raises:
+        UserError: It is no study's folder, or a file in it is broken.
+        OSError: A file could not be written.
+    """
+    study = load_study(directory)
+    table, cells = study_table(study, directory)
+    finished = [run for runs in cells.values() for run in runs.values()]
+    poisoned = {arm: run for arm, run in _first(study, cells).items() if number(run.summary, "poisons") is not None}
+    page = Page(
+        title=study.title,
+        subtitle=_subtitle(study, cells),
+        note=study.note,
+        tiles=_poison_tiles(study, cells, table.tests) if poisoned and table.tests else _tiles(table),
+        table=table,
+        sections=_flips(directory, study, cells)
+        if study.table == "flips"
+        else (_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
+        listings=(*_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
+    )
+    files.write_text(directory / "report.html", render_page(page))
+
+
+def groups(study: Study) -> dict[str, list[str]]:
+    """Return which arms are drawn together: those compared with one arm after that one, by its name.
+
+    An arm that is compared with none, and none with it, is left out where there are others: it may be of another scale,
+    such as one trained on everything. Under an empty name come the arms that those drawn read, if they are in no row.
+    """
+    found: dict[str, list[str]] = {}
+    for row in study.rows:
+        arms = found.setdefault(row.group, [row.group])
+        arms += [row.arm] if row.arm not in arms else []
+    found = {group: arms for group, arms in found.items() if len(arms) > 1} or found
+    drawn = dict.fromkeys(arm for arms in found.values() for arm in arms)
+    read = dict.fromkeys(source for arm in drawn if arm in study.arms for source in study.arms[arm].reads)
+    sources = [arm for arm in read if arm not in drawn]
+    return found | ({"": sources} if sources else {})
+
+
+def colours(study: Study) -> dict[str, tuple[str, bool]]:
+    """Give every arm that is drawn its colour, and whether its lines are dashed; what is compared with is grey.
+
+    Arms take the palette's colours in the order of the rows, anew for each arm that they are compared with, so that the
+    same attack on another head, listed in the same order, has the same colour.
+    """
+    drawn = groups(study)
+    given = {group: (CLEAN, False) for group in drawn if group}
+    for arms in drawn.values():
+        compared = [arm for arm in arms if arm not in given]
+        for index, arm in enumerate(compared):
+            given[arm] = (PALETTE[index % len(PALETTE)], index >= len(PALETTE))
+    return given
+
+
+def _first(study: Study, cells: Cells) -> dict[str, Run]:
+    """Return the run of the lowest finished seed of every arm in the table."""
+    arms = dict.fromkeys(row.arm for row in study.rows)
+    return {arm: next(iter(cells[arm].values())) for arm in arms if cells[arm]}
+
+
+def _subtitle(study: Study, cells: Cells) -> str:
+    finished = sum(seed in runs for runs in cells.values() for seed in study.seeds)
+    total = len(study.arms) * len(study.seeds)
+    state = f"{finished} runs" if finished == total else f"incomplete: {finished} of {total} runs have finished"
+    return f"Study {study.name}: {len(study.arms)} arms, {len(study.seeds)} seeds, {state}"
+
+
+def _tiles(table: Table) -> tuple[Tile, ...]:
+    """Show what the first paired tests say."""
+    tiles = []
+    for test in table.tests[:TILES]:
+        value = "—" if test.mean is None else f"{test.mean:+,.{test.digits}f}"
+        tiles.append(Tile(f"{test.arm} minus {test.against}", value, f"{table.tested}: {_seeds_and_p(test)}"))
+    return tuple(tiles)
+
+
+def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[Tile, ...]:
+    """Show the key numbers of the first row that is compared with another arm, whose test is the first."""
+    row, test = next(row for row in study.rows if row.against), tests[0]
+    arm, clean = list(cells[row.arm].values()), list(cells[row.group].values())
+    if not arm or not clean:
+        return ()
+    ours, theirs = (show(estimate(number(run.summary, "accuracy") for run in runs).mean, 3) for runs in (arm, clean))
+    success, random = (
+        show(estimate(number(run.summary, key) for run in arm).mean, 3)
+        for key in ("poison_success", "random_success_expected")
+    )
+    difference = "—" if test.mean is None else f"{test.mean:+.3f}"
+    return (
+        Tile("accuracy, clean → poisoned", f"{theirs} → {ours}", row.arm),
+        Tile("share of poisons queried", success, f"random queries: {random}"),
+        Tile("difference in accuracy", difference, _seeds_and_p(test)),
+    )
+
+
+def _seeds_and_p(test: PairedTest) -> str:
+    p = f"p = {test.p:.2g}" if test.p is not None else test.remark.split(":")[0]
+    return f"{test.n} seed{'s' if test.n != 1 else ''}, {p}"
+
+
+def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
+    """Draw accuracy over labels, a panel for each arm that others are compared with."""
+    given, drawn = colours(study), []
+    for group, arms in groups(study).items():
+        curves = [accuracy_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
+        drawn.append(Panel(_title(group, arms), tuple(filter(None, curves))))
+    drawn = [panel for panel in drawn if panel.curves]
+    return _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(drawn) if drawn else None)
+
+
+def _flips(directory: Path, study: Study, cells: Cells) -> tuple[Section, ...]:
+    """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in."""
+    columns = {"adversarial accuracy": adversarial_column(study), "natural accuracy": "accuracy"}
+    if ALONG in study.settings:
+        x = str(study.settings[ALONG]).rpartition(".")[2]
+        drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}
+    else:
+        drawn = {
+            name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))
+            for name, column in columns.items()
+        }
+    pictures = []
+    for name, (shown, x, y, caption) in drawn.items():
+        if shown:
+            data = render(position_figure(shown, x, y))
+            files.write_bytes(directory / "figures" / f"flips_{name}.png", data)
+            pictures.append(picture(data, caption, caption))
+    return (Section("Accuracy and what was flipped", pictures=tuple(pictures)),) if pictures else ()
+
+
+def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
+    """Show what poison did: the share of it among the queries, features and pairs; nothing where there was none."""
+    if not poisoned:
+        return ()
+    given, shares = colours(study), []
+    for group, arms in groups(study).items():
+        curves = [poison_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
+        if shown := tuple(filter(None, curves)):
+            first = next(run for arm in (*arms[1:], arms[0]) for run in _runs(cells, arm))
+            shares.append(Panel(_title(group, arms), shown, expected_share(first)))
+    figure = poison_figure(shares) if shares else None
+    arm, run = next(iter(poisoned.items()))
+    return (
+        _section(directory, "Poison among the queries", "poison_share", SHARE, figure),
+        features_section(poisoned),
+        pairs_section(run.folder, PAIRS, f"Base instances and poison: {arm}"),
+    )
+
+
+def _title(group: str, arms: list[str]) -> str:
+    if not group:
+        return "read by these"
+    return f"against {group}" if len(arms) > 1 else group
+
+
+def _runs(cells: Cells, arm: str) -> list[Run]:
+    return list(cells[arm].values())
+
+
+def _section(directory: Path, title: str, name: str, text: str, figure: Figure | None) -> Section:
+    if figure is None:
+        return Section(title, missing="No finished run has it yet.")
+    data = render(figure)
+    files.write_bytes(directory / "figures" / f"{name}.png", data)
+    return Section(title, text + BAND, (picture(data, text),))
+
+
+def _cell_listing(study: Study, cells: Cells) -> tuple[Listing, ...]:
+    """List every cell with its end."""
+    finished = [run for runs in cells.values() for run in runs.values()]
+    shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4)}
+    if any("poison_success" in run.summary for run in finished):
+        shown["poisons queried"] = ("poison_success", 3)
+    shown["seconds"] = ("seconds", 1)
+    rows = []
+    for arm, runs in cells.items():
+        for seed in sorted({*study.seeds, *runs}):
+            summary = runs[seed].summary if seed in runs else {}
+            numbers = [show(number(summary, key), digits) if summary else "" for key, digits in shown.values()]
+            rows.append((arm, str(seed), *numbers, str(summary.get("ended_by", "")) if summary else "not finished"))
+    return (Listing("Every run", header=("arm", "seed", *shown, "ended by"), rows=tuple(rows)),)
+
+
+def _config_listings(study: Study, cells: Cells) -> list[Listing]:
+    listings: list[Listing] = []
+    for arm, runs in cells.items():
+        layers = study.arms[arm].configs
+        names = ", ".join(Path(layer).name if isinstance(layer, str) else to_yaml(layer).strip() for layer in layers)
+        run = next(iter(runs.values()), None)
+        listings += config_listing(f"Configuration of {arm} ({names})", run) if run else []
+    return listings

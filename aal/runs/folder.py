@@ -1,0 +1,92 @@
+"""The folder of one run: taken by one process, new or resumed with the configuration it was started with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from aal.errors import UserError
+from aal.runs.documents import read_mapping
+from aal.runs.files import NO_SPACE, is_partial, remove_partials, write_text
+
+LOCK = ".lock"
+
+
+class RunFolder:
+    """A run's folder, held by a lock that ends with the process.
+
+    Args:
+        path: The folder; it is made if there is none.
+        resumes: Whether a run that is there already may go on.
+
+    Raises:
+        UserError: Another process holds it, it holds something and ``resumes`` is not set, or it cannot be written to.
+    """
+
+    def __init__(self, path: Path, resumes: bool) -> None:
+        self.path = path
+        self._lock = FileLock(path / LOCK)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"out: {path} is in use by another process") from None
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise
+            raise UserError(f"out: {path} cannot be written to ({error.strerror})") from None
+        found = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK and not is_partial(entry))
+        refusal = None
+        if found and not resumes:
+            refusal = f"is in use (it holds {found[0]}); choose another, or add --ckpt_path last"
+        elif found and not {"config.yaml", "poisons"} & set(found):
+            refusal = f"holds {found[0]}, but no run that could go on"
+        if refusal:
+            self.release()
+            raise UserError(f"out: {path} {refusal}")
+        remove_partials(path)
+
+    def compare(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
+        """Refuse to go on with another configuration than the run was started with.
+
+        Args:
+            config: The configuration of this process.
+            may_change: Dotted keys, each with all below it, that may differ.
+
+        Raises:
+            UserError: A key differs; the message names it with both values.
+        """
+        path = self.path / "config.yaml"
+        if not path.exists():
+            return
+        before, now = _flat(read_mapping(path)), _flat(config)
+        for key in sorted(before.keys() | now.keys()):
+            changed = before.get(key) != now.get(key)
+            if changed and not any(key == free or key.startswith(free + ".") for free in may_change):
+                raise UserError(
+                    f"{key}: the run in {self.path} was started with {before.get(key)!r}, now it is {now.get(key)!r}; "
+                    "resume with the same configuration, or choose another --out"
+                )
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write ``config.yaml``."""
+        write_text(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+
+    def release(self) -> None:
+        """Give the folder free; one that nothing was written to is removed."""
+        if [entry.name for entry in self.path.iterdir()] == [LOCK]:
+            (self.path / LOCK).unlink()
+            self.path.rmdir()
+        self._lock.release()
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
+    """Return a nested mapping as one of dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    items: dict[str, Any] = {}
+    for name, inner in value.items():
+        items |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    return items

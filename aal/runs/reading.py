@@ -1,0 +1,125 @@
+"""Run folders as tables and reports read them back."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aal.errors import UserError
+from aal.runs import files
+from aal.runs.documents import read_mapping
+from aal.runs.records import read_rounds
+
+TEXTS = ("data", "strategy")
+NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder holds.
+
+    Attributes:
+        folder: The folder.
+        summary: ``summary.json``; empty while the run has not finished.
+        rounds: One object a round from ``rounds.jsonl``; empty before the first round's end.
+        config: Text of ``config.yaml``, the resolved configuration; empty where there is none.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    rounds: tuple[dict[str, Any], ...]
+    config: str
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder, finished or not.
+
+    Raises:
+        UserError: There is no such folder, or a file in it is not what a run writes.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    config = folder / "config.yaml"
+    return Run(
+        folder=folder,
+        summary=read_summary(folder) if (folder / "summary.json").exists() else {},
+        rounds=_read_rounds(folder),
+        config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
+    )
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read ``summary.json`` of a finished run.
+
+    Raises:
+        UserError: The file is missing, or lacks what every run's summary has.
+    """
+    path = folder / "summary.json"
+    summary = files.read_json(path)
+    if not isinstance(summary, dict):
+        raise UserError(f"{path}: not the summary of a run")
+    for key in TEXTS:
+        if not isinstance(summary.get(key), str):
+            raise UserError(f"{path}: {key} must be text, not {summary.get(key)!r}")
+    for key in NUMBERS:
+        if number(summary, key) is None:
+            raise UserError(f"{path}: {key} must be a number, not {summary.get(key)!r}")
+    return summary
+
+
+def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, Run]:
+    """Read the finished cells of a study's arm, by seed.
+
+    Args:
+        directory: The study's folder.
+        arm: Name of the arm.
+        seeds: The study's seeds; cells of others that the folder may hold are not read.
+
+    Raises:
+        UserError: A finished cell's file is broken, or its run had another seed than its folder says.
+    """
+    cells = {}
+    for folder in (directory / arm).glob("seed=*"):
+        digits = folder.name.removeprefix("seed=")
+        if digits.isdecimal() and int(digits) in seeds and (folder / "summary.json").exists():
+            cells[int(digits)] = read_run(folder)
+            if cells[int(digits)].summary["seed"] != int(digits):
+                raise UserError(f"{folder}: the run in it had the seed {cells[int(digits)].summary['seed']}")
+    return dict(sorted(cells.items()))
+
+
+def number(record: Mapping[str, Any], key: str) -> float | None:
+    """Return ``record[key]`` where it is a finite number, else None."""
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+        return None
+    return float(value)
+
+
+def common(runs: Collection[Run], key: str) -> str | None:
+    """Return what the summaries of all runs say under ``key``, or every value there is where they differ."""
+    found = dict.fromkeys(str(run.summary[key]) for run in runs if key in run.summary)
+    return " / ".join(found) or None
+
+
+def part(run: Run, key: str) -> tuple[str, dict[str, Any]]:
+    """Return the class, without its module, and the arguments that a run's configuration has under ``key``, if any."""
+    path = run.folder / "config.yaml"
+    return class_and_arguments(read_mapping(path).get(key) if path.is_file() else None)
+
+
+def class_and_arguments(value: object) -> tuple[str, dict[str, Any]]:
+    """Return the class, without its module, and the arguments of a part of a configuration, if it is one."""
+    value = value if isinstance(value, dict) else {}
+    arguments = value.get("init_args")
+    return str(value.get("class_path", "")).rpartition(".")[2], arguments if isinstance(arguments, dict) else {}
+
+
+def _read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
+    try:
+        rounds = tuple(read_rounds(folder))
+    except ValueError as error:
+        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run ({error})") from None
+    if not all(isinstance(record, dict) for record in rounds):
+        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run")
+    return rounds

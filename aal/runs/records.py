@@ -1,0 +1,119 @@
+"""The files of a run: rounds.jsonl, ledger.csv, crafted.safetensors and summary.json."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aal import __version__
+from aal.errors import UserError
+from aal.extras import Extras
+from aal.pool import ORIGINS, Pool
+from aal.runs.files import append_line, write_csv, write_json, write_tensors
+
+LEDGER_COLUMNS = (
+    "index",
+    "round",
+    "rank",
+    "score",
+    "strategy",
+    "labeler",
+    "label",
+    "true_label",
+    "origin",
+    "base",
+    "status",
+)
+
+
+def append_round(folder: Path, record: dict[str, Any]) -> int:
+    """Append a round's record to ``rounds.jsonl``; return the file's size in bytes afterwards."""
+    return append_line(folder / "rounds.jsonl", json.dumps(record, allow_nan=False))
+
+
+def read_rounds(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of ``rounds.jsonl``; a last line that was cut short is left out.
+
+    Raises:
+        UserError: The file holds something else.
+    """
+    path = folder / "rounds.jsonl"
+    if not path.exists():
+        return []
+    try:
+        whole = path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path}: not the records of a run ({error})") from None
+
+
+def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None:
+    """Write ``ledger.csv``, one row per label given.
+
+    Args:
+        folder: The run's folder.
+        pool: Whose ledger.
+        truth: The true label of each index ``(P,)``.
+        bases: The index in ``craft`` that each sample was made from ``(P,)``, -1 for natural samples.
+    """
+    indices = torch.tensor([row.index for row in pool.ledger], dtype=torch.int64)
+    known = zip(pool.ledger, *(column[indices].tolist() for column in (truth, pool.origins, bases)), strict=True)
+    rows = (
+        (
+            *(row.index, row.round, row.rank, row.score, row.strategy, row.labeler, row.label),
+            *(true_label, ORIGINS[origin], base if base >= 0 else None, row.status),
+        )
+        for row, true_label, origin, base in known
+    )
+    write_csv(folder / "ledger.csv", LEDGER_COLUMNS, rows, durable=False)
+
+
+def write_crafted(folder: Path, extras: Extras, pool: Pool) -> None:
+    """Write ``crafted.safetensors``, what the classifier trains on besides the labels, where there is or was any."""
+    path = folder / "crafted.safetensors"
+    if extras.counts or path.exists():
+        write_tensors(path, extras.tensors(pool), durable=False)
+
+
+def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, device: torch.device) -> None:
+    """Write ``summary.json``: the run's final figures and the environment they came from."""
+    write_json(folder / "summary.json", {**summary, "environment": environment(fingerprint, device)})
+
+
+def environment(fingerprint: str, device: torch.device) -> dict[str, Any]:
+    """Return what a figure may depend on besides the configuration."""
+    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "scikit-learn", "numpy")
+    return {
+        "versions": {
+            "aal": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+        "data_fingerprint": fingerprint,
+    }
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the code that runs, with ``-dirty`` if it was changed since; ``None`` outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).resolve()
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # else it is another project's checkout around this one
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

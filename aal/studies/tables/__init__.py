@@ -1,0 +1,1 @@
+"""The tables that studies end in, one a file."""

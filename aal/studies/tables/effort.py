@@ -1,0 +1,153 @@
+"""Labels and data needed to reach an accuracy: Table 2 of paper *dfal*."""
+
+from dataclasses import replace
+from typing import Any
+
+from aal.errors import UserError
+from aal.runs.reading import Run, common, number
+from aal.studies.study import Cells, Row, Study, TableKind
+from aal.studies.tables import dfal_paper
+from aal.studies.tables.measures import data, final_data, first_reaching
+from aal.studies.tables.paired import PairedTest, paired_values
+from aal.studies.tables.table import (
+    NAMED,
+    SPREAD,
+    UNCORRECTED,
+    Column,
+    Estimate,
+    Table,
+    Value,
+    difference,
+    difference_columns,
+    estimate,
+)
+
+TARGET, TOLERANCE = "target", "tolerance"
+
+COLUMNS = (
+    Column("arm", "arm"),
+    Column("n", "n", counts=True),
+    Column("target", "target", counts=True),
+    Column("reached", "reached", counts=True),
+    Column("annotations", "annotations", 0, estimated=True),
+    Column("data", "labelled data", 0, estimated=True),
+    Column("labels", "labels at the end", counts=True),
+    Column("accuracy", "accuracy at the end", 4, estimated=True),
+    Column("against", printed=False),
+    *difference_columns(),
+)
+
+NEEDED = (
+    "Annotations and data (labels, crafted copies and pseudo-labelled samples) of the first round whose accuracy is at "
+    "least the target, over the runs that reached it. ≥: no run did with as much."
+)
+
+
+def effort_table(study: Study, cells: Cells) -> Table:
+    """Make the table of what an accuracy takes from the finished cells of a study.
+
+    Args:
+        study: The study. Its setting ``target`` is an accuracy in (0, 1], or an arm, whose mean final accuracy it then
+            is, or one of both for each arm that rows are compared with; ``tolerance`` is taken off it.
+        cells: Finished runs by arm and seed.
+
+    Returns:
+        A table with a row for each of the study's, those without a finished run included.
+    """
+    rows, tests = [], []
+    for row in study.rows:
+        target = target_of(study, row, cells)
+        test = test_of(row, cells, target) if row.against else None
+        rows.append(_row(row, list(cells[row.arm].values()), target) | difference(test))
+        tests += [test] if test else []
+    named = any(row.paper for row in study.rows)
+    notes = (UNCORRECTED, SPREAD, NEEDED, *([NAMED] if named else []))
+    return Table(COLUMNS, tuple(rows), tuple(tests), notes, tested="Annotations to reach the target")
+
+
+def check_target(study: Study, called: str) -> None:
+    """Refuse a target or a tolerance that makes no sense.
+
+    Raises:
+        UserError: Says so; the line starts with ``called``.
+    """
+    tolerance = study.settings.get(TOLERANCE, 0.0)
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
+        raise UserError(f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}")
+    target = study.settings[TARGET]
+    groups = {row.group for row in study.rows}
+    if isinstance(target, dict):
+        for name in target:
+            if name not in groups:
+                raise UserError(f"{called}: settings.{TARGET}: no row is compared with {name!r}, nor stands alone")
+        for name in sorted(groups):
+            if name not in target:
+                raise UserError(f"{called}: settings.{TARGET}: the key {name!r} is missing")
+    for value in target.values() if isinstance(target, dict) else [target]:
+        accuracy = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+        if not accuracy and not (isinstance(value, str) and value in study.arms):
+            raise UserError(f"{called}: settings.{TARGET} must be in (0, 1] or the name of an arm, not {value!r}")
+
+
+KIND = TableKind(
+    effort_table, papers=tuple(dfal_paper.EFFORT), required=(TARGET,), optional=(TOLERANCE,), check=check_target
+)
+
+
+def target_of(study: Study, row: Row, cells: Cells) -> float | None:
+    """Return the accuracy that a row's runs are to reach; None while no run of the arm that says it has finished."""
+    target: Any = study.settings[TARGET]
+    target = target[row.group] if isinstance(target, dict) else target
+    if isinstance(target, str):
+        target = estimate(number(run.summary, "accuracy") for run in cells[target].values()).mean
+    return None if target is None else float(target) - float(study.settings.get(TOLERANCE, 0.0))
+
+
+def test_of(row: Row, cells: Cells, target: float | None) -> PairedTest:
+    """Compare the annotations that two arms took, if all of their runs reached the target."""
+    assert row.against is not None
+    if target is None:
+        return PairedTest(row.arm, row.against, 0, remark="not compared: no run has said yet what the target is")
+    labels: list[dict[int, float]] = []
+    for arm in (row.arm, row.against):
+        reached = {seed: needed(run, target) for seed, run in cells[arm].items()}
+        failed = next((seed for seed, record in reached.items() if record is None), None)
+        if failed is not None:
+            n = len(cells[row.arm].keys() & cells[row.against].keys())
+            remark = f"not compared: seed {failed} of {arm} did not reach the target"
+            return PairedTest(row.arm, row.against, n, remark=remark, digits=0)
+        labels.append({seed: float(record["labels"]) for seed, record in reached.items() if record})
+    return paired_values(row.arm, row.against, *labels, digits=0)
+
+
+def needed(run: Run, target: float | None) -> dict[str, Any] | None:
+    """Return the record of the first round that reached the target; None where there was none."""
+    return None if target is None else first_reaching(run, target)
+
+
+def _row(row: Row, runs: list[Run], target: float | None) -> dict[str, Value]:
+    reached = [record for run in runs if (record := needed(run, target)) is not None]
+    paper = dfal_paper.EFFORT.get(row.paper or "")
+    annotations, labelled = (_bound(figure, paper[2]) for figure in paper[:2]) if paper else (None, None)
+    ends = [number(run.summary, "labels") for run in runs]
+    return {
+        "arm": row.arm,
+        "n": len(runs),
+        "target": None if target is None else f"{target:.4f}",
+        "reached": f"{len(reached)} of {len(runs)}" if runs and target is not None else None,
+        "annotations": _beyond(estimate((number(record, "labels") for record in reached), annotations), ends),
+        "data": _beyond(estimate((data(record) for record in reached), labelled), [final_data(run) for run in runs]),
+        "labels": common(runs, "labels"),
+        "accuracy": estimate(number(run.summary, "accuracy") for run in runs),
+        "against": row.against,
+    }
+
+
+def _bound(figure: int, reached: bool) -> float | str:
+    return figure if reached else f"≥ {figure:,}"
+
+
+def _beyond(needed: Estimate, ends: list[float | None]) -> Estimate:
+    """Say of a quantity that no run knows that it is not below what all had in the end."""
+    known = [end for end in ends if end is not None]
+    return replace(needed, beyond=min(known)) if needed.mean is None and known else needed

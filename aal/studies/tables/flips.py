@@ -1,0 +1,229 @@
+"""What flipped labels do to natural and adversarial accuracy: Table 4.1 and Figures 4.6b and 4.8 of paper *noise*."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from aal.errors import UserError
+from aal.runs.reading import Run
+from aal.studies.study import Cells, Row, Study, TableKind
+from aal.studies.tables import noise_paper
+from aal.studies.tables.flip_trials import (
+    CLEAN,
+    RANDOM,
+    Selection,
+    Values,
+    averaged,
+    by_seed,
+    over_repeats,
+    paired_trials,
+    selections,
+    swept,
+    values,
+)
+from aal.studies.tables.paired import PairedTest
+from aal.studies.tables.table import (
+    NAMED,
+    UNCORRECTED,
+    Column,
+    Estimate,
+    Table,
+    Value,
+    difference,
+    difference_columns,
+    estimate,
+)
+
+ATTACK, COLUMN, ALONG = "attack", "column", "along"
+KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
+
+COLUMNS = (
+    Column("arm", "arm"),
+    Column("selector", "flips"),
+    Column("position", "position", counts=True),
+    Column("n", "n", counts=True),
+    Column("repeats", "repeats", counts=True),
+    Column("flips", "labels", 0, estimated=True),
+    Column("memorised", "memorised", 2, estimated=True),
+    Column("accuracy", "natural accuracy", 4, estimated=True),
+    Column("adversarial", "adversarial accuracy", 4, estimated=True),
+    Column("over_repeats", "over repeats", 4, estimated=True),
+    Column("change", "difference", 4, estimated=True),
+    Column("p", "p", counts=True),
+    Column("against", printed=False),
+    *difference_columns(),
+)
+SPREAD = (
+    "Mean ±sample standard deviation over n seeds, each the mean over its repeats. Over repeats: the standard "
+    "deviation over the repeats of a seed, pooled over seeds."
+)
+LABELS = "Labels: how many were flipped. Memorised: share of rounds that ended with the whole training set memorised."
+MEASURED = {
+    "accuracy": "Adversarial accuracy: share of the samples that are classified as their label without {} and with it.",
+    "not_target": "Adversarial accuracy: share of the samples that {} does not bring to be taken for the target.",
+}
+DIFFERENCE = (
+    "Difference and p: of the adversarial accuracy to random flips in the same arm, or to the same flips in the arm "
+    "that the row is compared with."
+)
+THIRDS = (
+    "Closest and farthest: the first and the last position of a sweep. Middle: all but the first and the last third of "
+    "the positions."
+)
+
+
+def flips_table(study: Study, cells: Cells) -> Table:
+    """Make the table of runs of :class:`aal.callbacks.LabelFlip`: of each row's arm, a line for each selection.
+
+    The tests below it are of selections without a position, of whole sweeps where a row is compared with another arm,
+    and of what the paper says of sweeps: positions in the middle hurt most, the closest least.
+
+    Args:
+        study: The study; its setting ``attack`` names the attack, ``column`` what is measured: ``accuracy``, which it
+            is if not said, or ``not_target``. Its figure is over positions, or over the number that ``along`` is the
+            key of in a configuration.
+        cells: Finished runs by arm and seed.
+
+    Returns:
+        A table with a line at least for each of the study's rows, those without a finished run included.
+    """
+    column, rows, tests = adversarial_column(study), [], []
+    for row in study.rows:
+        runs = cells[row.arm]
+        known = selections(runs.values())
+        for selection in known:
+            test = _test(row, selection, cells, column)
+            rows.append(_line(row, selection, runs, column) | _difference(test))
+            tests += [test] if test is not None and selection.position is None else []
+        rows += [] if known else [_nothing(row)]
+        tests += [*_whole_sweeps(row, known, cells, column), *_claims(row.arm, known, runs, column)]
+    columns = tuple(replace(one, printed=False) if _empty(one, rows) else one for one in COLUMNS)
+    return Table(columns, tuple(rows), tuple(tests), tuple(_notes(study)), tested="Adversarial accuracy")
+
+
+def adversarial_column(study: Study) -> str:
+    """Return the column of a round's record that a study is about."""
+    return f"robust_{study.settings[ATTACK]}{KINDS[study.settings.get(COLUMN, 'accuracy')]}"
+
+
+def middle(positions: list[Selection]) -> list[Selection]:
+    """Return all but the first and the last third of at least three positions."""
+    third = len(positions) // 3
+    return positions[third : len(positions) - third]
+
+
+def _check(study: Study, called: str) -> None:
+    """Refuse settings that name no column.
+
+    Raises:
+        UserError: Says which; the line starts with ``called``.
+    """
+    attack, kind = study.settings[ATTACK], study.settings.get(COLUMN, "accuracy")
+    if not isinstance(attack, str) or not attack.isidentifier():
+        raise UserError(f"{called}: settings.{ATTACK} must be the name of an attack, not {attack!r}")
+    if kind not in KINDS:
+        raise UserError(f"{called}: settings.{COLUMN} must be {' or '.join(KINDS)}, not {kind!r}")
+    if not isinstance(study.settings.get(ALONG, ""), str):
+        raise UserError(f"{called}: settings.{ALONG} must be a key such as model.init_args.k")
+
+
+KIND = TableKind(
+    flips_table, papers=tuple(noise_paper.ADVERSARIAL), required=(ATTACK,), optional=(COLUMN, ALONG), check=_check
+)
+
+
+def _line(row: Row, selection: Selection, runs: Mapping[int, Run], column: str) -> dict[str, Value]:
+    own = {key: values(runs, selection, key) for key in ("flips", "memorised", "accuracy", column)}
+    means = {key: by_seed(of) for key, of in own.items()}
+    seeds = means["flips"]
+
+    def over_seeds(key: str, paper: float | None = None) -> Estimate:
+        return estimate((means[key].get(seed) for seed in seeds), paper)
+
+    printed = noise_paper.ADVERSARIAL.get(row.paper or "") if selection.selector == RANDOM else None
+    tried = sorted({sum(seed == other for other, _ in own["flips"]) for seed, _ in own["flips"]})
+    return {
+        "arm": row.arm,
+        "selector": selection.selector,
+        "position": None if selection.position is None else f"{selection.position:g}",
+        "n": len(seeds),
+        "repeats": " to ".join(dict.fromkeys(str(count) for count in (tried[0], tried[-1]))),
+        "flips": Estimate(over_seeds("flips").mean),
+        "memorised": Estimate(over_seeds("memorised").mean),
+        "accuracy": over_seeds("accuracy"),
+        "adversarial": over_seeds(column, printed.mean if printed else None),
+        "over_repeats": Estimate(over_repeats(own[column]), None, printed.sd if printed else None),
+        "against": row.against or (RANDOM if selection.selector not in (CLEAN, RANDOM) else None),
+    }
+
+
+def _nothing(row: Row) -> dict[str, Value]:
+    """Return the line of a row without a finished run."""
+    empty: dict[str, Value] = {key: Estimate(None) for key in (one.key for one in COLUMNS if one.estimated)}
+    named = {"arm": row.arm, "selector": None, "position": None, "n": 0, "repeats": None, "against": row.against}
+    return empty | named | _difference(None)
+
+
+def _difference(test: PairedTest | None) -> dict[str, Value]:
+    """Return what a test comes to, for people and for the CSV file."""
+    shown = Estimate(test.mean, test.sd) if test else Estimate(None)
+    return {"change": shown, "p": f"{test.p:.2g}" if test and test.p is not None else None} | difference(test)
+
+
+def _test(row: Row, selection: Selection, cells: Cells, column: str) -> PairedTest | None:
+    """Compare a selection with itself in another arm, or with random flips in its own; None with nothing."""
+    called, ours = _called(row.arm, selection), values(cells[row.arm], selection, column)
+    if row.against:
+        theirs = values(cells[row.against], selection, column)
+        return paired_trials(called, _called(row.against, selection), ours, theirs)
+    random = values(cells[row.arm], Selection(RANDOM), column)
+    if selection.selector in (CLEAN, RANDOM) or not random:
+        return None
+    return paired_trials(called, RANDOM, ours, random)
+
+
+def _whole_sweeps(row: Row, known: list[Selection], cells: Cells, column: str) -> Iterator[PairedTest]:
+    """Compare the mean over the positions of each sweep with the same in another arm."""
+    if not row.against:
+        return
+    for name, positions in swept(known).items():
+        sides = [averaged(values(cells[arm], one, column) for one in positions) for arm in (row.arm, row.against)]
+        yield paired_trials(f"{row.arm}: all of {name}", f"{row.against}: all of {name}", *sides)
+
+
+def _claims(arm: str, known: list[Selection], runs: Mapping[int, Run], column: str) -> Iterator[PairedTest]:
+    """Compare the middle of each sweep, and its closest position, with its farthest and with random flips."""
+    random = values(runs, Selection(RANDOM), column)
+    for name, positions in swept(known).items():
+        if len(positions) < 3:
+            continue
+        inner = averaged(values(runs, selection, column) for selection in middle(positions))
+        closest, farthest = f"the closest, {positions[0]}", f"the farthest, {positions[-1]}"
+        nearest = values(runs, positions[0], column)
+        others: dict[str, Values] = {farthest: values(runs, positions[-1], column)}
+        others |= {RANDOM: random} if random else {}
+        for other, theirs in ({closest: nearest} | others).items():
+            yield paired_trials(f"{arm}: middle of {name}", other, inner, theirs)
+        for other, theirs in others.items():
+            yield paired_trials(f"{arm}: {closest}", other, nearest, theirs)
+
+
+def _called(arm: str, selection: Selection) -> str:
+    return f"{arm}: {selection}"
+
+
+def _notes(study: Study) -> Iterator[str]:
+    yield UNCORRECTED
+    yield SPREAD
+    yield LABELS
+    yield MEASURED[study.settings.get(COLUMN, "accuracy")].format(study.settings[ATTACK])
+    yield DIFFERENCE
+    yield THIRDS
+    if any(row.paper for row in study.rows):
+        yield NAMED
+
+
+def _empty(column: Column, rows: list[dict[str, Value]]) -> bool:
+    """Whether a column that not every study has holds nothing."""
+    held = [row[column.key] for row in rows]
+    nothing = all(value is None or (isinstance(value, Estimate) and value.mean is None) for value in held)
+    return column.key in ("position", "over_repeats") and nothing

@@ -1,0 +1,206 @@
+"""A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table as Grid
+from rich.text import Text
+
+from aal.runs import files
+from aal.studies.tables.paired import NAME, PairedTest
+
+NONE = "—"
+UNCORRECTED = "p is not corrected for the number of rows."
+SPREAD = "Mean ±sample standard deviation over n seeds."
+DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
+NAMED = "[ ]: the figure that the paper prints under the name in the study's row; the study's note says what differs."
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean and sample standard deviation of a quantity over seeds.
+
+    Attributes:
+        mean: Mean; None where no run has the quantity.
+        sd: Sample standard deviation; None under two runs.
+        paper: The paper's figure under the same setting, as text where it is a bound; None where it has none.
+        beyond: Where there is no mean, what the quantity is known not to be below.
+    """
+
+    mean: float | None
+    sd: float | None = None
+    paper: float | str | None = None
+    beyond: float | None = None
+
+
+def estimate(values: Iterable[float | None], paper: float | str | None = None) -> Estimate:
+    """Estimate mean and spread; if any run lacks the quantity, there is no estimate, since n would not hold for it."""
+    numbers = list(values)
+    known = [value for value in numbers if value is not None]
+    if not known or len(known) < len(numbers):
+        return Estimate(None, None, paper)
+    return Estimate(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, paper)
+
+
+Value = str | int | float | Estimate | None
+DIFFERENCE = ("n", "mean", "sd", "t", "p", "remark")  # of a paired test, as the CSV file has it
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        key: Its name in the CSV file; an estimate has ``<key>_mean``, ``<key>_sd`` and ``<key>_paper`` there.
+        title: Its header where people read it.
+        digits: Digits after the point for an estimate.
+        estimated: Whether it holds estimates rather than texts and counts.
+        counts: Whether it holds counts, which stand to the right as estimates do.
+        printed: Whether people see it; the CSV file has every column.
+    """
+
+    key: str
+    title: str = ""
+    digits: int = 3
+    estimated: bool = False
+    counts: bool = False
+    printed: bool = True
+
+    @property
+    def right(self) -> bool:
+        """Whether its values stand to the right."""
+        return self.estimated or self.counts
+
+
+def difference_columns() -> tuple[Column, ...]:
+    """Return the columns that a paired test has in the CSV file."""
+    return tuple(Column(f"difference_{key}", printed=False) for key in DIFFERENCE)
+
+
+def difference(test: PairedTest | None) -> dict[str, Value]:
+    """Return a row's values for :func:`difference_columns`; all empty where it is compared with no other arm."""
+    return {f"difference_{key}": None if test is None else getattr(test, key) for key in DIFFERENCE}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study's table and what belongs under it.
+
+    Attributes:
+        columns: Columns in order.
+        rows: Value by column key, one mapping a row.
+        tests: Paired tests, one for each row that is compared with another arm.
+        notes: Sentences to read the table by.
+        tested: What the tests are of.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Value], ...]
+    tests: tuple[PairedTest, ...]
+    notes: tuple[str, ...]
+    tested: str = "Final accuracy"
+
+    @property
+    def printed(self) -> tuple[Column, ...]:
+        """The columns that people see."""
+        return tuple(column for column in self.columns if column.printed)
+
+
+def show(number: float | None, digits: int, beside: float | None = None) -> str:
+    """Print a number with ``digits`` after the point; fewer where it is large, more where it is small.
+
+    Args:
+        number: The number; None is printed as a dash.
+        digits: Digits after the point for numbers from 0.01 to 100; from 1000 on there is none.
+        beside: Choose the digits for this number instead: a spread is printed like its mean.
+    """
+    if number is None:
+        return NONE
+    size = abs(number if beside is None else beside)
+    if size >= 100:
+        digits = min(digits, 0 if size >= 1000 else 1)
+    elif digits and 0 < size < 0.01:
+        digits = max(digits, min(6, 1 - math.floor(math.log10(size))))  # two significant ones
+    return f"{number:,.{digits}f}"
+
+
+def lines(value: Value, digits: int) -> list[str]:
+    """Print a value in up to three lines: mean, spread, the paper's figure (empty where there is none)."""
+    if not isinstance(value, Estimate):
+        return [NONE if value is None else str(value), "", ""]
+    spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
+    mean = show(value.mean, digits)
+    if value.mean is None and value.beyond is not None:
+        mean = f"≥ {show(value.beyond, digits)}"
+    if isinstance(value.paper, str):
+        return [mean, spread, value.paper]
+    return [mean, spread, "" if value.paper is None else show(value.paper, digits)]
+
+
+def print_table(table: Table, console: Console, title: str, note: str) -> None:
+    """Print a table with its paired tests and notes.
+
+    Args:
+        table: The table.
+        console: Where to.
+        title: Headline.
+        note: A sentence about the study; may be empty.
+    """
+    grid = Grid(
+        title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_lines=True
+    )
+    for column in table.printed:
+        # Headers of estimates may break; names and counts keep their line.
+        justify: JustifyMethod = "right" if column.right else "left"
+        grid.add_column(Text(column.title), justify=justify, no_wrap=not column.estimated, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(_cell(column, row[column.key]) for column in table.printed))
+    console.print(grid)
+    for line in _below(table, note):
+        console.print(Text(line))
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table as CSV: every column in full precision, mean, sd and the paper's figure apart.
+
+    Raises:
+        OSError: The file could not be written.
+    """
+    header = [name for column in table.columns for name in _names(column)]
+    files.write_csv(
+        path, header, [[field for column in table.columns for field in _fields(column, row)] for row in table.rows]
+    )
+
+
+def _cell(column: Column, value: Value) -> Text:
+    mean, spread, paper = lines(value, column.digits)
+    text = Text(mean)
+    if spread:
+        text.append(f"\n{spread}", "dim")
+    if paper:
+        text.append(f"\n[{paper}]", "cyan")
+    return text
+
+
+def _below(table: Table, note: str) -> Iterator[str]:
+    if note:
+        yield note
+    if table.tests:
+        yield f"{table.tested}, {NAME} over identical seeds:"
+    for test in table.tests:
+        yield f"  {test}"
+    yield from table.notes
+
+
+def _names(column: Column) -> Sequence[str]:
+    return [f"{column.key}_{part}" for part in ("mean", "sd", "paper")] if column.estimated else [column.key]
+
+
+def _fields(column: Column, row: dict[str, Value]) -> Sequence[object]:
+    value = row[column.key]
+    return [value.mean, value.sd, value.paper] if isinstance(value, Estimate) else [value]

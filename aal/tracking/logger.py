@@ -1,0 +1,233 @@
+"""Weights & Biases beside a run: a logger that starts a process of its own, which can fail without the run noticing."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning.loggers import Logger
+
+from aal.errors import UserError
+from aal.runs.files import write_text
+from aal.tracking.process import KEPT, PARTLY, SENT
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 2.0  # between asking a process that hangs to stop and killing it
+
+
+class WandbTracker(Logger):
+    """Shows a run in Weights & Biases: metrics, ledger, figures, report, and the folder as an artifact.
+
+    Metrics are shown against labels, those of flipped labels, which are as many in every round, against rounds.
+
+    ``wandb`` is never imported here. A process beside the run (:mod:`aal.tracking.process`) reads the files that the
+    run writes anyway, so a missing, raising, hanging or dying W&B can neither stop the run nor change it: no thread, no
+    signal handler, no exit hook, no random number and no blocking write in the training process. Its output is
+    ``<save_dir>/wandb/tracking.log``; when it fails, one warning says so. A resumed run continues its W&B run.
+
+    It starts at Lightning's first ``save()``, right after ``on_fit_start``: a run that is refused because its folder is
+    in use must not touch the W&B run of the folder's owner. It ends with ``finalize("success")``, which Lightning calls
+    after every callback's ``on_fit_end`` and ``teardown``: then the folder is complete.
+
+    Args:
+        save_dir: The run's folder. The CLI fills it in when it is empty (:func:`loggers_in`).
+        project: W&B project; None is ``WANDB_PROJECT``, else "aal".
+        entity: W&B user or team; None is ``WANDB_ENTITY``, else the account's default.
+        group: Group of the run. None: a study's cell ``<arm>/seed=<n>`` is grouped under its arm, others have none.
+        name: Name shown. None: the folder's name, for a study's cell ``<arm>/seed=<n>``.
+        tags: Tags of the run.
+        notes: A description, as in a commit message.
+        mode: "online", "offline" or "disabled"; None is ``WANDB_MODE``, else online. When the server cannot be reached
+            the run is recorded offline, for ``wandb sync``.
+        wait: Seconds, at least 0, that a finished run waits at most for W&B to take everything.
+
+    Raises:
+        UserError: ``save_dir`` is empty, or ``wait`` no number of seconds.
+    """
+
+    def __init__(
+        self,
+        save_dir: str = "",
+        project: str | None = None,
+        entity: str | None = None,
+        group: str | None = None,
+        name: str | None = None,
+        tags: list[str] | None = None,
+        notes: str | None = None,
+        mode: Literal["online", "offline", "disabled"] | None = None,
+        wait: float = 60.0,
+    ) -> None:
+        super().__init__()
+        if not save_dir:
+            raise UserError("WandbTracker.save_dir: empty, but it must name the run's folder")
+        if not 0 <= wait < float("inf"):
+            raise UserError(f"WandbTracker.wait: {wait} is no number of seconds from 0 on")
+        self._folder = Path(os.path.abspath(save_dir))
+        arm, cell = self._folder.parent.name, self._folder.name
+        in_study = cell.startswith("seed=")
+        self._options: dict[str, Any] = {
+            "project": project,
+            "entity": entity,
+            "group": group or (arm if in_study else None),
+            "name": name or (f"{arm}/{cell}" if in_study else cell),
+            "tags": tags,
+            "notes": notes,
+            "mode": mode,
+            "wait": wait,
+        }
+        self._started = (mode or os.environ.get("WANDB_MODE")) == "disabled"  # then there is nothing to start
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """Part of Lightning's default paths: none, everything is in the run's folder."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Part of Lightning's default paths: none, everything is in the run's folder."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder."""
+        return str(self._folder)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Do nothing: the process reads ``rounds.jsonl``, which is the truth and survives a resume."""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Do nothing: the process reads ``config.yaml``, which has more than the hyper-parameters."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Start the process at the first call; later (Lightning calls this often) warn once if it is gone."""
+        if not self._started:
+            self._started = True
+            self._start()
+        elif self._process is not None and self._process.poll() is not None:
+            self._process = None
+            self._warn("stopped; the run goes on without it")
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Tell the process how the run ended, and after a success wait for it, ``wait`` and a few seconds at most.
+
+        After a failure nothing is waited for: the process marks the W&B run as failed and ends on its own.
+        """
+        self._started = True
+        if self._process is None or self._process.stdin is None:
+            return
+        finished = status == "success"
+        try:
+            self._process.stdin.write(b"finish\n" if finished else b"failed\n")
+            self._process.stdin.close()
+        except OSError:  # it died, or reads nothing: its exit code says so below
+            pass
+        if finished:
+            self._await(self._process)
+            self._process = None
+
+    def _start(self) -> None:
+        home = self._folder / "wandb"
+        try:
+            options = json.dumps({**self._options, "id": run_id(home / "run_id")})
+            command = [sys.executable, "-u", "-m", "aal.tracking.process", str(self._folder), options]
+            with (home / "tracking.log").open("ab") as output:
+                self._process = subprocess.Popen(
+                    command,
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl+C is for the run, which then tells the process; and one group to end
+                )
+        except (OSError, ValueError) as error:  # no space, no right to write, no process left, an unreadable id
+            self._warn(f"did not start ({error})")
+
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            code = process.wait(self._options["wait"])
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            # The run is complete, so Ctrl+C here means "wait no longer".
+            end(process)
+            self._warn("did not finish in time", kept=True)
+            return
+        if code == KEPT:
+            self._warn("was not reached", kept=True)
+        elif code != SENT:
+            self._warn("did not take every part of the run" if code == PARTLY else "failed; the run itself is complete")
+
+    def _warn(self, what: str, kept: bool = False) -> None:
+        home = self._folder / "wandb"
+        hint = f"see {home}/tracking.log"
+        records = (
+            sorted(home.glob("*run-*/*.wandb"), key=lambda path: path.parent.name.removeprefix("offline-"))
+            if kept
+            else []
+        )
+        if records:  # named by their time; W&B passes over runs that began online unless told not to
+            folder = records[-1].parent
+            flag = "" if folder.name.startswith("offline") else "--no-skip-online "
+            hint = f"what it took is kept, `wandb sync {flag}{folder}` uploads it"
+        log.warning("Weights & Biases %s: %s", what, hint)  # no warnings.warn: a filter could turn it into an error
+
+
+def run_id(path: Path) -> str:
+    """Return the W&B id kept in ``path``, drawn at the first call, so that a resumed run continues its W&B run.
+
+    It is no hash of the folder's path: a folder deleted and used again is another run, a folder moved is the same.
+
+    Raises:
+        OSError: It can neither be read nor written.
+    """
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex[:12] + "\n")  # from the system's entropy, no generator of the run
+    return path.read_text().strip()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a group, and the group with it: ask first, then kill."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(GRACE_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def loggers_in(
+    folder: Path, configured: jsonargparse.Namespace | list[jsonargparse.Namespace] | bool | None
+) -> list[jsonargparse.Namespace]:
+    """Return what ``trainer.logger`` names as a list of configurations that write into the run's folder.
+
+    Args:
+        folder: The run's folder, ``--out``.
+        configured: The parsed ``trainer.logger``: True and None mean the CSV logger, False none.
+
+    Returns:
+        Copies, each with an empty ``save_dir`` filled in; the configuration itself stays as the user wrote it.
+    """
+    if configured is None or configured is True:
+        make: Callable[..., jsonargparse.Namespace] = jsonargparse.Namespace  # its constructor has no types
+        init_args = make(save_dir="", name="", version="")
+        configured = make(class_path="pytorch_lightning.loggers.CSVLogger", init_args=init_args)
+    if isinstance(configured, bool):
+        return []
+    loggers = [logger.clone() for logger in (configured if isinstance(configured, list) else [configured])]
+    for logger in loggers:
+        if logger.get("init_args.save_dir") == "":
+            logger["init_args.save_dir"] = str(folder)
+    return loggers

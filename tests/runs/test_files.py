@@ -1,0 +1,53 @@
+"""Files are whole or absent."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from aal.errors import UserError
+from aal.runs import files
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.json"
+    files.write_json(path, {"accuracy": 0.5})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_json(path, {"accuracy": 0.9})
+    assert files.read_json(path) == {"accuracy": 0.5}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_lines_after_a_checkpoint_are_cut_off_again(tmp_path: Path) -> None:
+    path = tmp_path / "rounds.jsonl"
+    size = files.append_line(path, '{"round": 0}')
+    files.append_line(path, '{"round": 1}')
+    with path.open("a") as file:
+        file.write('{"rou')  # a line cut short by the end of the process
+    files.truncate(path, size)
+    assert path.read_text() == '{"round": 0}\n'
+    with pytest.raises(UserError, match=r"rounds\.jsonl: 13 bytes, but the checkpoint was saved when it had 14"):
+        files.truncate(path, 14)
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"loss": float("nan")})
+
+
+def test_bad_tensor_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    files.write_tensors(path, {"a": torch.arange(3).flip(0)})
+    assert files.read_tensors(path)["a"].tolist() == [2, 1, 0]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"t\.safetensors: truncated"):
+        files.read_tensors(path)
+    with pytest.raises(UserError, match=r"absent\.safetensors: no such file"):
+        files.read_tensors(tmp_path / "absent.safetensors")
