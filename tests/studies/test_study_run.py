@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_for(path: Path) -> None:
-    for _ in range(400):
+    for _ in range(1200):
         if path.exists() and path.read_text().endswith("\n"):
             return
         time.sleep(0.05)
@@ -213,6 +214,46 @@ def start_study(tmp_path: Path, out: Path, name: str = "file") -> subprocess.Pop
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Hear SIGINT here and in child processes, even where the tests run in a script's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Dying:
+    """Is interrupted while it is destroyed, where an exception is lost."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_no_moment_loses_an_interrupt(study: Study, out: Path) -> None:
+    def command(cell: Cell, configs: list[str]) -> list[str]:
+        Dying()
+        return fast_cell(cell, configs)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, out, 1, command)
+    assert not (out / "poisoned").exists(), "the study went on"
+    assert run_study(study, out, 2, fast_cell) == []
+
+
+def test_a_study_in_a_scripts_background_is_as_deaf_to_interrupts_as_it(study: Study, out: Path) -> None:
+    def command(cell: Cell, configs: list[str]) -> list[str]:
+        Dying()
+        return fast_cell(cell, configs)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run_study(study, out, 2, command) == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_cell_outlives_a_killed_study_and_the_next_one_continues(
     study: Study, out: Path, tmp_path: Path, number: signal.Signals
