@@ -11,7 +11,7 @@ from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms
-from aal.studies.tables.table import Table
+from aal.studies.results import Table
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
 OPTIONAL = ("title", "note", "threads", "settings")

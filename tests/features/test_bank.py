@@ -24,7 +24,7 @@ from aal.features.encoded_split import EncodedSplit
 from aal.sharding import Shard
 from aal.studies.cells import cells_of, config_files
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.commands import EXPERIMENT, ROOT, aal, fit, results
 from tests.studies.made_runs import make_study_file
 from tests.test_sharding import on_every_rank

@@ -9,7 +9,7 @@ from aal.errors import UserError
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import RunFolder
 from aal.studies.study import Row, claim_folder, load_study, read_study, save_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
 
 ROW = {"arm": "poisoned", "against": "clean"}

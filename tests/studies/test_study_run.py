@@ -16,7 +16,7 @@ from aal.errors import UserError
 from aal.studies.cells import Cell, fit_command
 from aal.studies.execution import Broken, run_study
 from aal.studies.study import Study, read_study, save_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_run, make_study_file
 
 ROOT = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ sys.path.insert(0, {root!r})
 from tests.studies.test_study_run import fast_cell
 from aal.studies.execution import Broken, run_study
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 run_study(read_study(Path({file!r}), TABLES), Path({out!r}), 2, fast_cell)
 """
 
