@@ -8,9 +8,10 @@ import torch
 from matplotlib.figure import Figure
 
 from aal.errors import UserError
-from aal.flips.names import GALLERY, PATHS, SUSPECTS
+from aal.flips.listing import PATHS, SUSPECTS
 from aal.report.curves import Panel, position_figure
 from aal.report.flip_curves import level, paths_figure, position_curve
+from aal.report.gallery import GALLERY
 from aal.report.page import Grid, Listing, Picture, Section, Tile, picture
 from aal.report.style import PALETTE, render
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation

@@ -28,7 +28,7 @@ GRACE_SECONDS = 2.0  # between asking a process that hangs to stop and killing i
 class WandbTracker(Logger):
     """Shows a run in Weights & Biases: metrics, ledger, figures, report, and the folder as an artifact.
 
-    Metrics are shown against labels, those of flipped labels, which are as many in every round, against rounds.
+    Metrics are shown against ``axis``, the column of a round's record that the run's clock goes along.
 
     ``wandb`` is never imported here. A process beside the run (:mod:`aal.tracking.process`) reads the files that the
     run writes anyway, so a missing, raising, hanging or dying W&B can neither stop the run nor change it: no thread, no
@@ -85,6 +85,7 @@ class WandbTracker(Logger):
             "mode": mode,
             "wait": wait,
         }
+        self.axis = "labels"
         self._started = (mode or os.environ.get("WANDB_MODE")) == "disabled"  # then there is nothing to start
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -141,7 +142,7 @@ class WandbTracker(Logger):
     def _start(self) -> None:
         home = self._folder / "wandb"
         try:
-            options = json.dumps({**self._options, "id": run_id(home / "run_id")})
+            options = json.dumps({**self._options, "axis": self.axis, "id": run_id(home / "run_id")})
             command = [sys.executable, "-u", "-m", "aal.tracking.process", str(self._folder), options]
             with (home / "tracking.log").open("ab") as output:
                 self._process = subprocess.Popen(
