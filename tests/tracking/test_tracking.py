@@ -23,8 +23,9 @@ from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader, TensorDataset
 
+from aal.cli.loggers import loggers_in
 from aal.errors import UserError
-from aal.tracking.logger import WandbTracker, loggers_in
+from aal.tracking import WandbTracker
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "logger"
 
@@ -350,9 +351,7 @@ def test_resumed_run_continues_where_the_server_is(fake: Fake, tmp_path: Path) -
         assert options["resume"] == "allow"
 
 
-def test_rounds_with_as_many_labels_each_arrive_along_the_axis_of_the_clock(
-    fake: Fake, tmp_path: Path
-) -> None:
+def test_rounds_with_as_many_labels_each_arrive_along_the_axis_of_the_clock(fake: Fake, tmp_path: Path) -> None:
     records = [
         {"round": 0, "labels": 600, "accuracy": 0.9, "selector": "clean"},
         {"round": 1, "labels": 600, "accuracy": 0.8, "selector": "path_length", "position": 3.0},
