@@ -20,6 +20,8 @@ from aal.flips.base import Flips, fault_of
 from aal.flips.listing import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
+from aal.report import register_page
+from aal.report.flips_page import flips_page
 from aal.report.gallery import draw_suspects
 from aal.report.regions import draw_regions
 from aal.robustness import next_class
@@ -28,6 +30,9 @@ from aal.seeds import generator
 ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
 HONEST, ATTACKER = 0, -1  # labelers in the ledger
 TAKEN = ("clean", "placed", "initial", "restored")  # names of what is no selector's work
+
+
+register_page(flips_page)
 
 
 class LabelFlip(Rounds):

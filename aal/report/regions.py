@@ -14,10 +14,17 @@ from aal.attacks.base import frozen
 from aal.data.samples import Samples
 from aal.models.classifier import Classifier
 from aal.pool import Pool
+from aal.report.page import Section, picture
 from aal.report.style import INK, PALETTE, panels, render, style
 from aal.runs.files import write_bytes
+from aal.runs.reading import Run
 
 REGIONS = "figures/regions_round={}.png"  # where a run keeps those of a round
+SHOWN = 12  # of them, in a run's page
+TEXT = (
+    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
+    "was trained on in the colours of its labels."
+)
 RESOLUTION = 200  # points of the grid along each side
 MARGIN = 0.1  # of the points' extent, on every side
 BATCH = 4096  # points of the grid classified at once
@@ -116,6 +123,19 @@ def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Te
         keys.append(Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled"))
         axes.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
     return figure
+
+
+def regions_sections(run: Run) -> tuple[Section, ...]:
+    """Show the decision regions of the first rounds, where samples are points of the plane."""
+    drawn = [record for record in run.rounds if (run.folder / REGIONS.format(record["round"])).is_file()]
+    left = f" The first {SHOWN} of {len(drawn)} rounds; figures/ has the others." if len(drawn) > SHOWN else ""
+    shown = []
+    for record in drawn[:SHOWN]:
+        where = f" at {record['position']:g}" if "position" in record else ""
+        caption = f"round {record['round']}: {record.get('selector', '')}{where}"
+        data = (run.folder / REGIONS.format(record["round"])).read_bytes()
+        shown.append(picture(data, f"decision regions, {caption}", caption))
+    return (Section("Decision regions", TEXT + left, tuple(shown)),) if shown else ()
 
 
 def class_colours(count: int) -> list[str]:
