@@ -9,9 +9,9 @@ from torch import Tensor
 
 from aal.data.audio import SUFFIXES
 from aal.data.samples import Samples
-from aal.datamodules.audio import Recordings
 from aal.datamodules.downloads import fetch
 from aal.datamodules.published import distinct
+from aal.datamodules.recordings import Recordings
 from aal.datamodules.segments import Ontology, Segment, read_segments
 from aal.errors import UserError
 
@@ -89,7 +89,7 @@ class AudioSet(Recordings):
         """Return the segments of a part that have exactly one of the labels, each with its class."""
         names, table = (Path(self.root) / file for file in self.files(part))
         ontology = Ontology(names)
-        within = ontology.within(self.classes, "data.init_args.labels")
+        within = ontology.within(self.classes, "labels")
         asked = []
         for segment in read_segments(table):
             if unknown := [label for label in segment.labels if label not in ontology.children]:
@@ -117,9 +117,9 @@ class AudioSet(Recordings):
         if missing and (self.strict or not found):
             names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise UserError(
-                f"data.init_args.clips: {len(missing)} of the {len(asked)} clips of {self.tables[part]} are not below "
+                f"clips: {len(missing)} of the {len(asked)} clips of {self.tables[part]} are not below "
                 f"{folder}: {names}; they are YouTube's and cannot be fetched here: put <YTID>.wav there"
-                + (", or set data.init_args.strict: false" if found else "")
+                + (", or set strict: false" if found else "")
             )
         self.skipped |= dict.fromkeys(missing, f"no such clip below {folder}")
         return found
@@ -132,7 +132,7 @@ def sounds(folder: Path) -> dict[str, Path]:
         UserError: There is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"data.init_args.clips: there is no folder {folder}")
+        raise UserError(f"clips: there is no folder {folder}")
     found: dict[str, Path] = {}
     for place, folders, files in os.walk(folder):
         folders.sort()

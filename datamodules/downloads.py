@@ -18,7 +18,7 @@ from aal.runs.progress import Progress
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
-REPAIR = "delete it and set data.init_args.download: true, or take it as it is with data.init_args.checksums: false"
+REPAIR = "delete it and set download: true, or take it as it is with checksums: false"
 
 
 def missing(root: str, files: Sequence[str]) -> list[str]:
@@ -39,8 +39,8 @@ def require(root: str, files: Sequence[str], source: str, *, download: bool = Tr
         UserError: Names every one that is missing.
     """
     if absent := missing(root, files):
-        offer = ", or set data.init_args.download: true" if download else ""
-        raise UserError(f"data.init_args.root: {root} has no {', '.join(absent)}; put them there ({source}){offer}")
+        offer = ", or set download: true" if download else ""
+        raise UserError(f"root: {root} has no {', '.join(absent)}; put them there ({source}){offer}")
 
 
 def fetch(url: str, path: Path, checksum: str | None = None) -> None:
@@ -58,7 +58,7 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> None:
     if path.exists():
         if checksum is not None:
             with path.open("rb") as file:
-                check(file, checksum, path, "delete it and run again")
+                refuse_altered(file, checksum, path, "delete it and run again")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
@@ -68,7 +68,7 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> None:
                 file.write(chunk)
             if checksum is not None:
                 file.seek(0)
-                check(file, checksum, url, "nothing of it was kept")
+                refuse_altered(file, checksum, url, "nothing of it was kept")
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -116,11 +116,11 @@ def read_whole(path: Path, checksum: str | None) -> bytes:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if checksum is not None:
-        check(io.BytesIO(content), checksum, path, REPAIR)
+        refuse_altered(io.BytesIO(content), checksum, path, REPAIR)
     return content
 
 
-def check(file: io.BufferedIOBase, checksum: str, name: object, advice: str) -> None:
+def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice: str) -> None:
     """Refuse content that is not what was published.
 
     Args:

@@ -55,7 +55,7 @@ class ImageFolder(Stored):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        at_least(1, {"data.init_args.size": size})
+        at_least(1, {"size": size})
         self.size, self.gray, self.strict = size, gray, strict
         self.sample_shape = (1 if gray else 3, size, size)
         root = Path(self.root)
@@ -64,13 +64,13 @@ class ImageFolder(Stored):
         self.folders = parted if _folders(parted["train"]) else {"train": root}
         found = _folders(self.folders["train"])
         if not found:
-            raise UserError(f"data.init_args.root: {root} has no folders of images, one for each class")
+            raise UserError(f"root: {root} has no folders of images, one for each class")
         self.classes = choose(classes, found, "classes")
         distinct(self.classes, "root")
         self.num_classes = len(self.classes)
         for part in self.parts:
             if not (part in self.folders and self.folders[part].is_dir()):
-                raise UserError(f"data.init_args.test: {root} has no test part, a folder train and a folder test")
+                raise UserError(f"test: {root} has no test part, a folder train and a folder test")
 
     def read(self, part: str) -> tuple[Samples, Tensor]:
         """Decode the images of a part."""
@@ -83,7 +83,7 @@ class ImageFolder(Stored):
         pixels, reasons = self._decoded([every[place] for place in used.tolist()])
         for path, reason in reasons.items():
             if self.strict:
-                raise UserError(f"{path}: {reason}; mend or remove it, or set data.init_args.strict: false")
+                raise UserError(f"{path}: {reason}; mend or remove it, or set strict: false")
             self.skipped[path] = reason
         whole = torch.tensor([str(every[place]) not in reasons for place in used.tolist()])
         self._refuse_empty(part, labels[used[whole]])

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from aal.data.samples import ImageSamples, Samples, Sources
-from aal.datamodules.downloads import REPAIR, check, fetch, read_whole
+from aal.datamodules.downloads import REPAIR, fetch, read_whole, refuse_altered
 from aal.datamodules.published import Published, choose, members
 from aal.errors import UserError
 
@@ -92,7 +92,7 @@ class MNIST(Published):
             except (OSError, EOFError, zlib.error) as error:
                 raise UserError(f"{path}: truncated or altered ({error}); delete it and fetch it again") from None
         if self.checksums:
-            check(io.BytesIO(content), CHECKSUMS[path.name.removesuffix(".gz")], path, REPAIR)
+            refuse_altered(io.BytesIO(content), CHECKSUMS[path.name.removesuffix(".gz")], path, REPAIR)
         size, count = 8 + 4 * len(shape), int.from_bytes(content[4:8])
         header = np.array([magic, count, *shape], dtype=">u4").tobytes()
         if content[:size] != header or len(content) != size + count * math.prod(shape):

@@ -51,9 +51,9 @@ class Stored(ActiveDataModule):
     def __init__(self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         if test not in self.divisions:
-            raise UserError(f"data.init_args.test: must be {' or '.join(self.divisions)}, got {test!r}")
+            raise UserError(f"test: must be {' or '.join(self.divisions)}, got {test!r}")
         if limit is not None:
-            at_least(len(self.divisions[test]), {"data.init_args.limit": limit})
+            at_least(len(self.divisions[test]), {"limit": limit})
         self.root, self.test, self.limit = root, test, limit
         self.parts = ("train", "test") if test == "published" else ("train",)
 
@@ -109,9 +109,9 @@ class Stored(ActiveDataModule):
             if absent.any():
                 label = int(absent.nonzero()[0])
                 called = self.classes[label] if self.classes else label
-                limit = "" if self.limit is None else f" with data.init_args.limit {self.limit}"
+                limit = "" if self.limit is None else f" with limit {self.limit}"
                 raise UserError(
-                    f"data.init_args.root: {self.root} has {int((labels == label).sum())} samples of class {called}"
+                    f"root: {self.root} has {int((labels == label).sum())} samples of class {called}"
                     f"{limit}, and {split} got none: {', '.join(shares)} need at least one each"
                 )
         return {split: (samples.take(part), labels[part]) for split, part in zip(shares, parts, strict=True)}
@@ -173,7 +173,7 @@ class Published(Stored):
     def _unwritten(self, error: OSError) -> UserError | RunStopped:
         if error.errno in NO_SPACE:
             return RunStopped(f"no space left to fetch to {self.root}; what was fetched before is whole")
-        return UserError(f"data.init_args.root: {self.root} cannot be written to ({error.strerror})")
+        return UserError(f"root: {self.root} cannot be written to ({error.strerror})")
 
     @property
     def _needed(self) -> list[str]:
@@ -187,7 +187,7 @@ class Published(Stored):
         try:
             require(self.root, self._needed, self.source)
         except OSError as error:
-            raise UserError(f"data.init_args.root: {self.root} cannot be read ({error.strerror})") from None
+            raise UserError(f"root: {self.root} cannot be read ({error.strerror})") from None
         return super().load()
 
 
@@ -206,7 +206,7 @@ def choose(asked: Sequence[Class] | None, known: Sequence[Class], key: str) -> t
         return tuple(known)
     for name in asked:
         if name not in known:
-            raise UserError(f"data.init_args.{key}: there is no {name}, only {', '.join(map(str, known))}")
+            raise UserError(f"{key}: there is no {name}, only {', '.join(map(str, known))}")
     distinct(asked, key)
     return tuple(asked)
 
@@ -223,9 +223,9 @@ def distinct(names: Sequence[Class], key: str) -> None:
     """
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"data.init_args.{key}: names {name} twice")
+            raise UserError(f"{key}: names {name} twice")
     if len(names) < 2:
-        raise UserError(f"data.init_args.{key}: a classifier needs at least 2 classes, got {len(names)}")
+        raise UserError(f"{key}: a classifier needs at least 2 classes, got {len(names)}")
 
 
 def members(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:

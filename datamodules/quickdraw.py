@@ -41,7 +41,7 @@ class QuickDraw(Published):
         distinct(categories, "categories")
         for name in categories:
             if not name or Path(name).name != name:
-                raise UserError(f"data.init_args.categories: no category is called {name!r}")
+                raise UserError(f"categories: no category is called {name!r}")
         self.classes, self.num_classes = tuple(categories), len(categories)
 
     def files(self, part: str) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from aal.data.audio import SUFFIXES
 from aal.data.samples import Samples
-from aal.datamodules.audio import Recordings
 from aal.datamodules.downloads import fetch, unpack
 from aal.datamodules.published import SPLITS, distinct
+from aal.datamodules.recordings import Recordings
 from aal.errors import UserError
 from aal.runs.files import PARTIAL
 
@@ -54,7 +54,7 @@ class SpeechCommands(Recordings):
         distinct(words, "words")
         for word in words:
             if not word or Path(word).name != word or word.startswith("_"):
-                raise UserError(f"data.init_args.words: no word is called {word!r}")
+                raise UserError(f"words: no word is called {word!r}")
         self.classes, self.num_classes = tuple(words), len(words)
 
     def files(self, part: str) -> tuple[str, ...]:

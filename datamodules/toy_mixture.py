@@ -13,7 +13,6 @@ from aal.datamodules.base import ActiveDataModule, Placed
 from aal.errors import UserError
 from aal.seeds import generator
 
-KEY = "data.init_args"
 UNBOUNDED = (-math.inf, math.inf)
 
 
@@ -66,14 +65,14 @@ class ToyMixture(ActiveDataModule):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        at_least(1, {f"{KEY}.dimensions": dimensions, f"{KEY}.mislabelled": mislabelled, f"{KEY}.repeats": repeats})
-        positive({f"{KEY}.mu": mu, f"{KEY}.variance": variance})
-        at_least(2, {f"{KEY}.test": test, f"{KEY}.craft": craft})
-        at_least(2 * mislabelled + 2, {f"{KEY}.n": n})
+        at_least(1, {"dimensions": dimensions, "mislabelled": mislabelled, "repeats": repeats})
+        positive({"mu": mu, "variance": variance})
+        at_least(2, {"test": test, "craft": craft})
+        at_least(2 * mislabelled + 2, {"n": n})
         for distance in distances:
-            at_least(0, {f"{KEY}.distances": distance})
+            at_least(0, {"distances": distance})
         if len(set(distances)) < len(distances):
-            raise UserError(f"{KEY}.distances: one of {list(distances)} is there twice")
+            raise UserError(f"distances: one of {list(distances)} is there twice")
         self.mu, self.variance = mu, variance
         self.mislabelled, self.distances, self.repeats = mislabelled, tuple(distances), repeats
         self.sizes = {"pool": n - 2 * mislabelled, "craft": craft, "test": test}

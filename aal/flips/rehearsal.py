@@ -15,7 +15,6 @@ from aal.errors import RunStopped, UserError
 from aal.flips.unrolled import Weights, descend
 from aal.flips.view import FlipView
 from aal.models.classifier import Classifier, holding, reset_parameters
-from aal.networks.end_to_end import KEY as NETWORK
 
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -221,7 +220,7 @@ def rehearsing(
         yield Rehearsal(view, network, weights, training, generator)
 
 
-def built(build: Build, shape: tuple[int, ...], classes: int, key: str = NETWORK) -> nn.Module:
+def built(build: Build, shape: tuple[int, ...], classes: int, key: str = "network") -> nn.Module:
     """Build a network; torch's default generator, which its layers draw from, is left as it was.
 
     Args:
@@ -236,6 +235,5 @@ def built(build: Build, shape: tuple[int, ...], classes: int, key: str = NETWORK
     try:
         with torch.random.fork_rng(devices=[]):
             return build(shape, classes)
-    except UserError as error:  # networks name themselves by the key that a model has for them
-        said = str(error)
-        raise UserError(said.replace(NETWORK, key, 1) if said.startswith(NETWORK) else f"{key}: {said}") from None
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None

@@ -2,7 +2,7 @@
 
 from aal.models.classifier import Classifier, holding
 from aal.models.conv import ConvClassifier
-from aal.models.soft_knn import SoftKNNClassifier
+from aal.models.soft_knn_classifier import SoftKNNClassifier
 from aal.models.transfer import TransferClassifier
 
 __all__ = ["Classifier", "ConvClassifier", "SoftKNNClassifier", "TransferClassifier", "holding"]

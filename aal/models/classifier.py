@@ -34,8 +34,8 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__()
-        positive({"model.init_args.learning_rate": learning_rate})
-        at_least(0, {"model.init_args.weight_decay": weight_decay})
+        positive({"learning_rate": learning_rate})
+        at_least(0, {"weight_decay": weight_decay})
         self.num_classes = num_classes
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -112,7 +112,7 @@ def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy:
     Args:
         network: The network.
         sample_shape: Shape of a sample.
-        key: The network's key in a configuration.
+        key: The argument's name that the network was given by.
         remedy: What may help where it cannot take it, for the message.
 
     Raises:

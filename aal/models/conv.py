@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from aal.errors import UserError
 from aal.models.classifier import Classifier, dry_run, reset_parameters
-from aal.networks.end_to_end import KEY
 from aal.networks.last_layer import take_last
 
 
@@ -39,19 +38,19 @@ class ConvClassifier(Classifier):
     ) -> None:
         super().__init__(num_classes, learning_rate, weight_decay)
         if momentum is not None and not 0 <= momentum < 1:
-            raise UserError(f"model.init_args.momentum: must be at least 0 and less than 1, got {momentum}")
+            raise UserError(f"momentum: must be at least 0 and less than 1, got {momentum}")
         self.momentum = momentum
         self.network = network(tuple(sample_shape), num_classes)
-        logits = dry_run(self.network, sample_shape, KEY)
+        logits = dry_run(self.network, sample_shape, "network")
         taken = take_last(self.network, (nn.Linear,))
         if taken is None:
-            raise UserError(f"{KEY}: {type(self.network).__name__} has no nn.Linear that could be its last layer")
+            raise UserError(f"network: {type(self.network).__name__} has no nn.Linear that could be its last layer")
         self.last_name, self.last = taken
-        embedded = dry_run(self.network, sample_shape, KEY)
+        embedded = dry_run(self.network, sample_shape, "network")
         with torch.no_grad():
             if logits.shape != (1, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6):
                 name = type(self.network).__name__
-                raise UserError(f"{KEY}: the last nn.Linear of {name} must give the logits of {num_classes} classes")
+                raise UserError(f"network: the last nn.Linear of {name} must give the logits of {num_classes} classes")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` in the data's range to logits ``(B, C)``."""

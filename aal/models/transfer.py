@@ -12,8 +12,6 @@ from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.heads import DenseHead
 from aal.networks.named_backbone import NamedBackbone
 
-KEY = "model.init_args.backbone"
-
 
 class TransferClassifier(Classifier):
     """A dense head on a backbone's features (paper *collision*, section IV.A).
@@ -54,18 +52,18 @@ class TransferClassifier(Classifier):
     ) -> None:
         super().__init__(num_classes, learning_rate, weight_decay)
         if unfreeze_at is not None and not freeze:
-            raise UserError("model.init_args.unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true")
+            raise UserError("unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true")
         if unfreeze_at is not None and unfreeze_at < 0:
-            raise UserError(f"model.init_args.unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
-        positive({"model.init_args.backbone_learning_rate": backbone_learning_rate})
+            raise UserError(f"unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
+        positive({"backbone_learning_rate": backbone_learning_rate})
         feature_size = getattr(backbone, "feature_size", None)
         if not isinstance(feature_size, int):
-            raise UserError(f"{KEY}: {type(backbone).__name__} has no feature_size, a whole number")
+            raise UserError(f"backbone: {type(backbone).__name__} has no feature_size, a whole number")
         if sample_shape is not None:
-            remedy = "; images can be resized: init_args.size" if isinstance(backbone, NamedBackbone) else ""
-            made = tuple(dry_run(backbone, sample_shape, KEY, remedy).shape)
+            remedy = "; images can be resized: set the backbone's size" if isinstance(backbone, NamedBackbone) else ""
+            made = tuple(dry_run(backbone, sample_shape, "backbone", remedy).shape)
             if made != (1, feature_size):
-                raise UserError(f"{KEY}: its feature_size is {feature_size}, but a sample's features are {made[1:]}")
+                raise UserError(f"backbone: its feature_size is {feature_size}, but a sample's features are {made[1:]}")
         self.feature_size = feature_size
         self.backbone = backbone
         self.head = head.build(feature_size, num_classes)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from aal.checks import at_least
-from aal.networks.end_to_end import KEY
 from aal.networks.mlp import MLP
 
 PRIME = 941
@@ -29,7 +28,7 @@ class BitHash(nn.Module):
 
     def __init__(self, bits: int) -> None:
         super().__init__()
-        at_least(LEAST_BITS, {f"{KEY}.init_args.bits": bits})
+        at_least(LEAST_BITS, {"bits": bits})
         self.bits = bits
 
     def forward(self, x: Tensor) -> Tensor:

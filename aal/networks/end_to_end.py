@@ -4,8 +4,6 @@ from torch import nn
 
 from aal.errors import UserError
 
-KEY = "model.init_args.network"
-
 
 def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return channels, height and width.
@@ -14,7 +12,7 @@ def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
         UserError: A sample is no image.
     """
     if len(sample_shape) != 3:
-        raise UserError(f"{KEY}: it takes images (channels, height, width), not samples of shape {sample_shape}")
+        raise UserError(f"sample_shape: must be an image's (channels, height, width), got {sample_shape}")
     channels, height, width = sample_shape
     return channels, height, width
 
@@ -26,7 +24,7 @@ def check_dropout(dropout: float) -> None:
         UserError: It is outside.
     """
     if not 0 <= dropout < 1:
-        raise UserError(f"{KEY}.init_args.dropout: must be in [0, 1), got {dropout}")
+        raise UserError(f"dropout: must be in [0, 1), got {dropout}")
 
 
 def he_weights(network: nn.Module) -> None:

@@ -27,9 +27,9 @@ class DenseHead:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"model.init_args.head.hidden": self.hidden})
+        at_least(0, {"hidden": self.hidden})
         if not 0 <= self.dropout <= 0.5:
-            raise UserError(f"model.init_args.head.dropout: must be in [0, 0.5], got {self.dropout}")
+            raise UserError(f"dropout: must be in [0, 0.5], got {self.dropout}")
 
     @property
     def name(self) -> str:

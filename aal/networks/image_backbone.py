@@ -10,7 +10,6 @@ from aal.errors import UserError
 from aal.networks.base import Backbone
 from aal.networks.resize import resized
 
-KEY = "model.init_args.backbone.init_args"
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's pixels in [0, 1], of each channel."""
 
@@ -52,9 +51,7 @@ class ImageBackbone(Backbone):
                 self.feature_size = self(torch.zeros(1, 3, tried, tried)).shape[1]
         except (RuntimeError, ValueError, AssertionError) as error:  # whatever a layer says of a size it cannot take
             said = str(error).splitlines()[0]
-            raise UserError(
-                f"{KEY}.size: {name} cannot take images of {tried}x{tried}, try {usual_size} ({said})"
-            ) from None
+            raise UserError(f"size: {name} cannot take images of {tried}x{tried}, try {usual_size} ({said})") from None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(B, C, H, W)`` in [0, 1], gray (C = 1) or colour (C = 3), to features ``(B, D)``."""

@@ -29,7 +29,7 @@ class LeNet5(nn.Sequential):
     ) -> None:
         channels, height, width = image_shape(sample_shape)
         if min(height, width) < LEAST:
-            raise UserError(f"model.init_args.network: LeNet5 takes images of {LEAST}x{LEAST} or more")
+            raise UserError(f"sample_shape: got {sample_shape}, but LeNet5 takes images of {LEAST}x{LEAST} or more")
         check_dropout(dropout)
         drop = [nn.Dropout(dropout)] if dropout else []
         super().__init__(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from aal.checks import at_least
-from aal.networks.end_to_end import KEY, check_dropout
+from aal.networks.end_to_end import check_dropout
 
 
 class MLP(nn.Sequential):
@@ -37,7 +37,7 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = [nn.Flatten()]
         units = math.prod(sample_shape)
         for width in widths:
-            at_least(1, {f"{KEY}.init_args.widths": width})
+            at_least(1, {"widths": width})
             norm = [nn.BatchNorm1d(width)] if batch_norm else []
             layers += [nn.Linear(units, width), *norm, activation()]
             layers += [nn.Dropout(dropout)] if dropout else []

@@ -11,7 +11,6 @@ from aal.errors import UserError
 from aal.networks import timm_backbones, torchvision_backbones
 from aal.networks.base import Backbone
 from aal.networks.digit_backbone import DigitBackbone
-from aal.networks.image_backbone import KEY
 from aal.networks.yamnet import YAMNet
 
 TIMM = "timm/"
@@ -59,17 +58,17 @@ class NamedBackbone(Backbone):
 
 def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
     if size is not None:
-        at_least(1, {f"{KEY}.size": size})
+        at_least(1, {"size": size})
     if name in OWN:
         if size is not None or pool != "avg":
-            raise UserError(f"{KEY}: {name} has a size and features of its own; leave out size and pool")
+            raise UserError(f"name: {name} has a size and features of its own; leave out size and pool")
         return OWN[name](weights)
     if pool == "none" and size is None:
-        raise UserError(f"{KEY}.size: pool: none flattens a map, so size must say how large images are")
+        raise UserError("size: pool: none flattens a map, so size must say how large images are")
     if name.startswith(TIMM):
-        _check_known(name.partition(".")[0], [TIMM + known for known in timm_backbones.names()])
+        _check_known(name.partition(".")[0], [TIMM + known for known in timm_backbones.timm_names()])
         return timm_backbones.timm_backbone(name.removeprefix(TIMM), weights, size, pool)
-    _check_known(name, [*torchvision_backbones.names(), *OWN])
+    _check_known(name, [*torchvision_backbones.torchvision_names(), *OWN])
     return torchvision_backbones.torchvision_backbone(name, weights, size, pool)
 
 
@@ -77,4 +76,4 @@ def _check_known(name: str, names: Sequence[str]) -> None:
     if name not in names:
         like = get_close_matches(name, names)
         meant = f"did you mean {' or '.join(like)}?" if like else "name a classifier of torchvision, or timm/NAME"
-        raise UserError(f"{KEY}.name: there is no backbone {name!r}; {meant}")
+        raise UserError(f"name: there is no backbone {name!r}; {meant}")

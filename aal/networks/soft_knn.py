@@ -35,7 +35,7 @@ class SoftKNN(nn.Module):
 
     def __init__(self, sample_shape: tuple[int, ...], num_classes: int, k: int = 1) -> None:
         super().__init__()
-        at_least(1, {"model.init_args.k": k})
+        at_least(1, {"k": k})
         self.num_classes, self.k = num_classes, k
         self.register_buffer("points", torch.empty(0, *sample_shape))
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))

@@ -5,11 +5,11 @@ from types import ModuleType
 from torch import Tensor, nn
 
 from aal.errors import UserError
-from aal.networks.image_backbone import IMAGENET, KEY, ImageBackbone
+from aal.networks.image_backbone import IMAGENET, ImageBackbone
 from aal.networks.weights import load_weights
 
 
-def names() -> list[str]:
+def timm_names() -> list[str]:
     """Return the names of timm's models."""
     models: list[str] = _timm().list_models()
     return models
@@ -23,7 +23,7 @@ def timm_backbone(name: str, weights: str, size: int | None, pool: str) -> Image
     except Exception as error:  # of the hub, of its network library or of timm, which have nothing in common
         said = " ".join(str(error).split())
         raise UserError(
-            f"{KEY}.weights: timm/{name} with weights {weights} could not be made ({said}): "
+            f"weights: timm/{name} with weights {weights} could not be made ({said}): "
             "name a local file, such as the model.safetensors that https://huggingface.co/timm has of each model"
         ) from None
     own = network.pretrained_cfg
@@ -57,6 +57,6 @@ def _timm() -> ModuleType:
     try:
         import timm
     except ImportError:
-        raise UserError(f'{KEY}.name: this backbone needs timm: pip install "aal[timm]"') from None
+        raise UserError('name: this backbone needs timm: pip install "aal[timm]"') from None
     module: ModuleType = timm
     return module

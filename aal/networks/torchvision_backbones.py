@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from aal.errors import UserError
-from aal.networks.image_backbone import KEY, ImageBackbone
+from aal.networks.image_backbone import ImageBackbone
 from aal.networks.last_layer import take_last
 from aal.networks.resize import AreaPool
 from aal.networks.weights import load_weights
@@ -34,7 +34,7 @@ MAP_AFTER = {
 """The last part of a network before its global pooling, where it is not called ``features``."""
 
 
-def names() -> list[str]:
+def torchvision_names() -> list[str]:
     """Return the names of torchvision's image classifiers."""
     classifiers: list[str] = torchvision.models.list_models(module=torchvision.models)
     return classifiers
@@ -68,7 +68,7 @@ def _download(name: str, weights: WeightsEnum) -> Path:
             torch.hub.download_url_to_file(weights.url, str(path), checksum[1] if checksum else None)
         except (OSError, HTTPException, RuntimeError) as error:
             raise UserError(
-                f"{KEY}.weights: the published weights of {name} could not be downloaded ({error}): "
+                f"weights: the published weights of {name} could not be downloaded ({error}): "
                 f"save {weights.url} as {path}, or name a local file"
             ) from None
     return path
@@ -86,7 +86,7 @@ def _until_map(network: nn.Module, name: str) -> nn.Module:
     last = MAP_AFTER.get(type(network).__name__, "features")
     parts = dict(network.named_children())
     if last not in parts:
-        raise UserError(f"{KEY}.pool: {name} pools no map that could be flattened; leave pool: avg")
+        raise UserError(f"pool: {name} pools no map that could be flattened; leave pool: avg")
     kept = list(parts.values())[: list(parts).index(last) + 1]
     layers = [nn.Sequential(*part) if isinstance(part, nn.ModuleList) else part for part in kept]
     if isinstance(network, torchvision.models.DenseNet):

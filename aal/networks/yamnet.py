@@ -22,8 +22,6 @@ SHORTEST = WINDOW + (PATCH - 1) * HOP
 LAYERS = ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)) + ((512, 1),) * 5 + ((1024, 2), (1024, 1))
 """Channels that come out of each layer, and its stride."""
 
-KEY = "model.init_args.backbone.init_args"
-
 
 class YAMNet(Backbone):
     """A MobileNet on log-mel patches of 0.96 s, trained on AudioSet; batch norm is folded into the convolutions.
@@ -64,7 +62,7 @@ class YAMNet(Backbone):
             return
         if weights == "published" or weights.endswith(".h5"):
             raise UserError(
-                f"{KEY}.weights: YAMNet's weights are published for Keras alone; download "
+                "weights: YAMNet's weights are published for Keras alone; download "
                 "https://storage.googleapis.com/audioset/yamnet.h5 (of tensorflow/models), run "
                 "python scripts/convert_yamnet.py yamnet.h5 yamnet.safetensors, and name that file here"
             )
@@ -141,5 +139,5 @@ def _activation_of(path: Path, wanted: Literal["relu6", "relu"] | None) -> str:
     if found not in (None, "relu6", "relu"):
         raise UserError(f"{path}: its metadata name the activation {found!r}, which is neither relu6 nor relu")
     if wanted and found and wanted != found:
-        raise UserError(f"{KEY}.activation: {wanted}, but the metadata of {path} say {found}: leave it out")
+        raise UserError(f"activation: {wanted}, but the metadata of {path} say {found}: leave it out")
     return wanted or found or "relu6"

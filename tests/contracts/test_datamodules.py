@@ -157,7 +157,7 @@ class TestEveryDatamodule:
         assert torch.equal(samples.read(tmp_path / f"x{samples.suffix}"), x)
 
     def test_more_held_out_than_the_pool_has(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
-        assert refusal(module, arguments[module], val=10**6).startswith("data.init_args.val: must be from")
+        assert refusal(module, arguments[module], val=10**6).startswith("val: must be from")
 
 
 @every_stored
@@ -165,7 +165,7 @@ class TestEveryDataSetInFiles:
     def test_the_published_test_part(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
         if not both_parts(module):
             line = refusal(module, arguments[module], test="published")
-            assert line == "data.init_args.test: must be held_out, got 'published'"
+            assert line == "test: must be held_out, got 'published'"
             return
         held_out = loaded(module, arguments[module])
         published = loaded(module, arguments[module], test="published")
@@ -185,7 +185,7 @@ class TestEveryDataSetInFiles:
         assert torch.cat(list(few.labels.values())).bincount().tolist() == [10] * few.num_classes
         assert few.fingerprint == again.fingerprint
         assert drawn != {row for split in other.samples for row in rows(other, split)}
-        assert refusal(module, arguments[module], limit=0) == "data.init_args.limit: must be at least 3, got 0"
+        assert refusal(module, arguments[module], limit=0) == "limit: must be at least 3, got 0"
 
     def test_limit_draws_each_part_by_itself(
         self, module: type[Stored], arguments: dict[Module, dict[str, Any]]
@@ -201,7 +201,7 @@ class TestEveryDataSetInFiles:
     ) -> None:
         for root in (tmp_path, tmp_path / "absent"):
             line = refusal(module, arguments[module], root=str(root))
-            assert line.startswith("data.init_args.root: ")
+            assert line.startswith("root: ")
             assert str(root) in line
 
     def test_a_truncated_file_is_named(

@@ -125,7 +125,7 @@ def test_a_label_stands_for_those_within_it(tmp_path: Path) -> None:
     noise(tmp_path / "speaking---.wav", 101)
     assert sorted(clips(loaded(arguments)).values()) == [0] * 11 + [1] * 10
     line = refusal(arguments, labels=["Animal", "Howl"])
-    assert line == "data.init_args.labels: Howl is or lies within Animal; leave one of them out"
+    assert line == "labels: Howl is or lies within Animal; leave one of them out"
     assert "Dog is or lies within" in refusal(arguments, labels=["Dog", DOG])
     (tmp_path / "ontology.json").unlink()
     names(tmp_path / "class_labels_indices.csv")
@@ -136,7 +136,7 @@ def test_labels_that_cannot_be(tmp_path: Path) -> None:
     arguments = few(tmp_path, [])
     assert refusal(arguments, labels=["Dgo", "Cat"]).endswith("ontology.json has no label 'Dgo'; near it: Dog")
     assert refusal(arguments, labels=["Zebra!!", "Cat"]).endswith("has no label 'Zebra!!'")
-    assert refusal(arguments, labels=["Cat", "Cat"]) == "data.init_args.labels: names Cat twice"
+    assert refusal(arguments, labels=["Cat", "Cat"]) == "labels: names Cat twice"
     assert "at least 2 classes, got 1" in refusal(arguments, labels=["Cat"])
     assert "has no clip of Bird in balanced_train_segments.csv" in refusal(arguments, labels=["Dog", "Bird"])
 

@@ -47,7 +47,7 @@ def test_the_papers_two_classes(tmp_path: Path) -> None:
     ],
 )
 def test_classes_that_make_no_problem_are_refused(classes: list[str], line: str) -> None:
-    with pytest.raises(UserError, match=rf"^data\.init_args\.classes: {line}"):
+    with pytest.raises(UserError, match=rf"^classes: {line}"):
         CIFAR10(classes=classes)
 
 

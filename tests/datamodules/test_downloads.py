@@ -94,9 +94,9 @@ def test_an_unreachable_publisher_is_one_line(tmp_path: Path) -> None:
 
 def test_missing_files_are_named_together(tmp_path: Path) -> None:
     (tmp_path / "b").touch()
-    with pytest.raises(UserError, match=r"^data\.init_args\.root: .* has no a, c; put them there \(https://x\.org\)$"):
+    with pytest.raises(UserError, match=r"^root: .* has no a, c; put them there \(https://x\.org\)$"):
         require(str(tmp_path), ["a", "b", "c"], "https://x.org", download=False)
-    with pytest.raises(UserError, match=r"has no a; .*, or set data\.init_args\.download: true$"):
+    with pytest.raises(UserError, match=r"has no a; .*, or set download: true$"):
         require(str(tmp_path), ["a"], "https://x.org")
     require(str(tmp_path), ["b"], "https://x.org")
 
@@ -136,6 +136,6 @@ def test_one_byte_altered_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(CONTENT)
     assert read_whole(path, MD5) == CONTENT
     path.write_bytes(CONTENT[:500] + b"\xff" + CONTENT[501:])
-    with pytest.raises(UserError, match=r"file: truncated or altered \(md5 .*data\.init_args\.checksums: false$"):
+    with pytest.raises(UserError, match=r"file: truncated or altered \(md5 .*checksums: false$"):
         read_whole(path, MD5)
     assert len(read_whole(path, None)) == len(CONTENT)

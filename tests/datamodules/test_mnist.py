@@ -75,7 +75,7 @@ def test_digits_are_labelled_in_the_order_named(tmp_path: Path) -> None:
 def test_digits_that_make_no_problem_are_refused(digits: list[int], line: str) -> None:
     with pytest.raises(UserError) as caught:
         MNIST(digits=digits)
-    assert str(caught.value) == f"data.init_args.digits: {line}"
+    assert str(caught.value) == f"digits: {line}"
 
 
 def test_one_byte_altered_is_noticed_in_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_root_that_cannot_hold_files_is_named(tmp_path: Path) -> None:
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
         data = MNIST(root=str(root), download=True)
         data.prepare_data()  # in one process of many: what went wrong is told where all of them are
-        with pytest.raises(UserError, match=r"^data\.init_args\.root: .* cannot be written to \("):
+        with pytest.raises(UserError, match=r"^root: .* cannot be written to \("):
             data.setup("fit")
 
 
@@ -172,7 +172,7 @@ def test_what_the_disk_refuses_is_told_where_all_ranks_are(
     data = MNIST(root=str(tmp_path), download=True)
     data.prepare_data()
     full = number in (errno.ENOSPC, errno.EDQUOT)
-    line = "^no space left to fetch to " if full else r"^data\.init_args\.root: .* cannot be written to \("
+    line = "^no space left to fetch to " if full else r"^root: .* cannot be written to \("
     with pytest.raises(RunStopped if full else UserError, match=line):
         data.setup("fit")
 
@@ -181,7 +181,7 @@ def test_what_the_disk_refuses_is_told_where_all_ranks_are(
 def test_a_root_that_cannot_be_looked_into(download: bool, done: str) -> None:
     data = MNIST(root="x" * 300, download=download)
     data.prepare_data()
-    with pytest.raises(UserError, match=rf"^data\.init_args\.root: x+ cannot be {done} \(File name too long\)$"):
+    with pytest.raises(UserError, match=rf"^root: x+ cannot be {done} \(File name too long\)$"):
         data.setup("fit")
 
 

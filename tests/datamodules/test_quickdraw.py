@@ -39,9 +39,7 @@ def test_a_limit_reads_no_more_than_it_uses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [3, 5, 8])
 def test_a_limit_that_leaves_a_split_without_a_class_is_refused(limit: int, tmp_path: Path) -> None:
     module = QuickDraw(**{**quickdraw(tmp_path), "limit": limit})
-    with pytest.raises(
-        UserError, match=rf"{limit} samples of class .* with data.init_args.limit {limit}, and .* got none"
-    ):
+    with pytest.raises(UserError, match=rf"{limit} samples of class .* with limit {limit}, and .* got none"):
         module.setup("fit")
 
 
@@ -57,7 +55,7 @@ def test_a_limit_that_leaves_a_split_without_a_class_is_refused(limit: int, tmp_
 def test_categories_that_make_no_problem_are_refused(categories: list[str], line: str) -> None:
     with pytest.raises(UserError) as caught:
         QuickDraw(categories=categories)
-    assert str(caught.value) == f"data.init_args.categories: {line}"
+    assert str(caught.value) == f"categories: {line}"
 
 
 def test_what_holds_no_bitmaps_is_named(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_published_parts_are_those_of_the_publishers_rule(tmp_path: Path) ->
     folder = tmp_path / "speech_commands_v0.02"
     for split, part in {"pool": "train", "craft": "train", "val": "val", "test": "test"}.items():
         assert {published_part(name) for name in who(module, split, folder)} == {part}
-    assert refusal(arguments, test="published", val=6).startswith("data.init_args.val: SpeechCommands has such a split")
+    assert refusal(arguments, test="published", val=6).startswith("val: SpeechCommands has such a split")
 
 
 def test_clips_have_the_label_of_their_folder(tmp_path: Path) -> None:
@@ -110,9 +110,7 @@ def test_too_few_recordings_to_hold_some_out(tmp_path: Path) -> None:
     assert len(loaded(arguments).pool) > 40
     for split in ("val", "secured"):
         line = refusal(arguments, **{split: 6})
-        assert line.startswith(
-            f"data.init_args.{split}: the pool's 36 speakers or recordings are too few to hold out 6"
-        )
+        assert line.startswith(f"{split}: the pool's 36 speakers or recordings are too few to hold out 6")
 
 
 def test_root_may_be_the_folder_itself_and_clips_of_any_format(tmp_path: Path) -> None:
@@ -136,7 +134,7 @@ def test_length_and_rate(tmp_path: Path) -> None:
     assert x[:, 150:190].abs().mean() > 0.1, "400 samples at 16 kHz are 200 at 8 kHz"
     assert not x[:, 210:].any()
     for more in ({"sample_rate": 0}, {"seconds": 0.0}, {"seconds": float("nan")}, {"seconds": 1e-6}):
-        assert refusal(arguments, **more).startswith(f"data.init_args.{next(iter(more))}: ")
+        assert refusal(arguments, **more).startswith(f"{next(iter(more))}: ")
 
 
 def test_files_that_are_no_sound_are_left_out_or_refused(tmp_path: Path) -> None:
@@ -159,7 +157,7 @@ def test_files_that_are_no_sound_are_left_out_or_refused(tmp_path: Path) -> None
         assert reason in module.skipped[str(path)]
     assert module.fingerprint == before.fingerprint
     line = refusal(arguments, strict=True)
-    assert line == f"{folder / 'yes' / '0_nohash_0.wav'}: empty; mend or remove it, or set data.init_args.strict: false"
+    assert line == f"{folder / 'yes' / '0_nohash_0.wav'}: empty; mend or remove it, or set strict: false"
 
 
 def test_words_that_cannot_be(tmp_path: Path) -> None:
@@ -172,10 +170,10 @@ def test_words_that_cannot_be(tmp_path: Path) -> None:
     assert "has no clip of sheila" in line
     assert line.endswith("a_nohash_0.wav: empty")
     assert "has no speech_commands_v0.02/marvin; put them there" in refusal(arguments, words=["yes", "marvin"])
-    assert refusal(arguments, words=["yes", "yes"]) == "data.init_args.words: names yes twice"
+    assert refusal(arguments, words=["yes", "yes"]) == "words: names yes twice"
     assert "at least 2 classes, got 1" in refusal(arguments, words=["yes"])
     for word in ("_background_noise_", "../yes", ""):
-        assert refusal(arguments, words=["yes", word]) == f"data.init_args.words: no word is called {word!r}"
+        assert refusal(arguments, words=["yes", word]) == f"words: no word is called {word!r}"
     assert "held_out or published or speakers, got 'speaker'" in refusal(arguments, test="speaker")
 
 

@@ -104,12 +104,12 @@ def test_no_point_lands_where_its_wrong_label_would_be_true() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"mu": 0.0}, "data.init_args.mu: must be above 0, got 0.0"),
-        ({"variance": -1.0}, "data.init_args.variance: must be above 0, got -1.0"),
-        ({"n": 5}, "data.init_args.n: must be at least 6, got 5"),
-        ({"distances": [1.0, -1.0]}, "data.init_args.distances: must be at least 0, got -1.0"),
-        ({"distances": [1.0, 1.0]}, "data.init_args.distances: one of [1.0, 1.0] is there twice"),
-        ({"mislabelled": 0}, "data.init_args.mislabelled: must be at least 1, got 0"),
+        ({"mu": 0.0}, "mu: must be above 0, got 0.0"),
+        ({"variance": -1.0}, "variance: must be above 0, got -1.0"),
+        ({"n": 5}, "n: must be at least 6, got 5"),
+        ({"distances": [1.0, -1.0]}, "distances: must be at least 0, got -1.0"),
+        ({"distances": [1.0, 1.0]}, "distances: one of [1.0, 1.0] is there twice"),
+        ({"mislabelled": 0}, "mislabelled: must be at least 1, got 0"),
     ],
 )
 def test_numbers_that_make_no_sense_are_named(arguments: dict[str, Any], line: str) -> None:

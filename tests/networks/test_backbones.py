@@ -119,7 +119,7 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
 
 
 def test_every_classifier_of_torchvision_says_what_it_was_made_for() -> None:
-    for name in torchvision_backbones.names():
+    for name in torchvision_backbones.torchvision_names():
         usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
         assert len(usual.mean) == len(usual.std) == 3
         assert usual.crop_size[0] >= 224
@@ -204,13 +204,13 @@ def test_published_weights_are_taken_from_torchs_cache(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet5"}, r"name: there is no backbone 'resnet5'; did you mean resnet50"),
-        ({"name": "???"}, r"name: there is no backbone '\?\?\?'; name a classifier of torchvision, or timm/NAME"),
-        ({"name": "resnet18", "weights": "none", "size": 0}, r"size: must be at least 1, got 0"),
-        ({"name": "resnet18", "weights": "none", "pool": "none"}, r"size: pool: none .* must say"),
-        ({"name": "squeezenet1_1", "weights": "none", "size": 8}, r"size: squeezenet1_1 cannot take images of 8x8"),
-        ({"name": "digits", "size": 8}, r"digits has a size and features of its own"),
-        ({"name": "yamnet", "weights": "none", "pool": "none"}, r"yamnet has a size and features of its own"),
+        ({"name": "resnet5"}, r"^name: there is no backbone 'resnet5'; did you mean resnet50"),
+        ({"name": "???"}, r"^name: there is no backbone '\?\?\?'; name a classifier of torchvision, or timm/NAME"),
+        ({"name": "resnet18", "weights": "none", "size": 0}, r"^size: must be at least 1, got 0"),
+        ({"name": "resnet18", "weights": "none", "pool": "none"}, r"^size: pool: none .* must say"),
+        ({"name": "squeezenet1_1", "weights": "none", "size": 8}, r"^size: squeezenet1_1 cannot take images of 8x8"),
+        ({"name": "digits", "size": 8}, r"^name: digits has a size and features of its own"),
+        ({"name": "yamnet", "weights": "none", "pool": "none"}, r"^name: yamnet has a size and features of its own"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
 )
@@ -218,7 +218,6 @@ def test_what_cannot_be_built_is_refused_in_one_line(arguments: dict[str, Any], 
     with pytest.raises(UserError, match=message) as raised:
         NamedBackbone(**arguments)
     assert "\n" not in str(raised.value)
-    assert str(raised.value).startswith("model.init_args.backbone.init_args")
 
 
 @pytest.mark.slow

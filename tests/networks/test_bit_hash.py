@@ -49,5 +49,5 @@ def test_the_network_sees_bits_and_too_few_are_refused() -> None:
     network = HashedMLP((2,), 3, bits=12, widths=(7, 5))
     sizes = [tuple(parameter.shape) for name, parameter in network.named_parameters() if name.endswith("weight")]
     assert sizes == [(7, 24), (5, 7), (3, 5)]
-    with pytest.raises(UserError, match=r"^model.init_args.network.init_args.bits: must be at least 10, got 9$"):
+    with pytest.raises(UserError, match=r"^bits: must be at least 10, got 9$"):
         HashedMLP((2,), 3, bits=9)

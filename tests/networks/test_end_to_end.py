@@ -43,9 +43,7 @@ def test_logits_depend_on_every_part_of_a_sample(
 
 @pytest.mark.parametrize("network", IMAGE_NETWORKS, ids=lambda network: network.__name__)
 def test_sound_is_no_image(network: Callable[[tuple[int, ...], int], nn.Module]) -> None:
-    with pytest.raises(
-        UserError, match=r"model\.init_args\.network: it takes images .*, not samples of shape \(800,\)"
-    ):
+    with pytest.raises(UserError, match=r"^sample_shape: must be an image.s .*, got \(800,\)"):
         network((800,), 2)
 
 
@@ -88,10 +86,10 @@ def test_a_perceptron_has_the_widths_and_activation_that_are_asked_for() -> None
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: LeNet5((1, 8, 8)), r"network: LeNet5 takes images of 12x12 or more"),
-        (lambda: LeNet5(dropout=1.0), r"init_args\.dropout: must be in \[0, 1\), got 1\.0"),
-        (lambda: VGG8(dropout=-0.1), r"init_args\.dropout: must be"),
-        (lambda: MLP((3,), 2, widths=(4, 0)), r"init_args\.widths: must be at least 1, got 0"),
+        (lambda: LeNet5((1, 8, 8)), r"^sample_shape: .*LeNet5 takes images of 12x12 or more"),
+        (lambda: LeNet5(dropout=1.0), r"^dropout: must be in \[0, 1\), got 1\.0"),
+        (lambda: VGG8(dropout=-0.1), r"^dropout: must be"),
+        (lambda: MLP((3,), 2, widths=(4, 0)), r"^widths: must be at least 1, got 0"),
     ],
     ids=["small", "dropout", "negative", "width"],
 )

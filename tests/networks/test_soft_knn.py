@@ -90,5 +90,5 @@ def test_it_loads_as_many_points_as_were_saved() -> None:
 
 def test_without_points_no_class_is_preferred_and_k_must_be_positive() -> None:
     assert torch.equal(SoftKNN((2,), 3, 1)(torch.zeros(4, 2)), torch.zeros(4, 3))
-    with pytest.raises(UserError, match=r"^model.init_args.k: must be at least 1, got 0$"):
+    with pytest.raises(UserError, match=r"^k: must be at least 1, got 0$"):
         SoftKNN((2,), 3, 0)

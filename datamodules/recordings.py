@@ -38,11 +38,11 @@ class Recordings(Published):
 
     def __init__(self, seconds: float, sample_rate: int = 16_000, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        at_least(1, {"data.init_args.sample_rate": sample_rate})
-        positive({"data.init_args.seconds": seconds})
+        at_least(1, {"sample_rate": sample_rate})
+        positive({"seconds": seconds})
         length = round(seconds * sample_rate)
         if not length:
-            raise UserError(f"data.init_args.seconds: {seconds} is less than one sample at {sample_rate} Hz")
+            raise UserError(f"seconds: {seconds} is less than one sample at {sample_rate} Hz")
         self.seconds, self.sample_rate, self.strict = seconds, sample_rate, strict
         self.sample_shape = (length,)
 
@@ -53,7 +53,7 @@ class Recordings(Published):
             rate = getattr(module, "sample_rate", self.sample_rate)
             if rate != self.sample_rate:
                 name = type(module).__name__
-                raise UserError(f"data.init_args.sample_rate: {name} takes {rate} Hz, got {self.sample_rate}")
+                raise UserError(f"sample_rate: {name} takes {rate} Hz, got {self.sample_rate}")
         super().setup(stage)
 
     def clips(
@@ -81,7 +81,7 @@ class Recordings(Published):
         left_out = {str(paths[place]): reason for place, reason in reasons.items()}
         first = next((f"{path}: {reason}" for path, reason in left_out.items()), None)
         if first and self.strict:
-            raise UserError(f"{first}; mend or remove it, or set data.init_args.strict: false")
+            raise UserError(f"{first}; mend or remove it, or set strict: false")
         self.skipped |= left_out
         kept = [file for place, file in enumerate(used) if place not in reasons]
         labels = [label for _, label in kept]
@@ -93,7 +93,7 @@ class Recordings(Published):
         present = set(labels)
         for label, name in enumerate(self.classes):
             if label not in present:
-                raise UserError(f"data.init_args.root: {self.root} has no clip of {name} {where}")
+                raise UserError(f"root: {self.root} has no clip of {name} {where}")
 
     def divide(
         self, samples: Samples, labels: Tensor, shares: dict[str, float], groups: Tensor | None = None
@@ -117,7 +117,7 @@ class Recordings(Published):
                 label = int(absent.nonzero()[0])
                 own = alike[labels == label]
                 raise UserError(
-                    f"data.init_args.root: {self.root} has {len(own)} clips of {self.classes[label]}, by "
+                    f"root: {self.root} has {len(own)} clips of {self.classes[label]}, by "
                     f"{len(own.unique())} speakers or of as many recordings, and {split} got none: "
                     f"{', '.join(shares)} need at least one each"
                 )
