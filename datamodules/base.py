@@ -24,7 +24,7 @@ from aal.models import Classifier
 from aal.pool import Pool
 from aal.runs.progress import Progress, quiet
 from aal.seeds import generator
-from aal.sharding import Shard
+from aal.sharding import Results, Shard
 
 
 @dataclass(frozen=True)
@@ -211,17 +211,17 @@ class ActiveDataModule(pl.LightningDataModule):
         return self._encoding.key(split, *others)
 
     def map(
-        self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
-    ) -> Tensor:
+        self, function: Callable[[Tensor], Results], indices: Tensor, advance: Callable[[int], None] | None = None
+    ) -> Results:
         """Apply the classifier, in eval mode and without gradients, to indices in batches shared out over the ranks.
 
         Args:
-            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``.
+            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``, or several by name.
             indices: What to apply it to, ``(N,)``, not empty.
             advance: Told the number of samples done.
 
         Returns:
-            The results ``(N, ...)``, on every rank and the same on any number of ranks.
+            The results ``(N, ...)`` as ``function`` named them, on every rank and the same on any number of ranks.
         """
         with frozen(self.classifier), torch.no_grad():
             return Shard.of(self.run).map(function, indices, self.scoring_batch_size, advance)

@@ -37,14 +37,19 @@ def end_with(command: Callable[[], int]) -> NoReturn:
 
 def reason(error: BaseException) -> str:
     """Return what was wrong in the first place, not how the parser came upon it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
+    if (refusal := refusal_in(error)) is not None:
+        return str(refusal)
     lines = [line.strip(" -") for line in str(error).splitlines()]
     said = " ".join(line for line in lines if not PARSER_NOISE.match(line))
     return said.replace("Does not validate against any of the Union subtypes", "").replace("Parser key ", "")
+
+
+def refusal_in(error: BaseException) -> UserError | None:
+    """Return the refusal that an error is, or that the parser made it of."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _end(code: int, message: str) -> NoReturn:

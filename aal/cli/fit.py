@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import ArgumentError
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
 
 from aal.callbacks import (
     AdversarialRetraining,
@@ -26,7 +26,8 @@ from aal.callbacks import (
 )
 from aal.callbacks.rounds import clock_of
 from aal.cli.exits import reason
-from aal.cli.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed, with_whole_key
+from aal.cli.origins import Origins
+from aal.cli.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier
@@ -115,14 +116,20 @@ class AALCLI(LightningCLI):
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
 
+    def _add_instantiators(self) -> None:
+        """Add none: what is built, and how, is noted in :meth:`instantiate_classes`."""
+
     def instantiate_classes(self) -> None:
         """Build everything; a value that a class refuses is the user's input."""
+        self.origins = Origins(self.config.get("fit", self.config))
+        for key, base in (("data", ActiveDataModule), ("model", Classifier)):
+            self.origins.note(_InstantiatorFn(cli=self, key=key), base)
         try:
-            super().instantiate_classes()
+            with self.origins.named():
+                super().instantiate_classes()
         except (ValueError, TypeError, MisconfigurationException) as error:
             self._release()
-            config = self.config.get("fit", self.config).as_dict()
-            raise UserError(with_whole_key(reason(error), config)) from error
+            raise UserError(reason(error)) from error
 
     def fit(self, **arguments: Any) -> None:
         """Train, and give the run's folder free.
@@ -131,7 +138,8 @@ class AALCLI(LightningCLI):
             RunStopped: Lightning ended the run before the clock did: a signal, or a limit among the trainer's keys.
         """
         try:
-            self.trainer.fit(**arguments)
+            with self.origins.named():
+                self.trainer.fit(**arguments)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise RunStopped(f"interrupted; {GO_ON}") from None
         finally:

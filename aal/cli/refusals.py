@@ -1,6 +1,6 @@
 """What ``aal fit`` refuses before anything is built."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,35 +64,3 @@ def whole_seed(seed: bool | int) -> int:
     if isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise UserError(f"seed_everything: must be a whole number from 0 to 2**32 - 1, got {seed}")
     return seed
-
-
-def with_whole_key(message: str, config: Mapping[str, Any]) -> str:
-    """Return what a class refused with the whole key of the argument that its line begins with.
-
-    An attack, say, knows its argument as ``steps``; a run may have several attacks. The key is the one in the
-    configuration, the trainer's apart, that ends in that name and has the value that the line ends with. Where there
-    are several, all are named; a line that fits no key is returned as it is.
-
-    Args:
-        message: The line, such as ``steps: must be at least 1, got 0``.
-        config: The run's configuration.
-    """
-    name, _, rest = message.partition(": ")
-    if not name.isidentifier():
-        return message
-    found = [
-        key
-        for key, value in _keys({key: value for key, value in config.items() if key != "trainer"})
-        if key.rpartition(".")[2] == name and rest.endswith((f"got {value}", f"got {value!r}"))
-    ]
-    return f"{'one of ' * (len(found) > 1)}{', '.join(found)}: {rest}" if found else message
-
-
-def _keys(config: Mapping[str, Any], parent: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every key of nested mappings and lists, dotted, with its value."""
-    for name, value in config.items():
-        key = f"{parent}{name}"
-        yield key, value
-        within = dict(enumerate(value)) if isinstance(value, list) else value
-        if isinstance(within, dict):
-            yield from _keys(within, f"{key}.")

@@ -83,7 +83,8 @@ class SelftestCLI(AALCLI):
         if self.config["epochs"] == 0:
             return "weights as the configuration builds them, untrained"
         try:
-            self.trainer.fit(self.model, datamodule=self.datamodule)
+            with self.origins.named():
+                self.trainer.fit(self.model, datamodule=self.datamodule)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise RunStopped("interrupted") from None
         clock = clock_of(self.trainer)
@@ -135,7 +136,8 @@ def main() -> int:
         seeds=sample_seeds(data.seed, "selftest", drawn).to(device),
         batch_size=data.batch_size,
     )
-    verdicts = run_checks(subject, Progress())
+    with cli.origins.named():
+        verdicts = run_checks(subject, Progress())
     about = (
         f"{type(cli.model).__name__}, {weights}, on {len(drawn)} test samples of {data.name}: "
         f"attacks in {subject.norm} with a radius of {subject.radius:.4g}"

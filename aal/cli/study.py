@@ -8,8 +8,8 @@ from typing import NoReturn
 from rich.console import Console
 
 from aal.errors import UserError
-from aal.report import write_study_report
 from aal.studies.execution import Broken, run_study
+from aal.studies.page import write_study_report
 from aal.studies.study import load_study, read_study
 from aal.studies.tables.kinds import TABLES, study_table
 from aal.studies.tables.table import print_table, write_table

@@ -6,17 +6,22 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aal.flips.outcomes import FlipSelection, Values, values
 from aal.report.curves import Curve
 from aal.report.style import CLEAN, POISON, POOL, panels, style
 from aal.runs.reading import Run
-from aal.studies.tables.flip_trials import Selection, Values, values
 
 BINS = 25  # bars of a distribution, about
 ACROSS = 5  # distributions beside each other
 
 
 def position_curve(
-    name: str, colour: str, runs: Mapping[int, Run], positions: Sequence[Selection], column: str, dashed: bool = False
+    name: str,
+    colour: str,
+    runs: Mapping[int, Run],
+    positions: Sequence[FlipSelection],
+    column: str,
+    dashed: bool = False,
 ) -> Curve | None:
     """Average a column over seeds and repeats at each position of a sweep; None where no round has it.
 

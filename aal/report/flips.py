@@ -9,24 +9,24 @@ from matplotlib.figure import Figure
 
 from aal.errors import UserError
 from aal.flips.names import GALLERY, PATHS, SUSPECTS
-from aal.report.curves import Panel, position_figure
-from aal.report.flip_curves import level, paths_figure, position_curve
-from aal.report.page import Grid, Listing, Picture, Section, Tile, picture
-from aal.report.style import PALETTE, render
-from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
-from aal.runs import files
-from aal.runs.reading import Run, number
-from aal.studies.tables.flip_trials import (
+from aal.flips.outcomes import (
     CLEAN,
     RANDOM,
-    Selection,
+    FlipSelection,
     over_repeats,
     selection_of,
     selections,
     swept,
     values,
 )
-from aal.studies.tables.table import NONE, show
+from aal.report.curves import Panel, position_figure
+from aal.report.flip_curves import level, paths_figure, position_curve
+from aal.report.numbers import NONE, show
+from aal.report.page import Grid, Listing, Picture, Section, Tile, picture
+from aal.report.style import PALETTE, render
+from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
+from aal.runs import files
+from aal.runs.reading import Run, number
 
 ENDS = ("_not_target", "_distance")  # of columns that belong to an attack's
 SHOWN = 20  # suspects in the page
@@ -82,16 +82,16 @@ def flips_tiles(run: Run) -> tuple[Tile, ...]:
     """Show the clean classifier's numbers, those of random flips, and which selection hurt most."""
     runs, attacks = {0: run}, attack_columns(run)
     known = selections([run])
-    clean = values(runs, Selection(CLEAN), "accuracy")
+    clean = values(runs, FlipSelection(CLEAN), "accuracy")
     tiles = [Tile("test accuracy, clean labels", show(level(clean), 3), f"{_labels(run)} labels")]
     for name, column in attacks.items():
         means = {one: level(values(runs, one, column)) for one in known}
         held = {one: mean for one, mean in means.items() if mean is not None}
-        if Selection(CLEAN) in held:
-            tiles.append(Tile(f"adversarial accuracy, {name}", show(held.pop(Selection(CLEAN)), 3), "clean labels"))
+        if FlipSelection(CLEAN) in held:
+            tiles.append(Tile(f"adversarial accuracy, {name}", show(held.pop(FlipSelection(CLEAN)), 3), "clean labels"))
         if held:
             lowest = min(held, key=lambda one: held[one])
-            random = held.get(Selection(RANDOM))
+            random = held.get(FlipSelection(RANDOM))
             remark = f"{lowest}{'' if random is None else f'; random: {show(random, 3)}'}"
             tiles.append(Tile(f"lowest with flips, {name}", show(held[lowest], 3), remark))
     left = sum(record.get("memorised") == 0 for record in run.rounds)
@@ -163,7 +163,7 @@ def _positions(run: Run) -> tuple[Section, ...]:
     sweeps, runs = swept(selections([run])), {0: run}
     panels = []
     for column in (*robust_columns(run), "accuracy"):
-        levels = {name: level(values(runs, Selection(name), column)) for name in (RANDOM, CLEAN)}
+        levels = {name: level(values(runs, FlipSelection(name), column)) for name in (RANDOM, CLEAN)}
         curves = [
             position_curve(name, PALETTE[k % len(PALETTE)], runs, positions, column)
             for k, (name, positions) in enumerate(sweeps.items())
@@ -180,7 +180,7 @@ def _positions(run: Run) -> tuple[Section, ...]:
 
 def _classes(run: Run) -> tuple[Section, ...]:
     """Compare the classes under each selection, a table an attack."""
-    found: dict[str, dict[Selection, list[dict[int, float]]]] = {}
+    found: dict[str, dict[FlipSelection, list[dict[int, float]]]] = {}
     try:
         for record in run.rounds:
             for name, shares in _per_class(run, int(record["round"])).items():

@@ -3,11 +3,11 @@
 from typing import Any
 
 from aal.report.curves import Panel, accuracy_figure, record_curve
+from aal.report.numbers import show
 from aal.report.page import Grid, Picture, Section, Tile, picture
 from aal.report.style import CLEAN, POOL, render
 from aal.runs import files
 from aal.runs.reading import Run, number
-from aal.studies.tables.table import show
 
 TITLE = "Labelers"
 TEXT = (

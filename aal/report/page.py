@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from matplotlib.figure import Figure
 
 from aal import __version__
 from aal.report.image_pairs import amplified, png
 from aal.report.pairs import Pair, Saved
 from aal.report.sound_pairs import scale_figure, spectrogram_figure, spectrograms
 from aal.report.style import render
-from aal.studies.tables.table import Table, lines
+from aal.runs import files
 
 LONGEST_SOUND = 2**19  # bytes of a clip that is put into a page; 16 s at 16 kHz
 
@@ -100,6 +101,25 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Results:
+    """The table of results at the top of a page, and what belongs under it, all of it texts.
+
+    Attributes:
+        header: Titles, each with whether its values stand to the right.
+        rows: Of each value its lines: itself, its spread, and a paper's figure; empty where there is none.
+        notes: Sentences to read the table by.
+        tested: What the paired tests are of.
+        tests: Of each paired test the two that it compares, seeds, the difference and the outcome.
+    """
+
+    header: tuple[tuple[str, bool], ...]
+    rows: tuple[tuple[tuple[str, str, str], ...], ...]
+    notes: tuple[str, ...] = ()
+    tested: str = ""
+    tests: tuple[tuple[str, str, str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Page:
     """A report.
 
@@ -108,7 +128,7 @@ class Page:
         subtitle: A line below it.
         note: A sentence that the reader must not miss; may be empty.
         tiles: Key numbers.
-        table: The table of a study; None for a run.
+        results: The table of a study; None for a run.
         sections: Parts in order.
         listings: Details in order.
     """
@@ -117,7 +137,7 @@ class Page:
     subtitle: str
     note: str
     tiles: tuple[Tile, ...]
-    table: Table | None
+    results: Results | None
     sections: tuple[Section, ...]
     listings: tuple[Listing, ...]
 
@@ -131,13 +151,20 @@ def render_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=page, lines=lines, version=__version__)
+    return environment.get_template("report.html").render(page=page, version=__version__)
 
 
 def picture(data: bytes, alt: str, caption: str = "") -> Picture:
     """Put the bytes of a PNG image into the page, to be shown at half its pixels: sharp on dense screens too."""
     width = int.from_bytes(data[16:20], "big") // 2
     return Picture(f"data:image/png;base64,{base64.b64encode(data).decode()}", alt, width, caption)
+
+
+def figure_picture(folder: Path, name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
+    """Put a figure into the page, and as ``figures/<name>.png`` into the folder that the page is of."""
+    data = render(figure)
+    files.write_bytes(folder / "figures" / f"{name}.png", data)
+    return picture(data, alt, caption)
 
 
 def image_triples(pairs: list[Pair]) -> tuple[Triple, ...]:

@@ -5,12 +5,12 @@ from matplotlib.figure import Figure
 
 from aal.errors import UserError
 from aal.report.curves import Curve, Panel, accuracy_figure, radius_figure, record_curve
+from aal.report.numbers import show
 from aal.report.page import Grid, Picture, Section, Tile, picture
 from aal.report.style import CLEAN, PALETTE, POISON, render
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.runs import files
 from aal.runs.reading import Run, number
-from aal.studies.tables.table import show
 
 TITLE = "Robustness"
 TEXT = (

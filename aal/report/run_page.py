@@ -5,11 +5,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aal.errors import UserError
+from aal.flips.outcomes import of_flips
 from aal.poisons.distortion import RATIOS
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
 from aal.report.flips import flips_sections, flips_tiles, flips_title, last_trial, trials_listing
 from aal.report.image_pairs import images_figure
 from aal.report.labelers import labelers_parts
+from aal.report.numbers import show
 from aal.report.page import (
     Listing,
     Page,
@@ -29,8 +31,6 @@ from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
 from aal.runs import files
 from aal.runs.reading import Run, number, read_run
-from aal.studies.tables.flip_trials import of_flips
-from aal.studies.tables.table import show
 
 LISTED = ("environment", "labelers")  # of the summary's parts, those that have a table of their own
 PAIRS = 9  # base/poison pairs that a run's report shows
@@ -93,7 +93,7 @@ def _flips_page(run: Run) -> Page:
         subtitle=_subtitle(run),
         note=_note(run),
         tiles=flips_tiles(run),
-        table=None,
+        results=None,
         sections=(*flips_sections(run), *_regions(run), *robust_sections),
         listings=(*trials_listing(run), *_listings(run)),
     )
@@ -116,7 +116,7 @@ def _page(run: Run) -> Page:
         subtitle=_subtitle(run),
         note=_note(run),
         tiles=(*_tiles(run), *labeler_tiles, *robust_tiles),
-        table=None,
+        results=None,
         sections=sections,
         listings=_listings(run),
     )

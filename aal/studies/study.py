@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aal.errors import UserError
+from aal.report.page import Section
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.reading import Run
@@ -81,6 +82,8 @@ class TableKind:
         required: Settings that it must be given.
         optional: Settings that it may be given.
         check: Refuses settings that make no sense; told what an error starts with.
+        sections: What the report shows of such a study instead of curves over labels, given the study, its runs and its
+            folder.
     """
 
     make: Callable[[Study, Cells], Table]
@@ -89,6 +92,7 @@ class TableKind:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     check: Callable[[Study, str], None] = lambda study, called: None
+    sections: Callable[[Study, Cells, Path], tuple[Section, ...]] | None = None
 
 
 def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = None) -> Study:

@@ -21,9 +21,9 @@ from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_s
 from aal.report.features import SHOWN, principal_components
 from aal.report.image_pairs import amplified, images_figure, png
 from aal.report.pairs import read_pairs
-from aal.report.study_page import colours
 from aal.report.style import PALETTE, POISON, render
 from aal.runs.reading import Run, read_run
+from aal.studies.page import colours
 from aal.studies.study import Row, Study
 from tests.studies.made_runs import make_poisons, make_run, png_bytes, wav_bytes
 

@@ -9,15 +9,16 @@ import torch
 
 from aal.attacks import PGD
 from aal.errors import UserError
-from aal.report import write_run_report, write_study_report
+from aal.flips.outcomes import selections, swept
+from aal.report import write_run_report
 from aal.report.flip_curves import path_bins, paths_figure, position_curve
 from aal.report.flips import attack_columns, flips_title
-from aal.report.flips_study import along_panels, swept_panels
 from aal.robustness.results import Evaluation, Outcome
 from aal.runs.files import write_bytes, write_csv
 from aal.runs.reading import read_run
+from aal.studies.flip_panels import along_panels, swept_panels
+from aal.studies.page import write_study_report
 from aal.studies.study import Study, read_study, save_study
-from aal.studies.tables.flip_trials import selections, swept
 from aal.studies.tables.kinds import TABLES, study_table
 from tests.report.test_pages import Page, assert_self_contained
 from tests.studies.made_runs import make_flips_run, make_study_file, png_bytes
@@ -246,7 +247,7 @@ def test_arms_that_differ_in_a_number_stand_over_it(tmp_path: Path) -> None:
     assert Page(tmp_path / "out" / "report.html").images == [
         (tmp_path / "out" / "figures" / "flips_along.png").read_bytes()
     ]
-    with pytest.raises(UserError, match=r"settings\.along must be a key such as"):
+    with pytest.raises(UserError, match=r"settings\.along must be the dotted key of a number"):
         read_study(
             make_study_file(tmp_path, arms=arms, rows=rows, table="flips", settings={**settings, "along": 3}), TABLES
         )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aal.report import write_study_report
+from aal.studies.page import write_study_report
 from aal.studies.study import read_study, save_study
 from aal.studies.tables.kinds import TABLES
 from tests.report.test_pages import Page, assert_self_contained

@@ -11,7 +11,8 @@ import torch
 
 from aal.cli.study import main
 from aal.errors import UserError
-from aal.report import features_figure, write_run_report, write_study_report
+from aal.report import features_figure, write_run_report
+from aal.studies.page import write_study_report
 from aal.studies.study import read_study, save_study
 from aal.studies.tables.kinds import TABLES
 from tests.studies.made_runs import make_run, make_study_file

@@ -2,25 +2,27 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from aal.errors import UserError
-from aal.runs.reading import Run
-from aal.studies.study import Cells, Row, Study, TableKind
-from aal.studies.tables import noise_paper
-from aal.studies.tables.flip_trials import (
+from aal.flips.outcomes import (
     CLEAN,
     RANDOM,
-    Selection,
+    FlipSelection,
     Values,
     averaged,
     by_seed,
     over_repeats,
-    paired_trials,
     selections,
     swept,
     values,
 )
-from aal.studies.tables.paired import PairedTest
+from aal.report.page import Section
+from aal.runs.reading import Run
+from aal.studies.flip_panels import ALONG, flips_sections_of
+from aal.studies.study import Cells, Row, Study, TableKind
+from aal.studies.tables import noise_paper
+from aal.studies.tables.paired import PairedTest, paired_values
 from aal.studies.tables.table import (
     NAMED,
     UNCORRECTED,
@@ -33,7 +35,7 @@ from aal.studies.tables.table import (
     estimate,
 )
 
-ATTACK, COLUMN, ALONG = "attack", "column", "along"
+ATTACK, COLUMN = "attack", "column"
 KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
 
 COLUMNS = (
@@ -105,7 +107,7 @@ def adversarial_column(study: Study) -> str:
     return f"robust_{study.settings[ATTACK]}{KINDS[study.settings.get(COLUMN, 'accuracy')]}"
 
 
-def middle(positions: list[Selection]) -> list[Selection]:
+def middle(positions: list[FlipSelection]) -> list[FlipSelection]:
     """Return all but the first and the last third of at least three positions."""
     third = len(positions) // 3
     return positions[third : len(positions) - third]
@@ -123,15 +125,24 @@ def _check(study: Study, called: str) -> None:
     if kind not in KINDS:
         raise UserError(f"{called}: settings.{COLUMN} must be {' or '.join(KINDS)}, not {kind!r}")
     if not isinstance(study.settings.get(ALONG, ""), str):
-        raise UserError(f"{called}: settings.{ALONG} must be a key such as model.init_args.k")
+        raise UserError(f"{called}: settings.{ALONG} must be the dotted key of a number in a configuration")
+
+
+def _sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
+    return flips_sections_of(study, cells, directory, adversarial_column(study))
 
 
 KIND = TableKind(
-    flips_table, papers=tuple(noise_paper.ADVERSARIAL), required=(ATTACK,), optional=(COLUMN, ALONG), check=_check
+    flips_table,
+    papers=tuple(noise_paper.ADVERSARIAL),
+    required=(ATTACK,),
+    optional=(COLUMN, ALONG),
+    check=_check,
+    sections=_sections,
 )
 
 
-def _line(row: Row, selection: Selection, runs: Mapping[int, Run], column: str) -> dict[str, Value]:
+def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: str) -> dict[str, Value]:
     own = {key: values(runs, selection, key) for key in ("flips", "memorised", "accuracy", column)}
     means = {key: by_seed(of) for key, of in own.items()}
     seeds = means["flips"]
@@ -169,19 +180,19 @@ def _difference(test: PairedTest | None) -> dict[str, Value]:
     return {"change": shown, "p": f"{test.p:.2g}" if test and test.p is not None else None} | difference(test)
 
 
-def _test(row: Row, selection: Selection, cells: Cells, column: str) -> PairedTest | None:
+def _test(row: Row, selection: FlipSelection, cells: Cells, column: str) -> PairedTest | None:
     """Compare a selection with itself in another arm, or with random flips in its own; None with nothing."""
     called, ours = _called(row.arm, selection), values(cells[row.arm], selection, column)
     if row.against:
         theirs = values(cells[row.against], selection, column)
         return paired_trials(called, _called(row.against, selection), ours, theirs)
-    random = values(cells[row.arm], Selection(RANDOM), column)
+    random = values(cells[row.arm], FlipSelection(RANDOM), column)
     if selection.selector in (CLEAN, RANDOM) or not random:
         return None
     return paired_trials(called, RANDOM, ours, random)
 
 
-def _whole_sweeps(row: Row, known: list[Selection], cells: Cells, column: str) -> Iterator[PairedTest]:
+def _whole_sweeps(row: Row, known: list[FlipSelection], cells: Cells, column: str) -> Iterator[PairedTest]:
     """Compare the mean over the positions of each sweep with the same in another arm."""
     if not row.against:
         return
@@ -190,9 +201,9 @@ def _whole_sweeps(row: Row, known: list[Selection], cells: Cells, column: str) -
         yield paired_trials(f"{row.arm}: all of {name}", f"{row.against}: all of {name}", *sides)
 
 
-def _claims(arm: str, known: list[Selection], runs: Mapping[int, Run], column: str) -> Iterator[PairedTest]:
+def _claims(arm: str, known: list[FlipSelection], runs: Mapping[int, Run], column: str) -> Iterator[PairedTest]:
     """Compare the middle of each sweep, and its closest position, with its farthest and with random flips."""
-    random = values(runs, Selection(RANDOM), column)
+    random = values(runs, FlipSelection(RANDOM), column)
     for name, positions in swept(known).items():
         if len(positions) < 3:
             continue
@@ -207,7 +218,14 @@ def _claims(arm: str, known: list[Selection], runs: Mapping[int, Run], column: s
             yield paired_trials(f"{arm}: {closest}", other, nearest, theirs)
 
 
-def _called(arm: str, selection: Selection) -> str:
+def paired_trials(arm: str, against: str, ours: Values, theirs: Values) -> PairedTest:
+    """Compare two selections, or one in two arms, seed by seed: the means over the repeats that both have."""
+    shared = sorted(set(ours) & set(theirs))
+    sides = [by_seed({trial: of[trial] for trial in shared}) for of in (ours, theirs)]
+    return paired_values(arm, against, *sides)
+
+
+def _called(arm: str, selection: FlipSelection) -> str:
     return f"{arm}: {selection}"
 
 

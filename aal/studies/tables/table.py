@@ -1,6 +1,5 @@
 """A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
 
-import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as Grid
 from rich.text import Text
 
+from aal.report.numbers import NONE, show
 from aal.runs import files
 from aal.studies.tables.paired import NAME, PairedTest
 
-NONE = "—"
 UNCORRECTED = "p is not corrected for the number of rows."
 SPREAD = "Mean ±sample standard deviation over n seeds."
 DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
@@ -111,35 +110,17 @@ class Table:
         return tuple(column for column in self.columns if column.printed)
 
 
-def show(number: float | None, digits: int, beside: float | None = None) -> str:
-    """Print a number with ``digits`` after the point; fewer where it is large, more where it is small.
-
-    Args:
-        number: The number; None is printed as a dash.
-        digits: Digits after the point for numbers from 0.01 to 100; from 1000 on there is none.
-        beside: Choose the digits for this number instead: a spread is printed like its mean.
-    """
-    if number is None:
-        return NONE
-    size = abs(number if beside is None else beside)
-    if size >= 100:
-        digits = min(digits, 0 if size >= 1000 else 1)
-    elif digits and 0 < size < 0.01:
-        digits = max(digits, min(6, 1 - math.floor(math.log10(size))))  # two significant ones
-    return f"{number:,.{digits}f}"
-
-
-def lines(value: Value, digits: int) -> list[str]:
+def lines(value: Value, digits: int) -> tuple[str, str, str]:
     """Print a value in up to three lines: mean, spread, the paper's figure (empty where there is none)."""
     if not isinstance(value, Estimate):
-        return [NONE if value is None else str(value), "", ""]
+        return NONE if value is None else str(value), "", ""
     spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
     mean = show(value.mean, digits)
     if value.mean is None and value.beyond is not None:
         mean = f"≥ {show(value.beyond, digits)}"
     if isinstance(value.paper, str):
-        return [mean, spread, value.paper]
-    return [mean, spread, "" if value.paper is None else show(value.paper, digits)]
+        return mean, spread, value.paper
+    return mean, spread, "" if value.paper is None else show(value.paper, digits)
 
 
 def print_table(table: Table, console: Console, title: str, note: str) -> None:

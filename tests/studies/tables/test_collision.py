@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from aal.errors import UserError
+from aal.report.numbers import show
 from aal.runs.reading import Run, read_cells, read_run
 from aal.studies.study import Row, Study
 from aal.studies.tables.collision import COLUMNS, PAPER, QUANTITIES, collision_table, paper_figures
 from aal.studies.tables.paired import paired_test
-from aal.studies.tables.table import Estimate, Table, lines, print_table, show, write_table
+from aal.studies.tables.table import Estimate, Table, lines, print_table, write_table
 from tests.studies.made_runs import SETTING, make_run
 
 CLEAN, POISONED = (0.9, 0.8, 0.9, 0.8, 0.9), (0.8, 0.6, 0.6, 0.4, 0.4)  # differences -0.1, -0.2, ... -0.5
@@ -301,6 +302,6 @@ def test_numbers_are_printed_with_the_digits_that_their_size_needs(
 
 
 def test_a_spread_is_printed_like_its_mean() -> None:
-    assert lines(Estimate(66450.6, 12.34), 2) == ["66,451", "±12", ""]
-    assert lines(Estimate(0.862, 0.0004, 0.9), 3) == ["0.862", "±0.000", "0.900"]
-    assert lines(Estimate(0.0012, 0.00031), 3) == ["0.0012", "±0.0003", ""]
+    assert lines(Estimate(66450.6, 12.34), 2) == ("66,451", "±12", "")
+    assert lines(Estimate(0.862, 0.0004, 0.9), 3) == ("0.862", "±0.000", "0.900")
+    assert lines(Estimate(0.0012, 0.00031), 3) == ("0.0012", "±0.0003", "")

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from aal.errors import UserError
+from aal.flips.outcomes import FlipSelection, averaged, over_repeats, selections
 from aal.runs.reading import read_run
 from aal.studies.study import Study, read_study
-from aal.studies.tables.flip_trials import Selection, averaged, over_repeats, selections
 from aal.studies.tables.flips import middle
 from aal.studies.tables.kinds import TABLES
 from aal.studies.tables.table import Estimate
@@ -28,7 +28,9 @@ def make_study(tmp_path: Path, rows: list[dict[str, str]], **changes: Any) -> St
     return read_study(make_study_file(tmp_path / "file", arms=arms, rows=rows, **changes), TABLES)
 
 
-def make_arm(tmp_path: Path, arm: str, tries: dict[Selection, Accuracy], *, seeds: int = 5, repeats: int = 2) -> None:
+def make_arm(
+    tmp_path: Path, arm: str, tries: dict[FlipSelection, Accuracy], *, seeds: int = 5, repeats: int = 2
+) -> None:
     for seed in range(seeds):
         made = [
             (selection.selector, selection.position, repeat, accuracy(seed, repeat))
@@ -38,11 +40,11 @@ def make_arm(tmp_path: Path, arm: str, tries: dict[Selection, Accuracy], *, seed
         make_flips_run(tmp_path / "out" / arm / f"seed={seed}", made, seed=seed)
 
 
-RANDOM = Selection("random")
+RANDOM = FlipSelection("random")
 
 
-def bucket(position: int) -> Selection:
-    return Selection("path_length", float(position))
+def bucket(position: int) -> FlipSelection:
+    return FlipSelection("path_length", float(position))
 
 
 def test_a_line_has_the_mean_over_seeds_and_the_spread_over_repeats(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ NOISE = ((0, 1, -1, 2, -2), (1, -1, 0, -2, 2), (2, 0, 1, -1, -2), (-1, 2, -2, 0,
 def make_sweep(tmp_path: Path, seeds: int = 5) -> Study:
     """Make five seeds of four buckets, which differ from a curve by hundredths, and of random flips at 0.5."""
     study = make_study(tmp_path, [{"arm": "next"}], seeds=seeds)
-    tries: dict[Selection, Accuracy] = {RANDOM: lambda seed, repeat: 0.5 + NOISE[4][seed] / 100}
+    tries: dict[FlipSelection, Accuracy] = {RANDOM: lambda seed, repeat: 0.5 + NOISE[4][seed] / 100}
     for place, accuracy in reversed(CURVE.items()):
 
         def at(seed: int, repeat: int, accuracy: float = accuracy, place: int = place) -> float:

@@ -1,18 +1,17 @@
-"""The rounds of runs of flipped labels by what was flipped, over seeds and repeats."""
+"""What the rounds of runs of flipped labels came to by what was flipped, over seeds and repeats."""
 
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aal.runs.reading import Run, number
-from aal.studies.tables.paired import PairedTest, paired_values
 
 CLEAN, RANDOM = "clean", "random"  # names that records and configurations have for these selections
 
 Values = Mapping[tuple[int, int], float]  # a quantity by seed and repeat
 
 
-class Selection(NamedTuple):
+class FlipSelection(NamedTuple):
     """What a round flipped: by which selector and, in a sweep, at which position."""
 
     selector: str
@@ -23,9 +22,9 @@ class Selection(NamedTuple):
         return self.selector if self.position is None else f"{self.selector}[{self.position:g}]"
 
 
-def selection_of(record: Mapping[str, Any]) -> Selection:
+def selection_of(record: Mapping[str, Any]) -> FlipSelection:
     """Return what a round flipped, told its record."""
-    return Selection(str(record["selector"]), number(record, "position"))
+    return FlipSelection(str(record["selector"]), number(record, "position"))
 
 
 def of_flips(run: Run) -> bool:
@@ -33,23 +32,23 @@ def of_flips(run: Run) -> bool:
     return any("selector" in record for record in run.rounds)
 
 
-def selections(runs: Iterable[Run]) -> list[Selection]:
+def selections(runs: Iterable[Run]) -> list[FlipSelection]:
     """Return all that runs flipped: selectors as they come first, the positions of each ascending."""
     found = dict.fromkeys(selection_of(record) for run in runs for record in run.rounds if "selector" in record)
     order = {name: place for place, name in enumerate(dict.fromkeys(selection.selector for selection in found))}
     return sorted(found, key=lambda one: (order[one.selector], -1.0 if one.position is None else one.position))
 
 
-def swept(known: Iterable[Selection]) -> dict[str, list[Selection]]:
+def swept(known: Iterable[FlipSelection]) -> dict[str, list[FlipSelection]]:
     """Return the selectors that have positions, each with its selections in order."""
-    found: dict[str, list[Selection]] = {}
+    found: dict[str, list[FlipSelection]] = {}
     for selection in known:
         if selection.position is not None:
             found.setdefault(selection.selector, []).append(selection)
     return found
 
 
-def values(runs: Mapping[int, Run], selection: Selection, column: str) -> dict[tuple[int, int], float]:
+def values(runs: Mapping[int, Run], selection: FlipSelection, column: str) -> dict[tuple[int, int], float]:
     """Return a column of the records of one selection, by seed and repeat; those that lack it are left out.
 
     Args:
@@ -85,10 +84,3 @@ def averaged(parts: Iterable[Values]) -> dict[tuple[int, int], float]:
     known = list(parts)
     shared = set.intersection(*(set(part) for part in known)) if known else set()
     return {trial: statistics.fmean(part[trial] for part in known) for trial in sorted(shared)}
-
-
-def paired_trials(arm: str, against: str, ours: Values, theirs: Values) -> PairedTest:
-    """Compare two selections, or one in two arms, seed by seed: the means over the repeats that both have."""
-    shared = sorted(set(ours) & set(theirs))
-    sides = [by_seed({trial: of[trial] for trial in shared}) for of in (ours, theirs)]
-    return paired_values(arm, against, *sides)

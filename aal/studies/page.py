@@ -11,29 +11,21 @@ from aal.report.curves import (
     expected_share,
     poison_curve,
     poison_figure,
-    position_figure,
 )
-from aal.report.flips_study import along_panels, swept_panels
-from aal.report.page import Listing, Page, Section, Tile, picture, render_page
+from aal.report.numbers import NONE, show
+from aal.report.page import Listing, Page, Results, Section, Tile, figure_picture, render_page
 from aal.report.run_page import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
-from aal.report.style import CLEAN, PALETTE, render
+from aal.report.style import CLEAN, PALETTE
 from aal.runs import files
 from aal.runs.documents import to_yaml
 from aal.runs.reading import Run, number
-from aal.studies.study import Study, load_study
-from aal.studies.tables.flips import ALONG, adversarial_column
-from aal.studies.tables.kinds import study_table
+from aal.studies.study import Cells, Study, load_study
+from aal.studies.tables.kinds import TABLES, study_table
 from aal.studies.tables.paired import PairedTest
-from aal.studies.tables.table import Table, estimate, show
+from aal.studies.tables.table import Table, estimate, lines
 
-Cells = dict[str, dict[int, Run]]
 PAIRS = 6  # base/poison pairs that a study's report shows
 TILES = 4  # paired tests that stand at its top
-POSITIONS = (
-    "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
-    "and repeats; band: ± one sample standard deviation. Dotted: flips at random."
-)
-ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 BAND = (
     " Line: mean over seeds; band: ± one sample standard deviation. Where runs end at different numbers of labels the "
     "mean goes as far as all of them do, and each run is a thin line."
@@ -54,18 +46,32 @@ def write_study_report(directory: Path) -> None:
     table, cells = study_table(study, directory)
     finished = [run for runs in cells.values() for run in runs.values()]
     poisoned = {arm: run for arm, run in _first(study, cells).items() if number(run.summary, "poisons") is not None}
+    sections = TABLES[study.table].sections
     page = Page(
         title=study.title,
         subtitle=_subtitle(study, cells),
         note=study.note,
         tiles=_poison_tiles(study, cells, table.tests) if poisoned and table.tests else _tiles(table),
-        table=table,
-        sections=_flips(directory, study, cells)
-        if study.table == "flips"
+        results=_results(table),
+        sections=sections(study, cells, directory)
+        if sections
         else (_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
         listings=(*_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
     )
     files.write_text(directory / "report.html", render_page(page))
+
+
+def _results(table: Table) -> Results:
+    """Return a table as the page's texts."""
+    return Results(
+        header=tuple((column.title, column.right) for column in table.printed),
+        rows=tuple(tuple(lines(row[column.key], column.digits) for column in table.printed) for row in table.rows),
+        notes=table.notes,
+        tested=table.tested,
+        tests=tuple(
+            (test.arm, test.against, str(test.n), test.difference or NONE, test.outcome) for test in table.tests
+        ),
+    )
 
 
 def groups(study: Study) -> dict[str, list[str]]:
@@ -156,26 +162,6 @@ def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
     return _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(drawn) if drawn else None)
 
 
-def _flips(directory: Path, study: Study, cells: Cells) -> tuple[Section, ...]:
-    """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in."""
-    columns = {"adversarial accuracy": adversarial_column(study), "natural accuracy": "accuracy"}
-    if ALONG in study.settings:
-        x = str(study.settings[ALONG]).rpartition(".")[2]
-        drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}
-    else:
-        drawn = {
-            name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))
-            for name, column in columns.items()
-        }
-    pictures = []
-    for name, (shown, x, y, caption) in drawn.items():
-        if shown:
-            data = render(position_figure(shown, x, y))
-            files.write_bytes(directory / "figures" / f"flips_{name}.png", data)
-            pictures.append(picture(data, caption, caption))
-    return (Section("Accuracy and what was flipped", pictures=tuple(pictures)),) if pictures else ()
-
-
 def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
     """Show what poison did: the share of it among the queries, features and pairs; nothing where there was none."""
     if not poisoned:
@@ -208,9 +194,7 @@ def _runs(cells: Cells, arm: str) -> list[Run]:
 def _section(directory: Path, title: str, name: str, text: str, figure: Figure | None) -> Section:
     if figure is None:
         return Section(title, missing="No finished run has it yet.")
-    data = render(figure)
-    files.write_bytes(directory / "figures" / f"{name}.png", data)
-    return Section(title, text + BAND, (picture(data, text),))
+    return Section(title, text + BAND, (figure_picture(directory, name, figure, text),))
 
 
 def _cell_listing(study: Study, cells: Cells) -> tuple[Listing, ...]:

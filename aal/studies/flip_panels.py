@@ -1,21 +1,53 @@
-"""The panels of a study of flipped labels: accuracy against where in a sweep the flips were, or what arms differ in."""
+"""The figures of a study of flipped labels: accuracy over the positions of a sweep, or what its arms differ in."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from aal.report.curves import Curve, Panel
+from aal.flips.outcomes import RANDOM, FlipSelection, selections, swept, values
+from aal.report.curves import Curve, Panel, position_figure
 from aal.report.flip_curves import level, mean_curve, position_curve
+from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, number
-from aal.studies.study import Study
-from aal.studies.tables.flip_trials import RANDOM, Selection, selections, swept, values
-from aal.studies.tables.flips import ALONG
+from aal.studies.study import Cells, Study
 
-Runs = Mapping[str, Mapping[int, Run]]  # by arm and seed
+ALONG = "along"  # the setting that is the key of the number in which a study's arms differ
+POSITIONS = (
+    "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
+    "and repeats; band: ± one sample standard deviation. Dotted: flips at random."
+)
+ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 
 
-def swept_panels(study: Study, cells: Runs, column: str) -> list[Panel]:
+def flips_sections_of(study: Study, cells: Cells, directory: Path, column: str) -> tuple[Section, ...]:
+    """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in.
+
+    Args:
+        study: A study whose table is ``flips``.
+        cells: Finished runs by arm and seed.
+        directory: The study's folder.
+        column: The column of a round's record that has the adversarial accuracy.
+    """
+    columns = {"adversarial accuracy": column, "natural accuracy": "accuracy"}
+    if ALONG in study.settings:
+        x = str(study.settings[ALONG]).rpartition(".")[2]
+        drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}
+    else:
+        drawn = {
+            name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))
+            for name, column in columns.items()
+        }
+    pictures = [
+        figure_picture(directory, f"flips_{name}", position_figure(shown, x, y), caption, caption)
+        for name, (shown, x, y, caption) in drawn.items()
+        if shown
+    ]
+    return (Section("Accuracy and what was flipped", pictures=tuple(pictures)),) if pictures else ()
+
+
+def swept_panels(study: Study, cells: Cells, column: str) -> list[Panel]:
     """Return a panel for each arm with a sweep; arms that are compared with one arm share a panel with it.
 
     Args:
@@ -30,7 +62,7 @@ def swept_panels(study: Study, cells: Runs, column: str) -> list[Panel]:
     return [panel for panel in panels if panel.curves]
 
 
-def along_panels(study: Study, cells: Runs, columns: Mapping[str, str]) -> list[Panel]:
+def along_panels(study: Study, cells: Cells, columns: Mapping[str, str]) -> list[Panel]:
     """Return a panel for each column against the number in which a study's arms differ, a curve a selection.
 
     Args:
@@ -65,7 +97,7 @@ def _configured(run: Run, key: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _panel(arms: list[str], cells: Runs, column: str) -> Panel:
+def _panel(arms: list[str], cells: Cells, column: str) -> Panel:
     """Draw arms together; several are told apart by their names."""
     curves: list[Curve] = []
     levels: dict[str, float] = {}
@@ -78,6 +110,6 @@ def _panel(arms: list[str], cells: Runs, column: str) -> Panel:
             dashed = place >= len(PALETTE)
             curve = position_curve(called, PALETTE[place % len(PALETTE)], runs, positions, column, dashed)
             curves += [curve] if curve else []
-        random = level(values(runs, Selection(RANDOM), column))
+        random = level(values(runs, FlipSelection(RANDOM), column))
         levels |= {} if random is None else {RANDOM if len(arms) == 1 else f"{RANDOM}, {arm}": random}
     return Panel(", ".join(arms), tuple(curves), levels)

@@ -1,0 +1,140 @@
+"""Where in the configuration an object stands: the whole key of an argument that a class refuses."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import CodeType
+from typing import Any, cast
+
+from jsonargparse import Namespace, add_instantiator
+
+from aal.cli.exits import refusal_in
+from aal.errors import UserError
+
+# What a class says of its own argument: its bare name, perhaps with a place in it: ``attacks.pgd``, ``stop[0]``.
+ARGUMENT = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<place>[.\[][^\s:]*)?: ")
+
+
+class Origins:
+    """Knows what every object that the parser built was built with, and so where in the configuration it stands.
+
+    A class names the bare argument that it refuses (``steps``). Whichever object refused it, when it was built or at
+    any time later, is the innermost one of the configured objects in the traceback that takes such an argument.
+
+    Args:
+        config: The configuration from which everything is built.
+    """
+
+    def __init__(self, config: Namespace) -> None:
+        self._config = _plain(config)
+        self._built: list[tuple[object, dict[str, Any]]] = []
+        self._linked: set[str] = set()  # arguments that other objects tell: the configuration has None
+        self.note(_construct, object)
+
+    def note(self, build: Callable[..., Any], base: type[Any]) -> None:
+        """Have what the parser builds of a class or its subclasses built in another way, and noted."""
+        add_instantiator(cast(Any, partial(self._build, build)), base, prepend=True)
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Put the whole key before what a configured object refuses within.
+
+        Raises:
+            UserError: What was refused, with the whole key of the argument if its line begins with one.
+        """
+        try:
+            yield
+        except (ValueError, TypeError) as error:  # the parser makes these of what a class refuses
+            refusal = refusal_in(error)
+            if refusal is None:
+                raise
+            raise UserError(self._with_key(refusal), refusal.rows) from error
+
+    def _build(
+        self,
+        build: Callable[..., Any],
+        class_type: type[Any],
+        *,
+        applied_instantiation_links: dict[str, Any],  # the parser asks for it by this name
+        **arguments: Any,
+    ) -> Any:  # noqa: ANN401
+        self._linked |= {key.rpartition(".")[2] for key in applied_instantiation_links}
+        built = build(class_type, applied_instantiation_links=applied_instantiation_links, **arguments)
+        self._built.append((built, arguments))
+        return built
+
+    def _with_key(self, refusal: UserError) -> str:
+        line = str(refusal)
+        named = ARGUMENT.match(line)
+        if named is not None:
+            for kind, arguments in reversed([*self._in_traceback(refusal)]):
+                if named["name"] in arguments:
+                    found = (key for key, node in _nodes(self._config) if self._is(node, kind, arguments))
+                    return f"{key}.{line}" if (key := next(found, None)) else line
+        return line
+
+    def _in_traceback(self, error: BaseException) -> Iterator[tuple[type[Any], dict[str, Any]]]:
+        """Give class and arguments of the configured objects that were at work, or being built, the innermost last."""
+        code: CodeType = Origins._build.__code__
+        step = error.__traceback__
+        while step is not None:
+            within = step.tb_frame.f_locals
+            if step.tb_frame.f_code is code:
+                yield within["class_type"], within["arguments"]
+            elif (known := self._arguments(within.get("self"))) is not None:
+                yield type(within["self"]), known
+            step = step.tb_next
+
+    def _arguments(self, value: object) -> dict[str, Any] | None:
+        return next((arguments for built, arguments in self._built if built is value), None)
+
+    def _is(self, node: Mapping[str, Any], kind: type[Any], arguments: Mapping[str, Any]) -> bool:
+        """Whether an object of a class and arguments is what a part of the configuration describes."""
+        given = node.get("init_args", {}) if "class_path" in node else node
+        if "class_path" in node:
+            fits = node["class_path"].rpartition(".")[2] == kind.__name__ and given.keys() <= arguments.keys()
+        else:
+            fits = given.keys() == arguments.keys()
+        told = (name for name, value in given.items() if not (value is None and name in self._linked))
+        return fits and all(self._alike(given[name], arguments[name]) for name in told)
+
+    def _alike(self, configured: object, value: object) -> bool:
+        if isinstance(configured, list | tuple):
+            return (
+                isinstance(value, list | tuple)
+                and len(value) == len(configured)
+                and all(map(self._alike, configured, value))
+            )
+        if not isinstance(configured, Mapping):
+            return repr(configured) == repr(value)  # NaN is not equal to itself
+        if isinstance(value, Mapping):
+            return configured.keys() == value.keys() and all(
+                self._alike(configured[name], value[name]) for name in value
+            )
+        known = self._arguments(value)
+        return known is not None and self._is(configured, type(value), known)
+
+
+def _construct(class_type: type[Any], *, applied_instantiation_links: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401
+    return class_type(**arguments)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401
+    """Return a configuration as mappings and lists, without what the parser notes in it for itself."""
+    if isinstance(value, Namespace | dict):
+        items = vars(value) if isinstance(value, Namespace) else value
+        return {name: _plain(inner) for name, inner in items.items() if name != "__path__"}
+    return [*map(_plain, value)] if isinstance(value, list | tuple) else value
+
+
+def _nodes(config: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give every mapping of nested mappings and lists that may describe an object, with the key of its arguments."""
+    if isinstance(config, Mapping):
+        arguments = f"{key}.init_args" if "class_path" in config else key
+        yield arguments, config
+        for name, value in (config.get("init_args") or {} if "class_path" in config else config).items():
+            yield from _nodes(value, f"{arguments}.{name}" if arguments else name)
+    elif isinstance(config, list | tuple):
+        for place, value in enumerate(config):
+            yield from _nodes(value, f"{key}.{place}")
