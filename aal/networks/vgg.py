@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from aal.networks.end_to_end import check_dropout, he_weights, image_shape
+from aal.checks import below_one
+from aal.networks.end_to_end import he_weights, image_shape
 
 DENSE = 512  # units of a hidden dense layer; ImageNet's 4096 are for a hundred times as many classes
 
@@ -38,7 +39,7 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         channels, height, width = image_shape(sample_shape)
-        check_dropout(dropout)
+        below_one({"dropout": dropout})
         layers: list[nn.Module] = []
         for stage in stages:
             for outputs in stage:
