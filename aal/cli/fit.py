@@ -28,6 +28,7 @@ from aal.callbacks.rounds import clock_of
 from aal.cli.arguments import with_files
 from aal.cli.class_names import use_class_names
 from aal.cli.exits import reason
+from aal.cli.loggers import loggers_in
 from aal.cli.origins import Origins
 from aal.cli.refusals import MAY_CHANGE, check_trainer, whole_seed
 from aal.datamodules import ActiveDataModule
@@ -35,7 +36,6 @@ from aal.errors import RunStopped, UserError
 from aal.models import Classifier
 from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
-from aal.tracking.logger import loggers_in
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
 CALLBACKS = {
