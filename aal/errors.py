@@ -1,6 +1,7 @@
 """The two ways a run ends early on purpose, each with its exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class _End(Exception):
@@ -22,3 +23,10 @@ class UserError(_End, ValueError):
 
 class RunStopped(_End, RuntimeError):
     """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean x?"`` for the known word that is most like one that is not known, else nothing."""
+    spelled = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), spelled, n=1)
+    return f"; did you mean {spelled[near[0]]}?" if near else ""
