@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
-from aal.attacks.attack import WarmStart
-from aal.attacks.task import attacking
+from aal.attacks.base import WarmStart, attacking
 from aal.errors import RunStopped, UserError
 from aal.robustness.results import COLUMNS
 from aal.seeds import sample_seeds
