@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -11,6 +12,8 @@ from aal.errors import RunStopped, UserError
 
 STOPS = (UserError, RunStopped)
 LINE = 1000  # bytes of a message that the ranks tell each other
+Results = TypeVar("Results", Tensor, dict[str, Tensor])
+"""One tensor ``(B, ...)``, or several by name, each of its own shape and dtype."""
 
 
 def _alone(tensor: Tensor) -> Tensor:
@@ -44,61 +47,68 @@ class Shard:
 
     def map(
         self,
-        function: Callable[[Tensor], Tensor],
+        function: Callable[[Tensor], Results],
         indices: Tensor,
         batch_size: int,
         advance: Callable[[int], None] | None = None,
-    ) -> Tensor:
+    ) -> Results:
         """Apply ``function`` to all ``indices`` in batches; every rank gets every result.
 
         Whole batches go to ranks in turn. A batch is then composed alike on any number of ranks, and so is the
         order of its floating point sums: the result is the same to the bit.
 
         Args:
-            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``.
+            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``, or several by name.
             indices: What to apply it to, ``(N,)``, not empty.
             batch_size: Indices a batch; it bounds the memory.
             advance: Told the number of samples done after each batch of all ranks.
 
         Returns:
-            The results ``(N, ...)`` in the order of ``indices``.
+            The results ``(N, ...)`` in the order of ``indices``, with the names and dtypes that ``function`` gave them.
 
         Raises:
             UserError: ``function`` did, on any rank: every rank says what the first of them has to say.
             RunStopped: Likewise.
         """
-        if self.world == 1:
-            return self._own(function, indices, batch_size, advance)
+
+        def named(batch: Tensor) -> dict[str, Tensor]:
+            found = function(batch)
+            return found if isinstance(found, dict) else {"": found}
+
         results, stop = None, None
         try:
-            results = self._own(function, indices, batch_size, advance)
+            results = self._own(named, indices, batch_size, advance)
         except STOPS as error:
             stop = error
         self.stop_together(stop)
         assert results is not None
-        return self.sum(results)
+        if self.world > 1:  # processes do not add truth values up
+            for name, result in results.items():
+                results[name] = self.sum(result.byte() if result.dtype == torch.bool else result).to(result.dtype)
+        return cast(Results, results.get("", results))
 
     def _own(
         self,
-        function: Callable[[Tensor], Tensor],
+        function: Callable[[Tensor], dict[str, Tensor]],
         indices: Tensor,
         batch_size: int,
         advance: Callable[[int], None] | None,
-    ) -> Tensor:
+    ) -> dict[str, Tensor]:
         """Return the results of this rank's batches, and zeros for the others."""
         batches = indices.split(batch_size)
-        results: Tensor | None = None
+        results: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
             if number % self.world == self.rank:
-                part = function(batch)
-                if results is None:
-                    results = part.new_zeros(len(indices), *part.shape[1:])
-                results[number * batch_size : number * batch_size + len(batch)] = part
+                for name, part in function(batch).items():
+                    if name not in results:
+                        results[name] = part.new_zeros(len(indices), *part.shape[1:])
+                    results[name][number * batch_size : number * batch_size + len(batch)] = part
             if advance is not None:
                 advance(len(batch))
-        if results is None:  # more ranks than batches: only the shape is wanted
-            part = function(batches[0])
-            results = part.new_zeros(len(indices), *part.shape[1:])
+        if not results:  # more ranks than batches: only the shapes are wanted
+            results = {
+                name: part.new_zeros(len(indices), *part.shape[1:]) for name, part in function(batches[0]).items()
+            }
         return results
 
     def first(self, result: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from aal.attacks import Adversarial, Attack, frozen
+from aal.attacks import Attack, frozen
 from aal.attacks.norms import NORMS
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
@@ -166,24 +166,21 @@ class AdversarialRetraining(RoundCallback):
         """Return one attack's copies ``(N, ...)`` of samples ``(N,)``, and whether each changed its class ``(N,)``."""
         data = data_of(trainer)
         model, bounds = self._attacked(data, module)
-        shape = self._originals(data, sources[:1]).shape[1:]
 
-        def crafted(batch: Tensor) -> Tensor:
+        def crafted(batch: Tensor) -> dict[str, Tensor]:
             x = self._originals(data, batch)
             seeds = sample_seeds(data.seed, f"copies by {name}", batch) + self.round
             try:
                 with frozen(model):
                     predicted = model(x).argmax(1)
-                    found: Adversarial = attack(  # type: ignore[operator]  # Attack is a marker; see its contract
-                        model, x, predicted, bounds=bounds, seeds=seeds.to(x.device)
-                    )
+                    found = attack(model, x, predicted, bounds=bounds, seeds=seeds.to(x.device))
             except RunStopped as stop:
                 raise RunStopped(f"{KEY}.attacks.{name}, among the indices {batch.tolist()}: {stop}") from None
-            return torch.cat([found.x.flatten(1), found.success[:, None]], dim=1)
+            return {"copies": found.x, "changed": found.success}
 
         with torch.no_grad():
-            found = Shard.of(trainer).map(crafted, sources, self.batch_size, advance).cpu()
-        return found[:, :-1].view(-1, *shape), found[:, -1] > 0
+            found = Shard.of(trainer).map(crafted, sources, self.batch_size, advance)
+        return found["copies"].cpu(), found["changed"].cpu()
 
     def _attacked(self, data: ActiveDataModule, module: Classifier) -> tuple[nn.Module, tuple[float, float]]:
         """Return what is attacked, samples or features to logits, and the range of what it takes."""

@@ -10,7 +10,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
+from aal.attacks import Attack, CollisionAttack, frozen
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
@@ -139,32 +139,35 @@ class PoisonInjection(Poisoning):
                 started = time.perf_counter()
                 crafted = shard.map(lambda batch: self._attack(module, data, batch, mu), group, self.batch_size)
                 seconds = (time.perf_counter() - started) / len(group)
-                if not torch.isfinite(crafted).all():
-                    bad = group[~torch.isfinite(crafted).all(1).cpu()].tolist()
+                finite = crafted["x"].flatten(1).isfinite().all(1).cpu() & crafted["norm"].isfinite().cpu()
+                if not finite.all():
+                    bad = group[~finite].tolist()
                     raise RunStopped(
                         f"{type(self.attack).__name__}: poisons of the base instances {bad} are not finite"
                     )
                 x = craft[group]
                 if trainer.is_global_zero:
-                    self.folder.write(first, x, crafted[:, :-2].reshape(x.shape).cpu())
+                    self.folder.write(first, x, crafted["x"].cpu())
                 trainer.strategy.barrier("poisons written")
                 columns = {
                     "index": self.indices[first : first + len(group)],
                     "base": group,
                     "label": data.labels["craft"][group],
                     "norm_initial": distances[group],
-                    "norm_crafted": crafted[:, -2],
+                    "norm_crafted": crafted["norm"],
                     **self._judged(module, first, first + len(group), mu),
-                    "iterations": crafted[:, -1].long(),
+                    "iterations": crafted["passes"],
                     "seconds": torch.full((len(group),), seconds),
                 }
                 self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
                 task.advance(len(group))
 
-    def _attack(self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor) -> Tensor:
-        """Craft from ``bases`` ``(B,)``: each poison flattened, its distance to ``mu``, the passes it took."""
+    def _attack(
+        self, module: TransferClassifier, data: ActiveDataModule, bases: Tensor, mu: Tensor
+    ) -> dict[str, Tensor]:
+        """Craft from ``bases`` ``(B,)``: each poison, its distance to ``mu``, the passes it took."""
         x = data.samples["craft"][bases].to(module.device)
-        result: Adversarial = self.attack(  # type: ignore[operator]  # Attack is a marker; see its contract
+        result = self.attack(
             module.backbone,
             x,
             data.labels["craft"][bases].to(module.device),
@@ -176,8 +179,7 @@ class PoisonInjection(Poisoning):
         if result.x.shape != x.shape or (result.x < low).any() or (result.x > high).any():
             name = type(self.attack).__name__
             raise RunStopped(f"{name}: must return samples {tuple(x.shape)} in [{low}, {high}], as it was given")
-        figures = torch.stack([self._distances(module, result.x, mu), result.queries.to(x)], dim=1)
-        return torch.cat([result.x.flatten(1), figures], dim=1)
+        return {"x": result.x, "norm": self._distances(module, result.x, mu), "passes": result.queries}
 
     def _judged(self, module: TransferClassifier, first: int, end: int, mu: Tensor) -> dict[str, Tensor]:
         """Return figures of the poisons ``first`` to ``end - 1`` as saved: distance to ``mu``, and from their bases."""

@@ -1,12 +1,12 @@
 """Robust evaluation: the test split's accuracy under attacks, every few rounds or at the end."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 
 from aal.attacks import Attack
-from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least
 from aal.errors import UserError
@@ -17,8 +17,6 @@ from aal.robustness import ROBUST, UNTARGETED, Evaluation, check, chosen, evalua
 from aal.robustness.arguments import refuse_shape
 from aal.runs.files import write_bytes
 from aal.sharding import Shard
-
-KEY = "robust.init_args."
 
 
 class RobustEvaluation(RoundCallback):
@@ -34,8 +32,9 @@ class RobustEvaluation(RoundCallback):
     Args:
         attacks: Attacks on classifiers by name; the name is the column's.
         targets: ``null``: any class but the label will do. ``next``: each class is to be taken for the next, the last
-            for the first. ``flips``: each class whose labels are flipped, for what they are flipped to. A map such as
-            ``{9: 0}``: from one class to another; only samples of the classes it names are evaluated.
+            for the first. The name of a map that another callback has: ``flips``, for the classes whose labels are
+            flipped. A map such as ``{9: 0}``: from one class to another; only samples of the classes it names are
+            evaluated.
         untargeted: With ``targets``, further attacks by name, on the same samples, for which any class but the label
             will do.
         every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
@@ -54,7 +53,7 @@ class RobustEvaluation(RoundCallback):
     def __init__(
         self,
         attacks: dict[str, Attack],
-        targets: Literal["next", "flips"] | dict[int, int] | None = None,
+        targets: dict[int, int] | str | None = None,
         untargeted: dict[str, Attack] | None = None,
         every: int | None = None,
         samples: int | None = None,
@@ -62,30 +61,27 @@ class RobustEvaluation(RoundCallback):
         curves: dict[str, list[float]] | None = None,
         examples: int = 8,
     ) -> None:
-        at_least(1, {f"{KEY}batch_size": batch_size, f"{KEY}every": 1 if every is None else every})
-        at_least(0, {f"{KEY}examples": examples})
+        at_least(1, {"batch_size": batch_size, "every": 1 if every is None else every})
+        at_least(0, {"examples": examples})
         self.attacks, self.targets, self.untargeted, self.curves = attacks, targets, untargeted, curves or {}
         self.every, self.samples, self.batch_size, self.examples = every, samples, batch_size, examples
         self.figures: dict[str, float] = {}  # of the last round that was evaluated
-        try:
-            check(attacks, self.curves, targets if isinstance(targets, dict) else None)
-        except UserError as error:
-            raise UserError(f"{KEY}{error}") from None
+        check(attacks, self.curves, targets if isinstance(targets, dict) else None)
         if untargeted is not None:
             self._check_untargeted(untargeted)
 
     def _check_untargeted(self, untargeted: dict[str, Attack]) -> None:
         """Refuse untargeted attacks where all are, or whose figures could not be told from another's."""
         if self.targets is None:
-            raise UserError(f"{KEY}untargeted: without targets all attacks are; name these under attacks")
+            raise UserError("untargeted: without targets all attacks are; name these under attacks")
         try:
             check(untargeted, {}, None)
             check({**self.attacks, **untargeted}, {}, None)
         except UserError as error:
-            raise UserError(f"{KEY}untargeted: {error}") from None
+            raise UserError(f"untargeted: {error}") from None
         both = [name for name in untargeted if name in self.attacks]
         if both:
-            raise UserError(f"{KEY}untargeted: {both[0]!r} names one of attacks too; take another name")
+            raise UserError(f"untargeted: {both[0]!r} names one of attacks too; take another name")
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
@@ -93,24 +89,23 @@ class RobustEvaluation(RoundCallback):
         self.class_map = self._class_map(trainer)
         for label in [label for pair in (self.class_map or {}).items() for label in pair]:
             if label >= data.num_logits:
-                raise UserError(f"{KEY}targets: there is no class {label} among {data.num_logits}")
-        try:
-            refuse_shape(self.attacks, data.sample_shape)
-            refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
-            chosen(data.labels["test"], self.class_map, self.samples, data.seed)
-        except UserError as error:
-            raise UserError(f"{KEY}{error}") from None
+                raise UserError(f"targets: there is no class {label} among {data.num_logits}")
+        refuse_shape(self.attacks, data.sample_shape)
+        refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
+        chosen(data.labels["test"], self.class_map, self.samples, data.seed)
 
     def _class_map(self, trainer: pl.Trainer) -> dict[int, int] | None:
         """Return which class the attacks aim at from which."""
         if self.targets == "next":
             return next_class(data_of(trainer).num_classes)
-        if self.targets != "flips":
+        if not isinstance(self.targets, str):
             return self.targets
-        flipped = clock_of(trainer).class_map
-        if flipped is None:
-            raise UserError(f"{KEY}targets: flips is for runs that flip labels; take next, a map, or null")
-        return flipped
+        known = {name: of for callback in round_callbacks(trainer) for name, of in callback.class_maps.items()}
+        if self.targets not in known:
+            has = ", ".join(known) or "none"
+            told = f"no callback of the run has a map of classes {self.targets!r} (there is {has})"
+            raise UserError(f"targets: {told}; take next, a map, or null")
+        return known[self.targets]
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Evaluate if it is time to."""

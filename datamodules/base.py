@@ -2,8 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -24,22 +23,7 @@ from aal.models import Classifier
 from aal.pool import Pool
 from aal.runs.progress import Progress, quiet
 from aal.seeds import generator
-from aal.sharding import Shard
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Samples that a datamodule placed in the pool, for labels that are not true of them.
-
-    Attributes:
-        distance: How far from the mean of their class, in L2.
-        repeat: Which draw of samples at that distance it is.
-        indices: Their indices in the pool ``(b,)``; they have no label until a round is trained on them.
-    """
-
-    distance: float
-    repeat: int
-    indices: Tensor
+from aal.sharding import Results, Shard
 
 
 class ActiveDataModule(pl.LightningDataModule):
@@ -55,16 +39,13 @@ class ActiveDataModule(pl.LightningDataModule):
             as those of a speaker, each group stays whole and the number is met as nearly as the groups allow.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
             attacker reaches; 0 for none. Groups as with ``val``.
-        new_class: Whether the classifier gets one more logit, for a class that no sample truly has and that labels may
-            be flipped to (paper *noise*, section 4.2).
+        new_class: Whether the classifier gets one more logit, for a class that no sample truly has.
         bank: Folder that keeps what a frozen backbone makes of the splits, and the poisons crafted, for this and other
             runs; it is made if there is none. ``null``: each run encodes and crafts by itself.
 
     Attributes:
         name: What tables call the data set.
         num_classes: Number of classes C that samples truly have.
-        placed: Groups of samples that the datamodule placed in the pool for
-            :class:`aal.callbacks.LabelFlip` to mislabel.
         classes: Names of the classes, where they have any.
         sample_shape: Shape of a sample, known before the samples are loaded.
         skipped: Files that were asked for and left out, each with the reason.
@@ -88,7 +69,6 @@ class ActiveDataModule(pl.LightningDataModule):
     classes: tuple[str, ...] | None = None
     sample_shape: tuple[int, ...]
     groups: Tensor | None = None
-    placed: Sequence[Placed] = ()
 
     def __init__(
         self,
@@ -211,17 +191,17 @@ class ActiveDataModule(pl.LightningDataModule):
         return self._encoding.key(split, *others)
 
     def map(
-        self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
-    ) -> Tensor:
+        self, function: Callable[[Tensor], Results], indices: Tensor, advance: Callable[[int], None] | None = None
+    ) -> Results:
         """Apply the classifier, in eval mode and without gradients, to indices in batches shared out over the ranks.
 
         Args:
-            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``.
+            function: Takes indices ``(B,)``, returns a tensor ``(B, ...)``, or several by name.
             indices: What to apply it to, ``(N,)``, not empty.
             advance: Told the number of samples done.
 
         Returns:
-            The results ``(N, ...)``, on every rank and the same on any number of ranks.
+            The results ``(N, ...)`` as ``function`` named them, on every rank and the same on any number of ranks.
         """
         with frozen(self.classifier), torch.no_grad():
             return Shard.of(self.run).map(function, indices, self.scoring_batch_size, advance)

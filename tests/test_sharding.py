@@ -12,12 +12,14 @@ from torch import Tensor
 from aal.errors import RunStopped, UserError
 from aal.sharding import Shard
 
+Found = Tensor | dict[str, Tensor]
 
-def on_every_rank(world: int, work: Callable[[Shard], Tensor]) -> list[Tensor | Exception]:
+
+def on_every_rank(world: int, work: Callable[[Shard], Found]) -> list[Found | Exception]:
     """Do the work on ranks that are threads and sum as processes do; return what each rank gives or raises."""
     barrier, parts = Barrier(world, timeout=20), [torch.zeros(())] * world
 
-    def rank(number: int) -> Tensor | Exception:
+    def rank(number: int) -> Found | Exception:
         def add_up(tensor: Tensor) -> Tensor:
             parts[number] = tensor
             barrier.wait()
@@ -51,6 +53,27 @@ def test_any_number_of_ranks_composes_the_same_batches(world: int, n: int) -> No
     assert all(batch in whole for batch in asked)
     if world <= len(whole):
         assert sorted(asked) == sorted(whole), "work done twice"
+
+
+@pytest.mark.parametrize("world", [1, 2, 5])
+def test_named_results_keep_their_dtypes_and_every_digit(world: int) -> None:
+    indices = torch.arange(17)
+
+    def function(batch: Tensor) -> dict[str, Tensor]:
+        return {
+            "long": batch + 2**62 + 1,  # no float holds it
+            "double": batch.double()[:, None] / 3,
+            "half": (batch / 7).half(),
+            "even": batch % 2 == 0,
+        }
+
+    expected = function(indices)
+    for found in on_every_rank(world, lambda shard: shard.map(function, indices, batch_size=4)):
+        assert isinstance(found, dict)
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            assert found[name].dtype == values.dtype
+            assert torch.equal(found[name], values), name
 
 
 @pytest.mark.parametrize("kind", [UserError, RunStopped])

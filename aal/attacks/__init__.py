@@ -4,7 +4,7 @@ from aal.attacks.adversarial_path import AdversarialPath
 from aal.attacks.apgd import APGD
 from aal.attacks.apgdt import APGDT
 from aal.attacks.auto_attack import AutoAttack
-from aal.attacks.base import Adversarial, Attack, frozen
+from aal.attacks.base import Adversarial, Attack, Task, frozen
 from aal.attacks.bim import BIM
 from aal.attacks.carlini_wagner import CarliniWagner
 from aal.attacks.collision import CollisionAttack
@@ -35,5 +35,6 @@ __all__ = [
     "SpatialJitter",
     "Square",
     "TargetedCollision",
+    "Task",
     "frozen",
 ]

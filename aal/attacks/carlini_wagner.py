@@ -1,15 +1,15 @@
 """Carlini and Wagner's L2 attack: Adam on perturbation and margin, weighed by a constant that is searched for."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column, dimensions, divisor
+from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, dimensions, divisor
 from aal.attacks.boundary import finite
 from aal.attacks.deepfool import DeepFool
-from aal.attacks.margins import beyond, margin, slope
+from aal.attacks.margins import beyond, lead, slope
 from aal.attacks.norms import NORMS
 from aal.checks import at_least, positive
 from aal.errors import UserError
@@ -63,52 +63,31 @@ class CarliniWagner(Attack):
         at_least(1, {"binary_steps": self.binary_steps, "steps": self.steps})
         positive({"initial_constant": self.initial_constant, "learning_rate": self.learning_rate})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high), both finite.
-            seeds: Not used: nothing is drawn at random.
 
         Returns:
             The nearest points found whose margin is at least ``confidence``; the samples themselves where theirs is, or
             where no such point was found. ``success``, by the class predicted alone; ``distance`` in L2; and in
             ``info`` the ``margin``, in logits, ``(B,)``.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        if not all(map(math.isfinite, bounds)):
-            raise UserError(f"bounds: must be finite, so that a tanh can span them, not {bounds}")
-        near = DeepFool()(model, x, y, target=target, bounds=bounds, seeds=seeds)
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            queries = near.queries + 2  # the first and the last prediction
-            start = torch.where(column(near.success, task.x), near.x, task.x)
-            result = self._search(task, start, queries)
-            logits = task.predict(result)
-            info = {"margin": _margin(task, logits, task.rows)}
-            distance = NORMS["l2"].size(result - task.x)
-            return Adversarial(result, task.reached(logits, task.labels), distance, queries, info)
+        if not math.isfinite(task.high - task.low):
+            raise UserError(f"bounds: must be finite, so that a tanh can span them, not {(task.low, task.high)}")
+        near = DeepFool().attack(task)
+        task.refuse_nan()
+        queries = near.queries + 2  # the first and the last prediction
+        start = torch.where(column(near.success, task.x), near.x, task.x)
+        result = self._search(task, start, queries)
+        logits = task.predict(result)
+        info = {"margin": lead(task, logits, task.rows)}
+        distance = NORMS["l2"].size(result - task.x)
+        return Adversarial(result, task.reached(logits, task.labels), distance, queries, info)
 
     def _search(self, task: Task, start: Tensor, queries: Tensor) -> Tensor:
         """Return the best points ``(B, ...)``, beginning with ``start``; count forward passes in ``queries``."""
         result, every = task.x.clone(), min(CHECK_EVERY, self.steps)
         logits = task.predict(start)
-        there = task.reached(logits, task.labels) & (_margin(task, logits, task.rows) >= self.confidence)
+        there = task.reached(logits, task.labels) & (lead(task, logits, task.rows) >= self.confidence)
         active = _Active.begin(task, start, there).leave(there & (start == task.x).flatten(1).all(1), result)
         for step in range(1, self.binary_steps * self.steps + 1):
             if len(active.rows) == 0:
@@ -138,9 +117,8 @@ class CarliniWagner(Attack):
         return self.confidence - value.detach(), finite(slope(value, leaf)) * (task.low - task.high)
 
 
-@dataclass
-class _Active:
-    """The samples still being moved; every field has one entry a sample. Distances are in units of the data's range.
+class _Active(PerSample):
+    """The samples still being moved. Distances are in units of the data's range.
 
     Attributes:
         rows: Position in the batch, int64.
@@ -161,24 +139,6 @@ class _Active:
         best: Its squared distance.
         before: That when c was chosen; at first, what is expected.
     """
-
-    rows: Tensor
-    origin: Tensor
-    variable: Tensor
-    mean: Tensor
-    square: Tensor
-    rate: Tensor
-    constant: Tensor
-    lower: Tensor
-    upper: Tensor
-    age: Tensor
-    hit: Tensor
-    lowest: Tensor
-    mark: Tensor
-    tried: Tensor
-    best_x: Tensor
-    best: Tensor
-    before: Tensor
 
     @classmethod
     def begin(cls, task: Task, start: Tensor, there: Tensor) -> "_Active":
@@ -214,44 +174,49 @@ class _Active:
         size = NORMS["l2"].size
         steepness = divisor(size(pull))
         r = (size(d) + short.clamp_min(0) / steepness).clamp(torch.finfo(d.dtype).eps, math.sqrt(dimensions(d)))
-        self.constant, self.before = constant * 2 * r / steepness, r.square()
-        self.rate = rate * r / size(tilt)
+        self.update(constant=constant * 2 * r / steepness, before=r.square(), rate=rate * r / size(tilt))
 
     def record(self, x: Tensor, d: Tensor, short: Tensor) -> None:
         """Keep the iterates that are the best so far."""
         distance, hit = d.flatten(1).square().sum(1), short < 0
         better = hit & (distance < self.best)
-        self.best_x = torch.where(column(better, x), x, self.best_x)
-        self.best = torch.where(better, distance, self.best)
-        self.hit = self.hit | hit
-        self.lowest = torch.minimum(self.lowest, distance / self.constant + short.clamp_min(0))
-        self.age = self.age + 1
+        self.update(
+            best_x=torch.where(column(better, x), x, self.best_x),
+            best=torch.where(better, distance, self.best),
+            hit=self.hit | hit,
+            lowest=torch.minimum(self.lowest, distance / self.constant + short.clamp_min(0)),
+            age=self.age + 1,
+        )
 
     def descend(self, gradient: Tensor, step: int) -> None:
         """Take a step of Adam, the same ``step`` for all samples, and stop at the ends of the range."""
-        self.mean = self.mean.lerp(gradient, 1 - MEAN)
-        self.square = self.square.lerp(gradient.square(), 1 - SQUARE)
+        self.update(mean=self.mean.lerp(gradient, 1 - MEAN), square=self.square.lerp(gradient.square(), 1 - SQUARE))
         mean, square = self.mean / (1 - MEAN**step), self.square / (1 - SQUARE**step)
-        end = math.atanh(SHRINK)
-        self.variable = (self.variable - column(self.rate, mean) * mean / divisor(square.sqrt())).clamp(-end, end)
+        variable, end = self.variable - column(self.rate, mean) * mean / divisor(square.sqrt()), math.atanh(SHRINK)
+        self.update(variable=variable.clamp(-end, end))
 
     def judge(self, steps: int, constants: int) -> Tensor:
         """Choose the next c of samples that stalled or whose c is older than ``steps``; tell which are finished."""
         over = (self.lowest > self.mark * (1 - PROGRESS)) | (self.age > steps)
         enough, small = over & self.hit, over & ~self.hit
-        self.lower = torch.where(small, self.constant, self.lower)
-        self.upper = torch.where(enough, self.constant, self.upper)
-        middle = torch.where(self.upper.isfinite(), (self.lower + self.upper) / 2, self.constant * RAISE)
-        self.constant = torch.where(over, middle, self.constant)
+        lower = torch.where(small, self.constant, self.lower)
+        upper = torch.where(enough, self.constant, self.upper)
+        middle = torch.where(upper.isfinite(), (lower + upper) / 2, self.constant * RAISE)
         ratio = (self.best / self.before).clamp_max(1)
-        self.rate = torch.where(enough, self.rate * COOL * ratio.sqrt(), self.rate)
-        self.tried = self.tried + over
-        finished = over & (self.tried >= constants) | enough & (self.lower > 0) & (ratio > 1 - GAIN)
-        self.before = torch.where(over, self.before * ratio, self.before)
-        self.age = self.age.masked_fill(over, 0)
-        self.mark = self.lowest = self.lowest.masked_fill(over, torch.inf)
-        self.hit = torch.zeros_like(self.hit)
-        return finished
+        tried, lowest = self.tried + over, self.lowest.masked_fill(over, torch.inf)
+        self.update(
+            lower=lower,
+            upper=upper,
+            constant=torch.where(over, middle, self.constant),
+            rate=torch.where(enough, self.rate * COOL * ratio.sqrt(), self.rate),
+            tried=tried,
+            before=torch.where(over, self.before * ratio, self.before),
+            age=self.age.masked_fill(over, 0),
+            mark=lowest,
+            lowest=lowest,
+            hit=torch.zeros_like(self.hit),
+        )
+        return over & (tried >= constants) | enough & (lower > 0) & (ratio > 1 - GAIN)
 
     def leave(self, finished: Tensor, result: Tensor) -> "_Active":
         """Write the best points of those ``finished`` (bool) to ``result``; return the others."""
@@ -259,8 +224,7 @@ class _Active:
         if len(gone) == 0:
             return self
         result[self.rows[gone]] = self.best_x[gone]
-        left = (~finished).nonzero().squeeze(1)
-        return _Active(**{entry.name: getattr(self, entry.name)[left] for entry in fields(self)})
+        return self.take((~finished).nonzero().squeeze(1))
 
 
 def _variable(task: Task, x: Tensor) -> Tensor:
@@ -273,8 +237,3 @@ def _sample(task: Task, tanh: Tensor) -> Tensor:
     """Return the sample whose variable has this tanh."""
     middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
     return (tanh * (half / SHRINK)).add_(middle).clamp_(task.low, task.high)
-
-
-def _margin(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
-    """Return by how much the goal is reached, in logits, ``(N,)``: below 0 where it is not."""
-    return margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column, divisor, gradient_of
+from aal.attacks.base import Adversarial, Attack, PerSample, Task, attacking, column, divisor, gradient_of
 from aal.attacks.boundary import Ways, finite, refine
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import beyond, rivals, rounding
@@ -60,26 +60,8 @@ class DeepFool(Attack):
         if self.classes is not None:
             at_least(1, {"classes": self.classes})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``, each by way of its boundary with the highest other class; ``None``: any
-                but the label.
-            bounds: The data's range (low, high).
-            seeds: Not used: nothing is drawn at random.
 
         Returns:
             Samples: as they are, with distance 0, where the goal is reached to begin with; where it was not reached,
@@ -88,21 +70,16 @@ class DeepFool(Attack):
             ``steps`` taken, int64; ``class`` predicted in the end, int64; ``linearised``, the distance to the nearest
             boundary as linearised at the sample, 0 where the goal is reached there and infinite without a slope;
             ``crossing``, the distance of the point that the steps reached. All ``(B,)``.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
         norm = norm_but_l1(self.norm)
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            ways, crossed, info = self._cross(task, norm)
-            info["crossing"] = norm.size(ways.far - task.x)
-            refine(task, self.norm, ways, crossed, self.refinements)
-            ends = ways.ends(task, task.rows)
-            logits = task.predict(ends)
-            info["class"] = logits.argmax(1)
-            success = task.reached(logits, task.labels)
-            return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
+        ways, crossed, info = self._cross(task, norm)
+        info["crossing"] = norm.size(ways.far - task.x)
+        refine(task, self.norm, ways, crossed, self.refinements)
+        ends = ways.ends(task, task.rows)
+        logits = task.predict(ends)
+        info["class"] = logits.argmax(1)
+        success = task.reached(logits, task.labels)
+        return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
 
     def linearised(self, model: nn.Module, x: Tensor, y: Tensor, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Tensor:
         """Return the distance to the nearest boundary as linearised at each sample: the length of the first step.
@@ -143,7 +120,6 @@ class DeepFool(Attack):
                 logits = task.logits(leaf, rows)
             values = logits.detach()
             if aims is None:
-                task.check_classes(values.shape[1])
                 aims = _Aims.all(task, values)
             over = beyond(task, values, rows)
             ways.lead(rows, x, over if step == 0 else ways.under[rows], over)
@@ -160,7 +136,7 @@ class DeepFool(Attack):
             distance = aims.choose(distances, gaps)
             if step == 0:
                 linearised[rows] = distance
-                aims.open &= self._chosen(distances)
+                aims.update(open=aims.open & self._chosen(distances))
             stuck = distance.isinf()
             moved = norm.size(x - task.x[rows])
             rise = (1 + self.overshoot) * distance.masked_fill(stuck, 0) + self.overshoot * moved
@@ -222,8 +198,7 @@ class DeepFool(Attack):
         return size
 
 
-@dataclass
-class _Aims:
+class _Aims(PerSample):
     """The classes that points step towards.
 
     Attributes:
@@ -233,21 +208,13 @@ class _Aims:
         gap: Its gap then ``(N,)``.
     """
 
-    open: Tensor
-    failed: Tensor
-    last: Tensor
-    gap: Tensor
-
     @classmethod
     def all(cls, task: Task, logits: Tensor) -> "_Aims":
         """Return all classes that reach the goal of the task, for its samples' logits ``(B, C)``."""
         given = nn.functional.one_hot(task.labels, logits.shape[1]).bool()
         gap = torch.full_like(logits[:, 0], torch.inf)
-        return cls(given if task.targeted else ~given, torch.zeros_like(given), torch.zeros_like(task.rows), gap)
-
-    def take(self, left: Tensor) -> "_Aims":
-        """Return those of the points ``left`` ``(K,)``."""
-        return _Aims(self.open[left], self.failed[left], self.last[left], self.gap[left])
+        wanted, failed = given if task.targeted else ~given, torch.zeros_like(given)
+        return cls(open=wanted, failed=failed, last=torch.zeros_like(task.rows), gap=gap)
 
     def gaps(self, task: Task, logits: Tensor, rows: Tensor) -> Tensor:
         """Return how much too low each logit of the points is ``(N, C)``, infinite where a class is not aimed at now.
@@ -257,14 +224,15 @@ class _Aims:
         gaps = logits.gather(1, rivals(task, logits, rows)[:, None]) - logits + 2 * rounding(logits)[:, None]
         last = self.last[:, None]
         vain = gaps.gather(1, last) >= self.gap[:, None]
-        self.failed.scatter_(1, last, self.failed.gather(1, last) | vain)
-        self.failed &= (self.open & ~self.failed).any(1, keepdim=True)
-        return gaps.masked_fill_(~self.open | self.failed, torch.inf)
+        failed = self.failed.scatter(1, last, self.failed.gather(1, last) | vain)
+        failed &= (self.open & ~failed).any(1, keepdim=True)
+        self.update(failed=failed)
+        return gaps.masked_fill_(~self.open | failed, torch.inf)
 
     def choose(self, distances: Tensor, gaps: Tensor) -> Tensor:
         """Aim at the nearest class, given all distances and gaps ``(N, C)``, and return how near it is ``(N,)``."""
-        nearest, self.last = distances.min(1)
-        self.gap = gaps.gather(1, self.last[:, None]).squeeze(1)
+        nearest, last = distances.min(1)
+        self.update(last=last, gap=gaps.gather(1, last[:, None]).squeeze(1))
         return nearest
 
 

@@ -70,13 +70,17 @@ def aims(task: Task, logits: Tensor, rows: Tensor, most: int) -> Tensor:
     return ranked[:, : min(most, logits.shape[1] - 1)]
 
 
+def lead(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
+    """Return by how much logits ``(N, C)`` of ``rows`` reach the goal, ``(N,)``: below 0 where they do not."""
+    return margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)
+
+
 def beyond(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
     """Return by how much logits ``(N, C)`` reach the goal, less what rounding may take away the next time ``(N,)``.
 
     The smallest perturbation ends on the boundary, where the class is a matter of rounding.
     """
-    value = margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)
-    return value - rounding(logits)
+    return lead(task, logits, rows) - rounding(logits)
 
 
 def rounding(logits: Tensor) -> Tensor:

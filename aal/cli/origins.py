@@ -29,6 +29,7 @@ class Origins:
     def __init__(self, config: Namespace) -> None:
         self._config = _plain(config)
         self._built: list[tuple[object, dict[str, Any]]] = []
+        self._linked: set[str] = set()  # arguments that other objects tell: the configuration has None
         self.note(_construct, object)
 
     def note(self, build: Callable[..., Any], base: type[Any]) -> None:
@@ -54,11 +55,12 @@ class Origins:
         self,
         build: Callable[..., Any],
         class_type: type[Any],
-        *,
+        *positional: Any,  # what code gives to a class that it was told to build itself, such as a sample's shape
         applied_instantiation_links: dict[str, Any],  # the parser asks for it by this name
         **arguments: Any,
     ) -> Any:  # noqa: ANN401
-        built = build(class_type, applied_instantiation_links=applied_instantiation_links, **arguments)
+        self._linked |= {key.rpartition(".")[2] for key in applied_instantiation_links}
+        built = build(class_type, *positional, applied_instantiation_links=applied_instantiation_links, **arguments)
         self._built.append((built, arguments))
         return built
 
@@ -90,11 +92,12 @@ class Origins:
     def _is(self, node: Mapping[str, Any], kind: type[Any], arguments: Mapping[str, Any]) -> bool:
         """Whether an object of a class and arguments is what a part of the configuration describes."""
         given = node.get("init_args", {}) if "class_path" in node else node
-        if "class_path" in node:  # what links tell it does not stand there
+        if "class_path" in node:
             fits = node["class_path"].rpartition(".")[2] == kind.__name__ and given.keys() <= arguments.keys()
         else:
             fits = given.keys() == arguments.keys()
-        return fits and all(self._alike(given[name], arguments[name]) for name in given)
+        told = (name for name, value in given.items() if not (value is None and name in self._linked))
+        return fits and all(self._alike(given[name], arguments[name]) for name in told)
 
     def _alike(self, configured: object, value: object) -> bool:
         if isinstance(configured, list | tuple):
@@ -113,8 +116,10 @@ class Origins:
         return known is not None and self._is(configured, type(value), known)
 
 
-def _construct(class_type: type[Any], *, applied_instantiation_links: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401
-    return class_type(**arguments)
+def _construct(
+    class_type: type[Any], *positional: Any, applied_instantiation_links: dict[str, Any], **arguments: Any
+) -> Any:  # noqa: ANN401
+    return class_type(*positional, **arguments)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401

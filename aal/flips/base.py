@@ -46,17 +46,16 @@ class FlipSelector:
         """Return among how many of ``size`` candidates it chooses, at most; what has less than a budget is refused."""
         return size
 
-    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse what the selector could not do, before anything is trained.
 
         Args:
             samples: Shape of a sample.
             inputs: Shape of what the classifier takes: a sample, or a frozen backbone's features.
             classes: Number of the classifier's logits.
-            key: The key of the selector's arguments in a configuration.
 
         Raises:
-            UserError: It could not; the message names the key.
+            UserError: It could not; the message names the argument.
         """
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
@@ -74,7 +73,7 @@ class FlipSelector:
         raise NotImplementedError
 
 
-def fault_of(flips: Flips, view: FlipView, n: int) -> str:
+def flips_fault(flips: Flips, view: FlipView, n: int) -> str:
     """Return how a selection breaks the contract, empty where it does not.
 
     Args:
@@ -93,7 +92,7 @@ def fault_of(flips: Flips, view: FlipView, n: int) -> str:
     return f"has a figure that is not finite: {', '.join(bad)}" if bad else ""
 
 
-def highest(selector: FlipSelector, view: FlipView, scores: Tensor, n: int, generator: torch.Generator) -> Flips:
+def highest_flips(selector: FlipSelector, view: FlipView, scores: Tensor, n: int, generator: torch.Generator) -> Flips:
     """Select the ``n`` candidates with the highest scores ``(U,)``; among equal ones chance decides.
 
     Raises:

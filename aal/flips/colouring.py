@@ -10,7 +10,7 @@ from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.base import Flips, FlipSelector, highest_flips
 from aal.flips.class_graph import check_distance, graph_of
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
@@ -71,12 +71,12 @@ class Colouring(FlipSelector):
         if self.radius is not None:
             at_least(0, {"radius": self.radius})
 
-    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a network that cannot take the samples, or has not as many outputs as there are colours."""
-        network = built(self.network, samples, COLOURS, f"{key}.network")
-        outputs = tuple(dry_run(network, samples, f"{key}.network").shape[1:])
+        network = built(self.network, samples, COLOURS, "network")
+        outputs = tuple(dry_run(network, samples, "network").shape[1:])
         if outputs != (COLOURS,):
-            raise UserError(f"{key}.network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")
+            raise UserError(f"network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
@@ -91,7 +91,7 @@ class Colouring(FlipSelector):
             scores = self._reached(network, view, graph, colours, figures["gamma"])
         figures["colours"] = float(colours.max()) + 1
         figures["reached"] = float(scores.sum()) / max(1, 2 * graph.edges)
-        flips = highest(self, view, scores, n, generator)
+        flips = highest_flips(self, view, scores, n, generator)
         return Flips(flips.indices, flips.scores, figures)
 
     def _fresh(self, sample_shape: tuple[int, ...], colours: int, generator: torch.Generator) -> nn.Module:

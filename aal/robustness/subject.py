@@ -1,9 +1,9 @@
 """What a robust evaluation attacks: a model on samples, a batch at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
-from aal.attacks.base import attacking
+from aal.attacks.base import WarmStart, attacking
 from aal.errors import RunStopped, UserError
 from aal.robustness.results import COLUMNS
 from aal.seeds import sample_seeds
@@ -48,10 +48,10 @@ class Subject:
     def natural(self, rows: Tensor) -> Tensor:
         """Predict the classes of ``rows`` ``(B,)`` without an attack, ``(B,)``."""
         batch = self.batch(rows)
-        with named("without an attack", self.index[rows]):
+        with located("without an attack", self.index[rows]):
             return self.predicted(batch.x, batch.y)
 
-    def attacked(self, name: str, series: Sequence[Attack], rows: Tensor) -> Tensor:
+    def attacked(self, name: str, series: Sequence[Attack], rows: Tensor) -> dict[str, Tensor]:
         """Attack ``rows`` ``(B,)`` with one attack after another, each time those that are left.
 
         Args:
@@ -60,22 +60,24 @@ class Subject:
             rows: Which samples.
 
         Returns:
-            The columns of an outcome, float64 ``(B, 4)``.
+            The tensors of an outcome ``(B,)``.
         """
         batch, left, start = self.batch(rows), torch.arange(len(rows), device=self.device), None
-        columns = torch.zeros(len(rows), len(COLUMNS), dtype=torch.float64, device=self.device)
+        nothing = torch.zeros(len(rows), dtype=torch.int64, device=self.device)
+        found = {name: nothing.double() if name == "distance" else nothing.clone() for name in COLUMNS}
         for attack in series:
             now = batch.take(left)
-            with named(name, self.index[rows][left.cpu()]):
+            with located(name, self.index[rows][left.cpu()]):
                 result = self.attack(attack, now, start)
                 after = self.predicted(result.x, now.y)
-            counts = columns[left, 2:] + torch.stack([result.queries, torch.ones_like(after)], dim=1)
-            columns[left] = torch.cat([torch.stack([after, result.distance.double()], dim=1), counts], dim=1)
+            found["after"][left], found["distance"][left] = after, result.distance.double()
+            found["queries"][left] += result.queries
+            found["tried"][left] += 1
             survived = after == now.y if now.target is None else after != now.target
             left, start = left[survived], result.x[survived]
             if len(left) == 0:
                 break
-        return columns
+        return found
 
     def batch(self, rows: Tensor) -> "Batch":
         """Return what an attack on ``rows`` ``(B,)`` takes, on the model's device."""
@@ -90,11 +92,8 @@ class Subject:
         Raises:
             RunStopped: What came back are no samples like those given, or no distances.
         """
-        call: Callable[..., Adversarial] = attack  # type: ignore[assignment]  # Attack is a marker; see its contract
-        how: dict[str, object] = {"target": batch.target, "bounds": self.bounds, "seeds": batch.seeds}
-        if start is not None and "start" in signature(call).parameters:
-            how["start"] = start
-        result = call(self.model, batch.x, batch.y, **how)
+        call = attack if start is None or not isinstance(attack, WarmStart) else partial(attack, start=start)
+        result = call(self.model, batch.x, batch.y, target=batch.target, bounds=self.bounds, seeds=batch.seeds)
         low, high = self.bounds
         if result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all():
             raise RunStopped(f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given")
@@ -105,9 +104,7 @@ class Subject:
     def predicted(self, x: Tensor, y: Tensor) -> Tensor:
         """Predict the classes of samples ``(B, ...)`` with labels ``y`` ``(B,)``, ``(B,)``."""
         with attacking(self.model, x, y, target=None, bounds=self.bounds, seeds=None) as task:
-            logits = task.predict(x)
-            task.check_classes(logits.shape[1])
-            return logits.argmax(1)
+            return task.predict(x).argmax(1)
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Batch:
 
 
 @contextmanager
-def named(what: str, index: Tensor) -> Iterator[None]:
+def located(what: str, index: Tensor) -> Iterator[None]:
     """Say what was done where an error came up, and which samples of ``index`` ``(B,)`` its rows are."""
     try:
         yield

@@ -59,7 +59,7 @@ class Parent:
         return self.over.is_set()
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
+def whole_rounds(path: Path) -> list[dict[str, Any]]:
     """Return the rounds in a ``rounds.jsonl`` up to the first torn line (being written, or its writer was killed)."""
     rows = []
     for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
@@ -94,7 +94,7 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
     Args:
         wandb: The module, imported late so that a missing one is reported like any other failure.
         folder: The run's folder.
-        options: What :class:`aal.tracking.logger.WandbTracker` was given, and the run's ``id``.
+        options: What :class:`aal.tracking.logger.WandbTracker` was given, the run's ``id`` and ``axis``.
 
     Returns:
         The run, and whether it had to be recorded offline because the server was not reached.
@@ -124,9 +124,8 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
         traceback.print_exc()
         wandb.teardown()  # its service still holds the run's id
         run, kept = init("offline"), True
-    axis = "round" if config.get("flips") else "labels"  # flipped labels are as many in every round
-    run.define_metric(axis, hidden=True)
-    run.define_metric("*", step_metric=axis)
+    run.define_metric(options["axis"], hidden=True)
+    run.define_metric("*", step_metric=options["axis"])
     return run, kept
 
 
@@ -145,7 +144,7 @@ def follow(run: Any, rounds: Path, parent: Parent) -> None:  # noqa: ANN401
         if found == seen:
             continue
         seen = found
-        for row in rows_of(rounds):
+        for row in whole_rounds(rounds):
             if row["round"] > logged:
                 run.log(row, step=row["round"], commit=True)
                 logged = row["round"]

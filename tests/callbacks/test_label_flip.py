@@ -370,9 +370,9 @@ def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -
         (["--flips.init_args.budget=0"], "flips.init_args.budget: must be at least 1, got 0"),
         (["--flips.init_args.budget=20"], "class 0 has 142 samples, and path_length chooses among 15 of them"),
         (["--flips.init_args.min_epochs=0"], "flips.init_args.min_epochs: must be at least 1, got 0"),
-        (['--flips.init_args.selectors={"clean": {"class_path": "aal.flips.Random"}}'], "'clean' cannot name one; rec"),
+        (['--flips.init_args.selectors={"clean": {"class_path": "RandomFlips"}}'], "'clean' cannot name one; rec"),
         (["--flips.init_args.repeats=0"], "flips.init_args.repeats: must be at least 1, got 0"),
-        (["--flips.init_args.targets=new"], "flips.init_args.targets: class 10 is a new one, which needs data.init"),
+        (["--flips.init_args.targets=new"], "flips.init_args.targets: class 10 is a new one, which needs the datam"),
         (["--flips.init_args.targets={3: 3}"], "flips.init_args.targets: must lead from one of 10 classes to another"),
         (["--flips.init_args.targets={3: 12}"], "flips.init_args.targets: there is no class 12 among 10"),
         (["--flips.init_args.targets=null"], "flips.init_args.targets: must be next, new or a map of classes"),
@@ -383,7 +383,7 @@ def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -
         ([f"--config={ROOT}/configs/retraining/pgd.yaml"], "retraining: nothing else may change a training set"),
         (["--flips.init_args.selectors.path_length.init_args.buckets=0"], "buckets: must be at least 1, got 0"),
         (["--flips.init_args.selectors.no=aal.flips.None"], "module 'aal.flips' has no attribute 'None'"),
-        (['--flips.init_args.selectors={"a b": {"class_path": "aal.flips.Random"}}'], "selectors: 'a b' cannot"),
+        (['--flips.init_args.selectors={"a b": {"class_path": "RandomFlips"}}'], "selectors: 'a b' cannot"),
         (["--flips=null"], "query: an experiment needs a clock"),
     ],
 )  # fmt: skip
@@ -398,7 +398,7 @@ def test_targets_of_an_evaluation_may_not_be_flips_where_none_are(tmp_path: Path
     targets = ("--config", ROOT / "configs" / "robust" / "pgd.yaml", "--robust.init_args.targets=flips")
     run = aal("fit", "--config", EXPERIMENT, *targets, "--out", tmp_path / "run")
     assert run.returncode == 2
-    assert "robust.init_args.targets: flips is for runs that flip labels" in run.stderr
+    assert "targets: no callback of the run has a map of classes 'flips'" in run.stderr
 
 
 def test_a_record_says_what_it_flipped_in_words(tmp_path: Path) -> None:

@@ -48,12 +48,12 @@ def refusal(
         ("--poison.init_args.n=180", "poison.init_args.n: 180 poisons, but the craft split has 179"),
         ("--poison.init_args.mu=two", "mu: must be one of zero, one, mean or a .safetensors file"),
         ("--poison.init_args.mu=absent.safetensors", "absent.safetensors: no such file"),
-        ("--poison.init_args.attack.init_args.beta=-1", "beta"),
-        ("--poison.init_args.attack.init_args.steps=0", "steps"),
-        ("--model.init_args.head.hidden=-1", "hidden"),
-        ("--model.init_args.head.dropout=0.6", "dropout"),
-        ("--model.init_args.learning_rate=0", "learning_rate"),
-        ("--model.init_args.weight_decay=-1", "weight_decay"),
+        ("--poison.init_args.attack.init_args.beta=-1", "error: poison.init_args.attack.init_args.beta: "),
+        ("--poison.init_args.attack.init_args.steps=0", "error: poison.init_args.attack.init_args.steps: "),
+        ("--model.init_args.head.hidden=-1", "error: model.init_args.head.hidden: "),
+        ("--model.init_args.head.dropout=0.6", "error: model.init_args.head.dropout: "),
+        ("--model.init_args.learning_rate=0", "error: model.init_args.learning_rate: "),
+        ("--model.init_args.weight_decay=-1", "error: model.init_args.weight_decay: "),
         ("--trainer.precision=64-true", "trainer.precision"),
         ("--trainer.fast_dev_run=true", "trainer.fast_dev_run"),
         ("--trainer.limit_train_batches=1", "trainer.limit_train_batches"),
@@ -187,7 +187,7 @@ def test_help_and_unknown_commands() -> None:
     unknown = aal("fitt")
     assert (unknown.returncode, unknown.stderr) == (
         2,
-        "error: fitt: no such command; aal knows fit, selftest and study\n",
+        "error: fitt: no such command; did you mean fit? (aal knows fit, selftest, study, configs)\n",
     )
     keys = aal("fit", "--help")
     assert keys.returncode == 0
