@@ -56,7 +56,7 @@ class Study:
         note: Sentence printed with the table; may be empty.
         seeds: Seeds of every arm, each 0 or more.
         threads: CPU threads of torch in each cell. Part of the study, since sums depend on it.
-        table: Name of the table's kind in :data:`aal.studies.tables.kinds.TABLES`.
+        table: Name of the table's kind in :data:`aal.studies.tables.TABLES`.
         rows: The table's rows.
         arms: Arms by name, in the order of the file.
         settings: What else the table is told, as its kind has checked it.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aal.cli.study import main
+from aal.cli.study import study as main
 from aal.errors import UserError
 from aal.report import features_figure, write_run_report
 from aal.studies.page import write_study_report

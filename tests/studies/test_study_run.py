@@ -175,17 +175,17 @@ def test_several_studies_run_one_after_the_other_each_in_a_folder_of_its_name(
 
     monkeypatch.setattr(study_command, "run_study", run)
     files = [str(make_study_file(tmp_path / name, name=name)) for name in ("one", "two", "three")]
-    assert study_command.main(["run", *files, "--out", str(tmp_path / "out")]) == 2
+    assert study_command.study(["run", *files, "--out", str(tmp_path / "out")]) == 2
     assert "error: two: no weights" in capsys.readouterr().err
     assert [(tmp_path / "out" / name / "table.csv").is_file() for name in ("one", "two", "three")] == [
         True,
         False,
         True,
     ]
-    assert study_command.main(["run", files[0], "--out", str(tmp_path / "alone")]) == 0
+    assert study_command.study(["run", files[0], "--out", str(tmp_path / "alone")]) == 0
     assert (tmp_path / "alone" / "report.html").is_file(), "a study alone has the folder to itself"
     with pytest.raises(UserError, match="two of the studies are called one"):
-        study_command.main(["run", files[0], files[0], "--out", str(tmp_path / "twice")])
+        study_command.study(["run", files[0], files[0], "--out", str(tmp_path / "twice")])
     assert not (tmp_path / "twice").exists()
 
 
