@@ -60,7 +60,7 @@ class PoisonInjection(Poisoning):
         self.n, self.mu, self.screen, self.balance, self.batch_size = n, mu, screen, balance, batch_size
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Refuse what cannot be crafted, before anything is; give the poisons their indices in the pool."""
+        """Refuse what cannot be crafted, before anything is; add what is crafted already to the pool."""
         data, run = data_of(trainer), Path(trainer.default_root_dir)
         if not isinstance(module, TransferClassifier):
             raise UserError("poison: collisions need a model with a backbone; use aal.models.TransferClassifier")
@@ -69,17 +69,16 @@ class PoisonInjection(Poisoning):
             raise UserError(f"poison.init_args.n: {self.n} poisons, but the craft split has {available} base instances")
         self.given = given_vector(self.mu, module.feature_size)
         self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
-        self.indices = data.pool.extend(self.n, "poison")
+        super().setup(trainer, module, stage)
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Craft the poisons that the folder does not hold yet; add all of them, as they were saved, to the pool."""
-        assert isinstance(module, TransferClassifier)
-        data = data_of(trainer)
-        if len(self.folder.rows) < self.n:
-            self._obtain(trainer, module)
-        bases = self.folder.column("base").long()
-        data.add_samples(self.folder.read(0, self.n), data.labels["craft"][bases], bases)
-        self._draw_features(trainer, data)
+        super().on_fit_start(trainer, module)
+        self._draw_features(trainer, data_of(trainer))
+
+    def bases_of(self, rows: Tensor) -> Tensor:
+        """Return the indices in the split ``craft`` of the bases ``(N,)``."""
+        return rows
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the attack's success beside a random learner's, and what the collisions cost."""
@@ -92,8 +91,9 @@ class PoisonInjection(Poisoning):
             "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
 
-    def _obtain(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
+    def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Craft the poisons, once for all runs that share a bank: they do not depend on the head."""
+        assert isinstance(module, TransferClassifier)
         data = data_of(trainer)
         bank = data.feature_bank
         if bank is None:
@@ -150,7 +150,7 @@ class PoisonInjection(Poisoning):
                     self.folder.write(first, x, crafted["x"].cpu())
                 trainer.strategy.barrier("poisons written")
                 columns = {
-                    "index": self.indices[first : first + len(group)],
+                    "index": len(data.pool) + first + torch.arange(len(group)),
                     "base": group,
                     "label": data.labels["craft"][group],
                     "norm_initial": distances[group],

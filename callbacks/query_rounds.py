@@ -81,10 +81,11 @@ class QueryRounds(Rounds):
         natural = len(pool.of_origin("natural"))
         if self.initial > natural:
             raise UserError(f"query.init_args.initial: {self.initial} labels, but the pool has {natural} samples")
-        if self.budget is not None and self.budget > len(pool) - self.initial:
+        left = len(pool) + sum(each.coming for each in round_callbacks(trainer)) - self.initial
+        if self.budget is not None and self.budget > left:
             raise UserError(
                 f"query.init_args.budget: {self.budget} labels, but after the {self.initial} initial ones the pool has "
-                f"{len(pool) - self.initial} left"
+                f"{left} left"
             )
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

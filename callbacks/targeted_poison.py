@@ -79,7 +79,7 @@ class TargetedPoison(Poisoning):
         self.outcome: Record = {}  # on the target, after the last round
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Find the set and refuse what cannot be used; give the poisons their indices in the pool."""
+        """Find the set and refuse what cannot be used; add what is crafted already to the pool."""
         assert isinstance(module, Classifier)
         data, place = data_of(trainer), Path(trainer.default_root_dir) / "poisons"
         words = {name: getattr(self, name) for name in ("sets", "set", "bases", "opacity")}
@@ -101,16 +101,14 @@ class TargetedPoison(Poisoning):
             )
             self.recraft = False
         self.target = torch.tensor([self.facts["target"]])
-        self.indices = data.pool.extend(len(self.facts["bases"]), "poison")
+        self.n = len(self.facts["bases"])
+        super().setup(trainer, module, stage)
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Craft or copy the poisons unless the run's folder has them, and add them, as they were saved, to the pool."""
-        assert isinstance(module, Classifier)
-        data, n = data_of(trainer), len(self.indices)
-        if not self.folder.rows:
-            self._obtain(trainer, module)
-        x = self.folder.read(0, n) if self.recrafted is None else self.recrafted
-        data.add_samples(x, torch.full((n,), self.facts["base_class"]), torch.full((n,), -1))
+        """Craft or copy the poisons unless the run's folder has them, and add them to the pool, recrafted or not."""
+        super().on_fit_start(trainer, module)
+        if self.recrafted is not None:  # by the rounds before the checkpoint
+            data_of(trainer).replace_samples(self.indices, self.recrafted)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add what became of the target; recraft the poisons that were not queried, before the next query."""
@@ -129,7 +127,7 @@ class TargetedPoison(Poisoning):
         norms = {f"norm_{name}": self.folder.mean(f"norm_{name}") for name in ("initial", "crafted", "saved")}
         changes = {name: self.folder.mean(name) for name in figures_of(self.folder.samples)}
         if self.recrafted is not None:  # the norms are of the first ones: later ones are near in other features
-            bases = self.folder.read(0, len(self.indices), "base")
+            bases = self.folder.read(0, self.n, "base")
             now = distortion(self.folder.samples, self.recrafted, bases)
             changes = {name: None if values.isnan().all() else float(values.nanmean()) for name, values in now.items()}
         return {
@@ -185,9 +183,9 @@ class TargetedPoison(Poisoning):
             "bases": bases,
         }
 
-    def _obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
+    def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Save the poisons of the set, or those crafted now, in the run's folder."""
-        data, n = data_of(trainer), len(self.indices)
+        data, n = data_of(trainer), self.n
         started = time.perf_counter()
         if self.found is None:
             bases = data.samples["pool"][torch.tensor(self.facts["bases"])]
@@ -204,7 +202,7 @@ class TargetedPoison(Poisoning):
             self.folder.write(0, bases, crafted.x)
         trainer.strategy.barrier("poisons written")
         columns = {
-            "index": self.indices,
+            "index": len(data.pool) + torch.arange(n),
             "base": torch.tensor(self.facts["bases"]),
             "label": torch.full((n,), self.facts["base_class"]),
             "norm_initial": crafted.before,
@@ -222,9 +220,8 @@ class TargetedPoison(Poisoning):
         left = torch.isin(self.indices, data.pool.unlabelled).nonzero()[:, 0]
         if not len(left):
             return {"recrafted": 0}
-        n = len(self.indices)
-        crafted = self._craft(trainer, Extractor(module, last=True), self.folder.read(0, n, "base")[left])
-        now = self.folder.read(0, n) if self.recrafted is None else self.recrafted
+        crafted = self._craft(trainer, Extractor(module, last=True), self.folder.read(0, self.n, "base")[left])
+        now = self.folder.read(0, self.n) if self.recrafted is None else self.recrafted
         self.recrafted = now.index_copy(0, left, crafted.x)
         data.replace_samples(self.indices[left], crafted.x)
         if trainer.is_global_zero:  # for people to look at

@@ -158,17 +158,22 @@ class ActiveDataModule(pl.LightningDataModule):
         assert splits is not None
         return splits
 
-    def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor) -> None:
-        """Append samples to the split ``pool``, which has their indices already.
+    def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor, origin: str) -> Tensor:
+        """Append samples, unlabelled, to the split ``pool`` and to the pool over it.
 
         Args:
             x: The samples ``(N, ...)`` as read back from files.
             labels: Their true labels ``(N,)``.
-            bases: The indices ``(N,)`` in the split ``craft`` that they were made from.
+            bases: The indices ``(N,)`` in the split ``craft`` that they were made from, -1 for none.
+            origin: Where they come from, one of ``aal.pool.ORIGINS``.
+
+        Returns:
+            Their indices ``(N,)``.
         """
         self.samples["pool"].append(x)
         self.labels["pool"] = torch.cat([self.labels["pool"], labels])
         self.bases = torch.cat([self.bases, bases])
+        return self.pool.extend(len(x), origin)
 
     def replace_samples(self, indices: Tensor, x: Tensor) -> None:
         """Put samples ``(N, ...)`` as read back from files in the place of added ones of the pool, ``(N,)``."""
