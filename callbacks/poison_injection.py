@@ -55,7 +55,7 @@ class PoisonInjection(Poisoning):
         balance: bool = True,
         batch_size: int = 64,
     ) -> None:
-        at_least(1, {"poison.init_args.n": n, "poison.init_args.batch_size": batch_size})
+        at_least(1, {"n": n, "batch_size": batch_size})
         self.attack = attack or CollisionAttack()
         self.n, self.mu, self.screen, self.balance, self.batch_size = n, mu, screen, balance, batch_size
 
@@ -66,7 +66,7 @@ class PoisonInjection(Poisoning):
             raise UserError("poison: collisions need a model with a backbone; use aal.models.TransferClassifier")
         available = len(data.samples["craft"])
         if self.n > available:
-            raise UserError(f"poison.init_args.n: {self.n} poisons, but the craft split has {available} base instances")
+            raise UserError(f"n: {self.n} poisons, but the craft split has {available} base instances")
         self.given = given_vector(self.mu, module.feature_size)
         self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
         super().setup(trainer, module, stage)
@@ -95,16 +95,16 @@ class PoisonInjection(Poisoning):
         """Craft the poisons, once for all runs that share a bank: they do not depend on the head."""
         assert isinstance(module, TransferClassifier)
         data = data_of(trainer)
-        bank = data.feature_bank
+        bank = data.encoding.bank
         if bank is None:
             self._craft(trainer, module)
             return
-        made_of = data.feature_key("craft", self.attack)
+        made_of = data.encoding.key("craft", self.attack)
         key = hashlib.sha256(f"{self.folder.recipe['hash']} {made_of}".encode()).hexdigest()
         place = bank.folder / f"poisons-{key}"
         if self._adopted(trainer, place):
             return
-        with bank.locked(key):
+        with data.bank_locked(key):
             if self._adopted(trainer, place):  # by now another run may have left them
                 return
             self._craft(trainer, module)

@@ -25,8 +25,6 @@ from aal.poisons.target_sets import TargetSet, fingerprint_of, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator
 
-KEY = "poison.init_args"
-
 
 class TargetedPoison(Poisoning):
     """Adds poisons to the pool, unlabelled, that are to have one test instance, the target, taken for another class.
@@ -69,10 +67,10 @@ class TargetedPoison(Poisoning):
         bases: int = 50,
         opacity: float = 0.2,
     ) -> None:
-        at_least(1, {f"{KEY}.bases": bases})
-        at_least(0, {f"{KEY}.opacity": opacity} | ({} if set is None else {f"{KEY}.set": set}))
+        at_least(1, {"bases": bases})
+        at_least(0, {"opacity": opacity, "set": set or 0})
         if opacity >= 1:
-            raise UserError(f"{KEY}.opacity: must be in [0, 1), got {opacity}")
+            raise UserError(f"opacity: must be in [0, 1), got {opacity}")
         self.sets, self.set, self.recraft = sets, set, recraft
         self.attack, self.bases, self.opacity = attack or TargetedCollision(), bases, opacity
         self.recrafted: Tensor | None = None  # all poisons as they are now, where some were recrafted
@@ -94,11 +92,9 @@ class TargetedPoison(Poisoning):
             self.facts = self._chosen(data) if self.sets is None else self._given(data, Path(self.sets))
         self.folder.recipe |= self.facts
         if self.sets is None and not module.encoded and not self.folder.rows:
-            raise UserError(f"{KEY}.sets: a network trained end to end has no features yet; name the sets of a run")
+            raise UserError("sets: a network trained end to end has no features yet; name the sets of a run")
         if self.recraft and _sees_the_same(module):
-            rank_zero_warn(
-                f"{KEY}.recraft: a head of one layer on a frozen backbone: there is nothing to craft anew for"
-            )
+            rank_zero_warn("recraft: a head of one layer on a frozen backbone: there is nothing to craft anew for")
             self.recraft = False
         self.target = torch.tensor([self.facts["target"]])
         self.n = len(self.facts["bases"])
@@ -153,10 +149,10 @@ class TargetedPoison(Poisoning):
         try:
             folders = sets_of(run)
             if self.set is None and not (run / "summary.json").exists():
-                raise UserError(f"{run} is not finished; name one of its sets with {KEY}.set")
+                raise UserError(f"{run} is not finished; name one of its sets with the argument set")
             k = data.seed % len(folders) if self.set is None else self.set
             if k >= len(folders):
-                raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see {KEY}.set")
+                raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see the argument set")
             test = data.samples["test"]
             found, x = read_set(folders[k], test, fingerprint_of(test, data.labels["test"]))
             kept = ~_held_out(data, x["base"])
@@ -166,7 +162,7 @@ class TargetedPoison(Poisoning):
             if not 0 <= found.base_class < data.num_classes:
                 raise UserError(f"{folders[k]}: its poisons are of class {found.base_class}, which there is not")
         except UserError as error:
-            raise UserError(f"{KEY}.sets: {error}") from None
+            raise UserError(f"sets: {error}") from None
         return {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
 
     def _chosen(self, data: ActiveDataModule) -> dict[str, Any]:
