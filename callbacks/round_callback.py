@@ -1,5 +1,7 @@
 """The contract of what happens at the end of a round, besides the clock itself."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,10 +19,13 @@ class RoundCallback(pl.Callback):
         labels_changed: Whether labels that the last round was trained on were changed at its end. Then a round that
             trains on the new ones comes, even if there is nothing left to query.
         columns: Columns that it may add to a record, though not to every one.
+        class_maps: Which class is to be taken for which, by the name that ``targets`` of an evaluation has for the map;
+            known after ``setup``.
     """
 
     labels_changed = False
     columns: tuple[str, ...] = ()
+    class_maps: Mapping[str, dict[int, int]] = MappingProxyType({})
 
     @property
     def coming(self) -> int:
@@ -32,6 +37,10 @@ class RoundCallback(pl.Callback):
 
     def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
         """See the pool after labels were given, at the start of the run too."""
+
+    def remark(self, record: Record) -> str:
+        """Return what else the display says of a round, told its record; may be empty."""
+        return ""
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what this callback adds to the run's summary."""
