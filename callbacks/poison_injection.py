@@ -11,15 +11,15 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from aal.attacks import Attack, CollisionAttack, frozen
-from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
+from aal.poisons.bases import choose_bases, collision_vector, given_vector
 from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import PoisonFolder, rows_of
+from aal.poisons.folder import PoisonFolder, manifest_rows
 from aal.report import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
@@ -159,7 +159,7 @@ class PoisonInjection(Poisoning):
                     "iterations": crafted["passes"],
                     "seconds": torch.full((len(group),), seconds),
                 }
-                self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
+                self.folder.record(manifest_rows(columns, data.classes), write=trainer.is_global_zero)
                 task.advance(len(group))
 
     def _attack(

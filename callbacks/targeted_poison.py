@@ -14,13 +14,14 @@ from aal.attacks import TargetedCollision
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import clock_of
-from aal.callbacks.targeted_crafting import Crafted, Extractor, craft, distances, draw_base_class
+from aal.callbacks.targeted_crafting import Extractor, TargetPoisons, craft, distances_to_target
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.models import Classifier, TransferClassifier
+from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import MANIFEST, PoisonFolder, rows_of
+from aal.poisons.folder import MANIFEST, PoisonFolder, manifest_rows
 from aal.poisons.target_sets import TargetSet, fingerprint_of, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator
@@ -191,8 +192,13 @@ class TargetedPoison(Poisoning):
             before, after = torch.tensor(found.distance_before), torch.tensor(found.distance_after)
             if module.encoded:  # the set may have been made with another backbone
                 extractor = Extractor(module, last=False)
-                before, after = (distances(trainer, extractor, x[kind], found.target) for kind in ("base", "poison"))
-            bases, crafted = x["base"], Crafted(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64))
+                before, after = (
+                    distances_to_target(trainer, extractor, x[kind], found.target) for kind in ("base", "poison")
+                )
+            bases, crafted = (
+                x["base"],
+                TargetPoisons(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64)),
+            )
         seconds = (time.perf_counter() - started) / n
         if trainer.is_global_zero:
             self.folder.write(0, bases, crafted.x)
@@ -208,7 +214,7 @@ class TargetedPoison(Poisoning):
             "iterations": crafted.iterations,
             "seconds": torch.full((n,), seconds),
         }
-        self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
+        self.folder.record(manifest_rows(columns, data.classes), write=trainer.is_global_zero)
 
     def _recraft(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Craft the poisons that were not queried yet against this round's model; return figures of that."""
@@ -226,7 +232,7 @@ class TargetedPoison(Poisoning):
                 self.folder.samples.write(self.folder.path / f"round={round:04d}" / name, poison)
         return {"recrafted": len(left), "poison_distance": float(crafted.after.mean())}
 
-    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> Crafted:
+    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> TargetPoisons:
         return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
 
 

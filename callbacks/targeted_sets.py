@@ -10,13 +10,14 @@ from torch import Tensor
 from aal.attacks import TargetedCollision
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
-from aal.callbacks.targeted_crafting import Extractor, craft, draw_base_class
+from aal.callbacks.targeted_crafting import Extractor, craft
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier, holding
 from aal.oracles import Oracle, Perfect
+from aal.poisons.bases import draw_base_class
 from aal.poisons.target_sets import TargetSet, drop_sets, fingerprint_of, write_set
 from aal.seeds import generator
 

@@ -18,7 +18,7 @@ from aal.checks import at_least
 from aal.data.samples import Samples
 from aal.data.splits import grouped, stratified
 from aal.datamodules.batches import EpochBatches, Labelled
-from aal.errors import RunStopped, UserError
+from aal.errors import UserError
 from aal.extras import Extras
 from aal.features.bank import FeatureBank
 from aal.features.encoding import Encoding
@@ -129,16 +129,7 @@ class ActiveDataModule(pl.LightningDataModule):
 
     def _loaded(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return what ``load`` does; what it refuses on one rank ends all of them."""
-        if self.trainer is None:
-            return self.load()
-        splits, stop = None, None
-        try:
-            splits = self.load()
-        except (UserError, RunStopped) as error:
-            stop = error
-        Shard.of(self.trainer).stop_together(stop)
-        assert splits is not None
-        return splits
+        return self.load() if self.trainer is None else Shard.of(self.trainer).together(self.load)
 
     def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor, origin: str) -> Tensor:
         """Append samples, unlabelled, to the split ``pool`` and to the pool over it.

@@ -128,18 +128,18 @@ class FeatureBank:
 
     def _together(self, work: Callable[[], T | None], done: str = "written to") -> T | None:
         """Do this rank's part; a folder that cannot be used stops every rank."""
-        result: T | None = None
-        stop: UserError | RunStopped | None = None
-        try:
-            result = work()
-        except OSError as error:
-            if error.errno in NO_SPACE:
-                stop = RunStopped(f"no space left to write to {self.folder}; what was saved before is whole")
-            else:
+
+        def refused() -> T | None:
+            try:
+                return work()
+            except OSError as error:
+                if error.errno in NO_SPACE:
+                    why = f"no space left to write to {self.folder}; what was saved before is whole"
+                    raise RunStopped(why) from None
                 why = f"{self.folder} cannot be {done} ({error.strerror})"
-                stop = UserError(f"{KEY}: {why}; name another folder, or null")
-        self.shard.stop_together(stop)
-        return result
+                raise UserError(f"{KEY}: {why}; name another folder, or null") from None
+
+        return self.shard.together(refused)
 
     def _all(self, yes: bool) -> bool:
         return int(self.shard.sum(torch.tensor([int(yes)]))) == self.shard.world
