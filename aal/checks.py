@@ -1,7 +1,7 @@
 """Refusing numbers that make no sense, with a line that names the key."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aal.errors import UserError
 
@@ -20,6 +20,26 @@ def at_least(least: float, values: Mapping[str, float | None]) -> None:
         _within_64_bits(key, value)
         if value is None or not math.isfinite(value) or value < least:
             raise UserError(f"{key}: must be at least {least}, got {value}")
+
+
+def at_least_or_none(least: float, values: Mapping[str, float | None]) -> None:
+    """Refuse what :func:`at_least` does, but for a value that is ``None``.
+
+    Raises:
+        UserError: Names the first such key and its value.
+    """
+    at_least(least, {key: value for key, value in values.items() if value is not None})
+
+
+def one_of(known: Sequence[str], values: Mapping[str, object]) -> None:
+    """Refuse a value that is none of some words.
+
+    Raises:
+        UserError: Names the first such key, the words and the value.
+    """
+    for key, value in values.items():
+        if value not in known:
+            raise UserError(f"{key}: must be one of {', '.join(known)}, got {value!r}")
 
 
 def positive(values: Mapping[str, float | None]) -> None:

@@ -1,6 +1,7 @@
 """The two ways a run ends early on purpose, each with its exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
@@ -27,3 +28,10 @@ class RunStopped(RuntimeError):
     def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.rows = rows
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean x?"`` for the known word that is most like one that is not known, else nothing."""
+    spelled = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), spelled, n=1)
+    return f"; did you mean {spelled[near[0]]}?" if near else ""

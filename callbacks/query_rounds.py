@@ -5,9 +5,8 @@ import torch
 
 from aal.callbacks.round_callback import Record, data_of, round_callbacks
 from aal.callbacks.rounds import Rounds
-from aal.callbacks.stop_rule import KEY as STOP
 from aal.callbacks.stop_rule import StopRule
-from aal.checks import at_least
+from aal.checks import at_least, at_least_or_none
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models.classifier import Classifier
@@ -58,10 +57,8 @@ class QueryRounds(Rounds):
         warm_start: bool = False,
     ) -> None:
         super().__init__(max_epochs, patience, min_delta, warm_start)
-        at_least(1, {"query.init_args.initial": initial, "query.init_args.query_size": query_size})
-        for name, number in (("budget", budget), ("rounds", rounds)):
-            if number is not None:
-                at_least(1, {f"query.init_args.{name}": number})
+        at_least(1, {"initial": initial, "query_size": query_size})
+        at_least_or_none(1, {"budget": budget, "rounds": rounds})
         self.strategy, self.oracle = strategy, oracle or Perfect()
         self.initial, self.query_size, self.budget = initial, query_size, budget
         self.rounds, self.stop = rounds, tuple(stop or ())
@@ -80,25 +77,20 @@ class QueryRounds(Rounds):
         pool = data.pool
         natural = len(pool.of_origin("natural"))
         if self.initial > natural:
-            raise UserError(f"query.init_args.initial: {self.initial} labels, but the pool has {natural} samples")
+            raise UserError(f"initial: {self.initial} labels, but the pool has {natural} samples")
         if self.budget is not None and self.budget > len(pool) - self.initial:
             raise UserError(
-                f"query.init_args.budget: {self.budget} labels, but after the {self.initial} initial ones the pool has "
+                f"budget: {self.budget} labels, but after the {self.initial} initial ones the pool has "
                 f"{len(pool) - self.initial} left"
             )
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the initial labels."""
-        super().on_fit_start(trainer, module)
-        assert isinstance(module, Classifier)
         data = data_of(trainer)
-        if not data.pool.ledger:
-            natural = data.pool.of_origin("natural")
-            drawn = torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]
-            labels, labelers = self.oracle.label(natural[drawn], round=0)
-            data.pool.label(natural[drawn], labels, round=0, strategy="initial", labelers=labelers)
-        for callback in round_callbacks(trainer):
-            callback.on_labels_given(trainer, module)
+        natural = data.pool.of_origin("natural")
+        drawn = natural[torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]]
+        labels, labelers = self.oracle.label(drawn, round=0)
+        data.pool.label(drawn, labels, round=0, strategy="initial", labelers=labelers)
 
     @property
     def crafts(self) -> bool:
@@ -190,7 +182,7 @@ class QueryRounds(Rounds):
         may_come |= {column for callback in round_callbacks(trainer) for column in callback.columns}
         for rule in self.stop:
             if rule.column not in {*record, *may_come} and not rule.column.startswith("robust_"):
-                raise UserError(f"{STOP}: a round has no column {rule.column!r}; it has {', '.join(record)}")
+                raise UserError(f"stop: a round has no column {rule.column!r}; it has {', '.join(record)}")
 
     def _take_extras(self, data: ActiveDataModule, selection: Selection) -> None:
         """Keep what the selection gives to train on besides the labels."""

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from aal.callbacks.round_callback import Record, data_of, round_callbacks
+from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
 from aal.checks import at_least
 from aal.errors import UserError
@@ -17,7 +17,6 @@ from aal.models.classifier import Classifier
 from aal.runs.files import read_tensors
 from aal.runs.reading import read_summary
 
-KEY = "query.init_args"
 NONE = torch.empty(0, dtype=torch.int64)
 
 
@@ -53,9 +52,9 @@ class ReplayLedger(Rounds):
     ) -> None:
         super().__init__(max_epochs, patience, min_delta, warm_start)
         if at is not None:
-            at_least(1, {f"{KEY}.at": min(at, default=0)})
+            at_least(1, {"at": min(at, default=0)})
             if at != sorted(set(at)):
-                raise UserError(f"{KEY}.at: must be ascending, got {at}")
+                raise UserError(f"at: must be ascending, got {at}")
         self.run, self.at = run, at
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -65,19 +64,18 @@ class ReplayLedger(Rounds):
         given = len(self.ledger.indices)
         self.sizes = self.at or [*(self.ledger.rounds.diff().nonzero()[:, 0] + 1).tolist(), given]
         if self.sizes[-1] > given:
-            raise UserError(f"{KEY}.at: {self.sizes[-1]} labels, but {self.run} has {given}")
+            raise UserError(f"at: {self.sizes[-1]} labels, but {self.run} has {given}")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Give the labels of the first round."""
+        """Refuse another ledger than the one whose labels were given already; give those of the first round."""
+        given = data_of(trainer).pool.ledger
+        if [(row.index, row.label) for row in given] != [*self.ledger.rows][: len(given)]:
+            raise UserError(f"run: {self.run} has another ledger than the one that this run began with")
         super().on_fit_start(trainer, module)
-        assert isinstance(module, Classifier)
-        given, ledger = data_of(trainer).pool.ledger, self.ledger
-        if not given:
-            self._give(trainer, 0)
-        elif [(row.index, row.label) for row in given] != [*ledger.rows][: len(given)]:
-            raise UserError(f"{KEY}.run: {self.run} has another ledger than the one that this run began with")
-        for callback in round_callbacks(trainer):
-            callback.on_labels_given(trainer, module)
+
+    def first_labels(self, trainer: pl.Trainer) -> None:
+        """Give the labels of the first round."""
+        self._give(trainer, 0)
 
     @property
     def crafts(self) -> bool:
@@ -179,7 +177,7 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
     Raises:
         UserError: A file is missing or is not a run's; the run had other data, or labelled poisons.
     """
-    called = f"{KEY}.run: {run}"
+    called = f"run: {run}"
     if not (run / "summary.json").is_file():
         raise UserError(f"{called}: no finished run there")
     summary = read_summary(run)

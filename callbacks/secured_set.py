@@ -11,7 +11,7 @@ from torch import Tensor
 from aal.callbacks.query_rounds import QueryRounds
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least, probability
+from aal.checks import at_least, at_least_or_none, probability
 from aal.data.splits import stratified
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
@@ -21,7 +21,6 @@ from aal.oracles.trust import ANSWERS, DISPUTED, KINDS, UNEXAMINED, Rules, Trust
 from aal.runs.files import write_csv
 from aal.seeds import generator
 
-KEY = "secured.init_args"
 NOTHING = torch.tensor([torch.nan], dtype=torch.float64)  # which nothing is below
 
 
@@ -87,14 +86,11 @@ class SecuredSet(RoundCallback):
         replace: bool = True,
         dismiss: bool = True,
     ) -> None:
-        shares = {"epsilon": epsilon, "sure": sure, "distrust": distrust, "level": level}
-        probability({f"{KEY}.{name}": value for name, value in shares.items()})
-        at_least(0, {f"{KEY}.amount": amount, f"{KEY}.audit": audit})
-        for name, number in (("size", size), ("refresh", refresh), ("h", h)):
-            if number is not None:
-                at_least(1, {f"{KEY}.{name}": number})
+        probability({"epsilon": epsilon, "sure": sure, "distrust": distrust, "level": level})
+        at_least(0, {"amount": amount, "audit": audit})
+        at_least_or_none(1, {"size": size, "refresh": refresh, "h": h})
         if refresh is not None and size is None:
-            raise UserError(f"{KEY}.refresh: all of the secured set is in use; set size, so that others can be drawn")
+            raise UserError("refresh: all of the secured set is in use; set size, so that others can be drawn")
         self.epsilon, self.per_class, self.size, self.refresh = epsilon, per_class, size, refresh
         self.audit, self.replace, self.dismiss = audit, replace, dismiss
         needed = examiners_needed(p_one, p_h)
@@ -109,19 +105,15 @@ class SecuredSet(RoundCallback):
         data, clock = data_of(trainer), clock_of(trainer)
         crowd = clock.oracle if isinstance(clock, QueryRounds) else None
         if not isinstance(crowd, Crowd) or crowd.size < 2:
-            raise UserError(
-                "secured: labels are examined by other labelers; query.init_args.oracle must be a crowd of 2"
-            )
+            raise UserError("h: labels are examined by other labelers; the query's oracle must be a crowd of 2")
         available = len(data.samples.get("secured", ()))
         if not available:
-            raise UserError(
-                "data.init_args.secured: 0 samples, but there is a key secured; hold some out, or set it null"
-            )
+            raise UserError("size: the datamodule's secured is 0; hold some samples out, or do without this callback")
         if self.size is not None and self.size > available:
-            raise UserError(f"{KEY}.size: {self.size} samples, but the secured set has {available}")
+            raise UserError(f"size: {self.size} samples, but the secured set has {available}")
         if self._rules.h > crowd.size - 1:
             others = f"a crowd of {crowd.size} has {crowd.size - 1} others"
-            rank_zero_warn(f"{KEY}: {self._rules.h} labelers are to examine each label, and {others}")
+            rank_zero_warn(f"h: {self._rules.h} labelers are to examine each label, and {others}")
         self.trust = Trust(crowd, self._rules)
         self.used = torch.zeros(available, dtype=torch.bool)
         self._draw(data)

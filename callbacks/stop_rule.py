@@ -6,8 +6,6 @@ from typing import Any
 
 from aal.errors import UserError
 
-KEY = "query.init_args.stop"
-
 
 @dataclass(frozen=True)
 class StopRule:
@@ -33,10 +31,10 @@ class StopRule:
     def __post_init__(self) -> None:
         """Refuse a rule that would never end anything."""
         if self.at_least is None and self.at_most is None:
-            raise UserError(f"{KEY}: the rule for {self.column!r} needs at_least or at_most")
-        for bound in (self.at_least, self.at_most):
+            raise UserError(f"at_least: the rule for {self.column!r} needs at_least or at_most")
+        for name, bound in (("at_least", self.at_least), ("at_most", self.at_most)):
             if bound is not None and not math.isfinite(bound):
-                raise UserError(f"{KEY}: the rule for {self.column!r} needs a number, not {bound}")
+                raise UserError(f"{name}: the rule for {self.column!r} needs a number, not {bound}")
 
     def met(self, record: dict[str, Any]) -> str:
         """Return how a round's record meets the rule, empty where it does not."""

@@ -1,5 +1,6 @@
 """Files of published data sets: fetched from their publishers, checked, and named where they are missing or altered."""
 
+import gzip
 import hashlib
 import http.client
 import io
@@ -102,7 +103,7 @@ def unpack(archive: Path, root: Path, only: Collection[str] | None = None) -> No
 
 
 def read_whole(path: Path, checksum: str | None) -> bytes:
-    """Read a file that must be the published one.
+    """Read a file that must be the published one; of ``.gz``, which differ from mirror to mirror, what is in it.
 
     Args:
         path: The file.
@@ -115,6 +116,11 @@ def read_whole(path: Path, checksum: str | None) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if path.suffix == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: truncated or altered ({error}); delete it and fetch it again") from None
     if checksum is not None:
         refuse_altered(io.BytesIO(content), checksum, path, REPAIR)
     return content

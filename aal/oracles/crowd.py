@@ -12,7 +12,6 @@ from aal.oracles.base import Oracle, Truth
 from aal.pool import UNLABELLED
 from aal.seeds import sample_seeds
 
-KEY = "query.init_args.oracle.init_args"
 NOBODY = -1  # in the place of a labeler where there is none
 
 
@@ -59,17 +58,18 @@ class Crowd(Oracle):
         share_from: int = 1,
         draw: Literal["query", "batch"] = "query",
     ) -> None:
-        at_least(0, {f"{KEY}.honest": honest, f"{KEY}.malicious": malicious, f"{KEY}.share_from": share_from})
-        at_least(1, {f"{KEY}.honest and malicious together": honest + malicious})
+        at_least(0, {"honest": honest, "malicious": malicious, "share_from": share_from})
+        if not honest + malicious:
+            raise UserError("honest: must be at least 1 where malicious is 0, got 0")
         share = 0.0 if malicious_share is None else malicious_share
         rates = {"error": error, "malicious_error": malicious_error, "malicious_share": share}
-        probability({f"{KEY}.{name}": rate for name, rate in rates.items()})
+        probability(rates)
         if share and not malicious:
-            raise UserError(f"{KEY}.malicious_share: nobody of this crowd is malicious; set malicious, or leave it out")
+            raise UserError("malicious_share: nobody of this crowd is malicious; set malicious, or leave it out")
         if malicious:
             for name, given in (("source", source), ("target", target)):
                 if given is None:
-                    raise UserError(f"{KEY}.{name}: a malicious labeler needs a class; name one, or set malicious to 0")
+                    raise UserError(f"{name}: a malicious labeler needs a class; name one, or set malicious to 0")
         self.size, self.honest, self.source, self.target = honest + malicious, honest, source, target
         self.malicious_share, self.share_from, self.draw = malicious_share, share_from, draw
         self.errors = torch.tensor([error] * honest + [malicious_error] * malicious, dtype=torch.float64)
@@ -82,11 +82,11 @@ class Crowd(Oracle):
         self._flip = (NOBODY, NOBODY)  # no class is that
         if self.size > self.honest:
             source, target = (
-                _class_number(given, num_classes, names, f"{KEY}.{key}")
+                _class_number(given, num_classes, names, key)
                 for key, given in (("source", self.source), ("target", self.target))
             )
             if source == target:
-                raise UserError(f"{KEY}.target: {self.target!r} is the class source itself, which would be no lie")
+                raise UserError(f"target: {self.target!r} is the class source itself, which would be no lie")
             self._flip = (source, target)
 
     @property

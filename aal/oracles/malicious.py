@@ -1,7 +1,7 @@
 """One labeler who lies about a class."""
 
 from aal.checks import probability
-from aal.oracles.crowd import KEY, Crowd
+from aal.oracles.crowd import Crowd
 
 
 class Malicious(Crowd):
@@ -17,5 +17,5 @@ class Malicious(Crowd):
     """
 
     def __init__(self, source: int | str, target: int | str, error: float = 0.0) -> None:
-        probability({f"{KEY}.error": error})
+        probability({"error": error})
         super().__init__(honest=0, malicious=1, source=source, target=target, malicious_error=error)

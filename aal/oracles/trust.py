@@ -32,7 +32,7 @@ def examiners_needed(p_one: float, p_h: float) -> int:
     """
     for name, value in (("p_one", p_one), ("p_h", p_h)):
         if not 0 < value < 1:
-            raise UserError(f"secured.init_args.{name}: must be above 0 and below 1, got {value}")
+            raise UserError(f"{name}: must be above 0 and below 1, got {value}")
     return math.ceil(math.log1p(-p_h) / math.log1p(-p_one) - 1e-9)  # not one more for a rounding error
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.checks import at_least
-from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
+from aal.checks import at_least_or_none
+from aal.strategies.base import Selection, Strategy, View, refuse_nan
 from aal.strategies.distances import faults
-from aal.strategies.view import View
 
 ROWS = 512  # of the features that are float64 at a time: they stay in the cache
 
@@ -36,12 +35,11 @@ class BADGE(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse a subset without candidates."""
-        if self.subset is not None:
-            at_least(1, {f"{KEY}.subset": self.subset})
+        at_least_or_none(1, {"subset": self.subset})
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` seeds from a random subset, at least as large as ``n``."""
-        view = view.among(None if self.subset is None else max(self.subset, n), generator)
+        view = view.among(self.subset, n, generator)
         p, inputs = view.logits.cpu().double().softmax(-1), view.features.cpu().flatten(1)
         refuse_nan(self, view.candidates, p)
         refuse_nan(self, view.candidates, faults(inputs))

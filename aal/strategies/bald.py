@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.checks import at_least
+from aal.checks import at_least, at_least_or_none
 from aal.errors import UserError
 from aal.models.classifier import Classifier
 from aal.models.conv import ConvClassifier
 from aal.models.dropout import dropout_layers
 from aal.models.transfer import TransferClassifier
-from aal.strategies.base import KEY, Selection, Strategy, highest
-from aal.strategies.view import View
+from aal.strategies.base import Selection, Strategy, View, highest
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ class BALD(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(2, {f"{KEY}.draws": self.draws})
-        if self.subset is not None:
-            at_least(1, {f"{KEY}.subset": self.subset})
+        at_least(2, {"draws": self.draws})
+        at_least_or_none(1, {"subset": self.subset})
 
     def check(self, module: Classifier) -> None:
         """Refuse a network that drops no units in some round.
@@ -52,14 +50,11 @@ class BALD(Strategy):
         """
         if not dropout_layers(module, in_every_round=True):
             what = "a trained part of the network" if isinstance(module, TransferClassifier) else "the network"
-            raise UserError(
-                f"{KEY.removesuffix('.init_args')}: BALD needs dropout, and {what} has none; {_remedy(module)}"
-            )
+            raise UserError(f"draws: BALD needs dropout, and {what} has none; {_remedy(module)}")
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest mutual information."""
-        size = None if self.subset is None else max(self.subset, n)
-        some = view.among(size, generator)
+        some = view.among(self.subset, n, generator)
         return highest(self, some, some.draws(self.draws, generator, information_of), n)
 
 
@@ -85,7 +80,7 @@ def _surprise(probabilities: Tensor) -> Tensor:
 
 def _remedy(module: Classifier) -> str:
     if isinstance(module, TransferClassifier):
-        return "set model.init_args.head.dropout above 0"
+        return "set the head's dropout above 0"
     if isinstance(module, ConvClassifier):
-        return "set model.init_args.network.init_args.dropout above 0 (LeNet5, MLP, VGG8 and VGG16 take it)"
+        return "set the network's dropout above 0 (LeNet5, MLP, VGG8 and VGG16 take it)"
     return f"put an nn.Dropout into {type(module).__name__}"

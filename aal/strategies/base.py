@@ -11,7 +11,18 @@ from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.strategies.view import View
 
-KEY = "query.init_args.strategy.init_args"
+__all__ = [
+    "Around",
+    "Crafted",
+    "PseudoLabels",
+    "Selection",
+    "Strategy",
+    "View",
+    "fault_of",
+    "highest",
+    "lowest",
+    "refuse_nan",
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,31 @@ class Strategy:
             RunStopped: A score is NaN.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Around(Strategy):
+    """A strategy that does something of its own around another one.
+
+    Attributes:
+        strategy: Chooses the queries; what it has and refuses, this one does.
+    """
+
+    strategy: Strategy
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures that its selections may have."""
+        return self.strategy.columns
+
+    @property
+    def crafts(self) -> bool:
+        """Whether its selections may have crafted copies."""
+        return self.strategy.crafts
+
+    def check(self, module: Classifier) -> None:
+        """Refuse what the strategy does."""
+        self.strategy.check(module)
 
 
 def fault_of(selection: Selection, view: View, n: int, classes: int) -> str:

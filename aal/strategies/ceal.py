@@ -4,15 +4,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from aal.checks import at_least, positive
-from aal.models.classifier import Classifier
-from aal.strategies.base import KEY, PseudoLabels, Selection, Strategy, refuse_nan
+from aal.checks import at_least, at_least_or_none, positive
+from aal.strategies.base import Around, PseudoLabels, Selection, Strategy, View, refuse_nan
 from aal.strategies.entropy import Entropy, entropy_of
-from aal.strategies.view import View
 
 
 @dataclass(frozen=True)
-class CEAL(Strategy):
+class CEAL(Around):
     """Query by another strategy, and train on all candidates whose entropy is below a threshold as well.
 
     Their labels are those predicted. They cost no budget, are revised with every query and are never in the ledger.
@@ -39,24 +37,9 @@ class CEAL(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        positive({f"{KEY}.threshold": self.threshold})
-        at_least(0, {f"{KEY}.decay": self.decay})
-        if self.most is not None:
-            at_least(1, {f"{KEY}.most": self.most})
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the figures that its selections may have."""
-        return self.strategy.columns
-
-    @property
-    def crafts(self) -> bool:
-        """Whether its selections may have crafted copies."""
-        return self.strategy.crafts
-
-    def check(self, module: Classifier) -> None:
-        """Refuse what the strategy that chooses the queries does."""
-        self.strategy.check(module)
+        positive({"threshold": self.threshold})
+        at_least(0, {"decay": self.decay})
+        at_least_or_none(1, {"most": self.most})
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates to query, and pseudo-label others."""

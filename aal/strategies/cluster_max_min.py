@@ -6,15 +6,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from aal.checks import at_least
+from aal.checks import at_least, one_of
 from aal.errors import UserError
-from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
+from aal.strategies.base import Selection, Strategy, View
 from aal.strategies.cluster_number import Criterion
 from aal.strategies.clusters import Clusters, cluster
-from aal.strategies.distances import faults, full, nearest
+from aal.strategies.distances import nearest
 from aal.strategies.groupings import Method, nearest_center
 from aal.strategies.k_center import k_center
-from aal.strategies.view import View
+from aal.strategies.spaces import points_in
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,14 @@ class ClusterMaxMin(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(1, {f"{KEY}.most": self.most})
-        at_least(2, {f"{KEY}.sample": self.sample})
-        if self.method not in get_args(Method):
-            raise UserError(f"{KEY}.method: must be one of {', '.join(get_args(Method))}, got {self.method!r}")
+        at_least(1, {"most": self.most})
+        at_least(2, {"sample": self.sample})
+        one_of(get_args(Method), {"method": self.method})
         if isinstance(self.clusters, int):
-            at_least(1, {f"{KEY}.clusters": self.clusters})
+            at_least(1, {"clusters": self.clusters})
         elif self.clusters not in get_args(Criterion):
             known = ", ".join(get_args(Criterion))
-            raise UserError(f"{KEY}.clusters: must be a number or one of {known}, got {self.clusters!r}")
+            raise UserError(f"clusters: must be a number or one of {known}, got {self.clusters!r}")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,10 +78,7 @@ class ClusterMaxMin(Strategy):
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates, each cluster's share of them."""
-        points = full(view.features.cpu())
-        labelled = full(view.labelled_features.cpu()) if len(view.labelled) else points[:0]
-        for indices, x in ((view.candidates, points), (view.labelled, labelled)):
-            refuse_nan(self, indices, faults(x))
+        points, labelled = points_in(self, view, "features")
         found = cluster(
             points,
             self.method,

@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, positive
+from aal.checks import at_least, at_least_or_none, one_of, positive
 from aal.errors import UserError
-from aal.strategies.base import KEY, Selection, Strategy, refuse_nan
-from aal.strategies.distances import faults, nearest
+from aal.strategies.base import Selection, Strategy, View
+from aal.strategies.distances import nearest
 from aal.strategies.k_center import k_center
 from aal.strategies.robust_cover import RobustCover
-from aal.strategies.view import View
+from aal.strategies.spaces import points_in
 
 MOST = 5000  # candidates whose distances from each other are kept, 200 MB and while they are sorted several times that
-SPACES = ("logits", "features")
 FIGURES = ("cover_radius", "greedy_radius", "cover_gap", "seconds_cover")
 
 
@@ -59,16 +58,14 @@ class CoreSet(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.subset is not None:
-            at_least(1, {f"{KEY}.subset": self.subset})
+        at_least_or_none(1, {"subset": self.subset})
         if self.optimise and (self.subset is None or self.subset > MOST):
-            raise UserError(f"{KEY}.subset: with optimise at most {MOST} candidates, got {self.subset}")
-        if self.space not in SPACES:
-            raise UserError(f"{KEY}.space: must be one of {', '.join(SPACES)}, got {self.space!r}")
-        at_least(0, {f"{KEY}.outliers": self.outliers})
+            raise UserError(f"subset: with optimise at most {MOST} candidates, got {self.subset}")
+        one_of(("logits", "features"), {"space": self.space})
+        at_least(0, {"outliers": self.outliers})
         if self.outliers >= 1:
-            raise UserError(f"{KEY}.outliers: must be a share below 1, got {self.outliers}")
-        positive({f"{KEY}.time_limit": self.time_limit})
+            raise UserError(f"outliers: must be a share below 1, got {self.outliers}")
+        positive({"time_limit": self.time_limit})
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,34 +74,23 @@ class CoreSet(Strategy):
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` centers from a random subset, at least as large as ``n``."""
-        view = view.among(None if self.subset is None else max(self.subset, n), generator)
-        points, labelled = self._points(view)
+        view = view.among(self.subset, n, generator)
+        points, labelled = points_in(self, view, self.space)
         cover = k_center(points, labelled, n)
-        figures = {"cover_radius": cover.radius}
+        picks, distances, figures = cover.picks, cover.distances, {"cover_radius": cover.radius}
         if self.optimise and n < len(points):
-            picks, figures = self._optimised(points, labelled, cover.picks)
+            picks, figures = self._optimised(points, labelled, picks)
             order = k_center(points[picks], labelled, n)
             # A clock decided: all ranks go on with what the first one found.
-            found = torch.cat(
-                [picks[order.picks], order.distances, torch.tensor([*figures.values()], dtype=torch.float64)]
-            )
-            found = view.agree(found)
+            numbers = torch.tensor([*figures.values()], dtype=torch.float64)
+            found = view.agree(torch.cat([picks[order.picks], order.distances, numbers]))
             picks, distances = found[:n].long(), found[n : 2 * n]
             figures = dict(zip(figures, found[2 * n :].tolist(), strict=True))
-        else:
-            picks, distances = cover.picks, cover.distances
-        view.report(_line(figures))
+        line = f"core-set: radius {figures['cover_radius']:.4g}"
+        if "greedy_radius" in figures:
+            line += ", greedy {greedy_radius:.4g}, gap {cover_gap:.1%}, {seconds_cover:.1f} s".format(**figures)
+        view.report(line)
         return Selection(view.candidates[picks], distances, figures=figures)
-
-    def _points(self, view: View) -> tuple[Tensor, Tensor]:
-        """Return candidates ``(U, D)`` and labelled samples ``(L, D)`` in the space, on the CPU."""
-        points = (view.logits if self.space == "logits" else view.features).cpu()
-        labelled = points[:0]
-        if len(view.labelled):
-            labelled = (view.labelled_logits if self.space == "logits" else view.labelled_features).cpu()
-        for indices, x in ((view.candidates, points), (view.labelled, labelled)):
-            refuse_nan(self, indices, faults(x))
-        return points, labelled
 
     def _optimised(self, points: Tensor, labelled: Tensor, greedy: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the places of centers ``(n,)`` that are no worse than the greedy ones, and what to record of them."""
@@ -133,12 +119,3 @@ def _filled(points: Tensor, labelled: Tensor, chosen: Tensor, n: int) -> Tensor:
     places = rest.nonzero().flatten()
     more = k_center(points[places], torch.cat([labelled, points[chosen]]), n - len(chosen))
     return torch.cat([chosen, places[more.picks]]).sort().values
-
-
-def _line(figures: dict[str, float]) -> str:
-    if "greedy_radius" not in figures:
-        return f"core-set: radius {figures['cover_radius']:.4g}"
-    return (
-        f"core-set: radius {figures['cover_radius']:.4g}, greedy {figures['greedy_radius']:.4g}, "
-        f"gap {figures['cover_gap']:.1%}, {figures['seconds_cover']:.1f} s"
-    )

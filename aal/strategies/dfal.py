@@ -9,11 +9,11 @@ from torch import Tensor
 from aal.attacks.base import Adversarial, column, divisor
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.norms import norm_but_l1
-from aal.checks import at_least, positive
+from aal.checks import at_least, at_least_or_none, one_of, positive
 from aal.errors import RunStopped, UserError
-from aal.strategies.base import KEY, Crafted, Selection, Strategy, refuse_nan
+from aal.strategies.base import Crafted, Selection, Strategy, View, refuse_nan
 from aal.strategies.k_center import k_center
-from aal.strategies.view import View
+from aal.strategies.spaces import points_in
 
 CHUNK = 64  # samples attacked between two looks at whether the nearest are found
 VAIN = 2  # chunks after which, if none could be moved to another class, no more are tried
@@ -71,14 +71,13 @@ class DFAL(Strategy):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         norm_but_l1(self.norm)
-        at_least(1, {f"{KEY}.steps": self.steps, f"{KEY}.diversity": self.diversity})
-        at_least(1, {f"{KEY}.{name}": n for name in ("subset", "slack") if (n := getattr(self, name)) is not None})
-        if self.rank not in ("distance", "confidence"):
-            raise UserError(f"{KEY}.rank: must be distance or confidence, got {self.rank!r}")
+        at_least(1, {"steps": self.steps, "diversity": self.diversity})
+        at_least_or_none(1, {"subset": self.subset, "slack": self.slack})
+        one_of(("distance", "confidence"), {"rank": self.rank})
         if self.magnitude is not None:
-            positive({f"{KEY}.magnitude": self.magnitude})
+            positive({"magnitude": self.magnitude})
         elif self.beyond:
-            raise UserError(f"{KEY}.beyond: says what magnitude means; give one")
+            raise UserError("beyond: says what magnitude means; give one")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,7 +91,7 @@ class DFAL(Strategy):
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
-        view = view.among(None if self.subset is None else max(self.subset, n), generator)
+        view = view.among(self.subset, n, generator)
         wanted = min(self.diversity * n, len(view.candidates))
         linearised = self._linearised(view)
         if self.rank == "confidence":
@@ -193,10 +192,7 @@ class DFAL(Strategy):
         """Return ``n`` of a selection that cover its features together with the labelled samples'."""
         assert chosen.scores is not None
         some = view.only(torch.isin(view.candidates, chosen.indices))
-        for indices, features in ((some.candidates, some.features), (view.labelled, view.labelled_features)):
-            refuse_nan(self, indices, features - features)  # NaN where they are infinite, too
-        picks = k_center(some.features, view.labelled_features, n).picks
-        indices = some.candidates[picks.cpu()]
+        indices = some.candidates[k_center(*points_in(self, some, "features"), n).picks]
         at = (chosen.indices[None] == indices[:, None]).long().argmax(1)
         return Selection(indices, chosen.scores[at])
 

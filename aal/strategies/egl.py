@@ -8,13 +8,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.nn import functional as F
 
-from aal.checks import at_least
+from aal.checks import at_least_or_none, one_of
 from aal.errors import UserError
 from aal.models.classifier import Classifier
 from aal.models.conv import ConvClassifier
 from aal.models.transfer import TransferClassifier
-from aal.strategies.base import KEY, Selection, Strategy, highest
-from aal.strategies.view import View
+from aal.strategies.base import Selection, Strategy, View, highest
 
 # Numbers of gradients held at a time: more than its caches take make a processor slower; a GPU is slow to start a step.
 FLOATS = {"cpu": 2**23, "cuda": 2**27}
@@ -45,10 +44,8 @@ class EGL(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.scope not in ("last_layer", "network"):
-            raise UserError(f"{KEY}.scope: must be last_layer or network, got {self.scope}")
-        if self.subset is not None:
-            at_least(1, {f"{KEY}.subset": self.subset})
+        one_of(("last_layer", "network"), {"scope": self.scope})
+        at_least_or_none(1, {"subset": self.subset})
 
     def check(self, module: Classifier) -> None:
         """Refuse a classifier without a dense layer where the last one's gradient is asked for.
@@ -57,11 +54,11 @@ class EGL(Strategy):
             UserError: It has none.
         """
         if self.scope == "last_layer" and not any(isinstance(layer, nn.Linear) for layer in module.modules()):
-            raise UserError(f"{KEY}.scope: {type(module).__name__} has no nn.Linear; set it to network")
+            raise UserError(f"scope: {type(module).__name__} has no nn.Linear; set it to network")
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest expected gradient length."""
-        some = view.among(None if self.subset is None else max(self.subset, n), generator)
+        some = view.among(self.subset, n, generator)
         if self.scope == "last_layer":
             lengths = some.map(lambda batch: last_layer_lengths(some.module, some.inputs(batch)), some.candidates)
         else:
@@ -151,7 +148,7 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
     except RuntimeError as error:
         said = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{KEY}.scope: {_name(module)} cannot be differentiated sample by sample ({said}); set it to last_layer"
+            f"scope: {_name(module)} cannot be differentiated sample by sample ({said}); set it to last_layer"
         ) from None
     return lengths
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.base import Selection, Strategy, highest
-from aal.strategies.view import View
+from aal.strategies.base import Selection, Strategy, View, highest
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from aal.checks import at_least
-from aal.errors import UserError
-from aal.strategies.base import KEY, Selection, Strategy, lowest, refuse_nan
-from aal.strategies.distances import faults, nearest
-from aal.strategies.view import View
-
-SPACES = ("samples", "features", "logits")
+from aal.checks import at_least_or_none, one_of
+from aal.strategies.base import Selection, Strategy, View, lowest, refuse_nan
+from aal.strategies.distances import nearest
+from aal.strategies.spaces import points_in
 
 
 @dataclass(frozen=True)
@@ -39,30 +35,17 @@ class NeighbourMargin(Strategy):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.subset is not None:
-            at_least(1, {f"{KEY}.subset": self.subset})
-        if self.space not in SPACES:
-            raise UserError(f"{KEY}.space: must be one of {', '.join(SPACES)}, got {self.space!r}")
+        at_least_or_none(1, {"subset": self.subset})
+        one_of(("samples", "features", "logits"), {"space": self.space})
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of smallest distance from a random subset, at least as large as ``n``."""
-        view = view.among(None if self.subset is None else max(self.subset, n), generator)
-        logits, points = view.logits.cpu(), self._points(view, view.candidates)
-        indices = view.candidates
+        view = view.among(self.subset, n, generator)
+        logits = view.logits.cpu()
         if len(view.labelled):
             logits = torch.cat([logits, view.labelled_logits.cpu()])
-            points = torch.cat([points, self._points(view, view.labelled)])
-            indices = torch.cat([indices, view.labelled])
-        refuse_nan(self, indices, logits)
-        refuse_nan(self, indices, faults(points))
-        classes, size = logits.argmax(1), len(view.candidates)
-        return lowest(self, view, nearest(points[:size], points, (classes[:size], classes)), n)
-
-    def _points(self, view: View, indices: Tensor) -> Tensor:
-        """Return samples of the pool in the space, ``(N, ...)`` on the CPU."""
-        if self.space == "samples":
-            return view.map(view.images, indices).flatten(1).cpu()
-        candidates = indices is view.candidates
-        if self.space == "features":
-            return (view.features if candidates else view.labelled_features).flatten(1).cpu()
-        return (view.logits if candidates else view.labelled_logits).cpu()
+        refuse_nan(self, torch.cat([view.candidates, view.labelled]), logits)
+        points, labelled = points_in(self, view, self.space)
+        classes = logits.argmax(1)
+        distances = nearest(points, torch.cat([points, labelled]), (classes[: len(points)], classes))
+        return lowest(self, view, distances, n)

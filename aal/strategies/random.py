@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from aal.strategies.base import Selection, Strategy
-from aal.strategies.view import View
+from aal.strategies.base import Selection, Strategy, View
 
 
 @dataclass(frozen=True)

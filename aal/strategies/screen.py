@@ -8,10 +8,8 @@ from torch import Tensor
 
 from aal.checks import at_least
 from aal.errors import UserError
-from aal.models.classifier import Classifier
-from aal.strategies.base import KEY, Selection, Strategy
+from aal.strategies.base import Around, Selection, Strategy, View
 from aal.strategies.entropy import Entropy
-from aal.strategies.view import View
 
 
 class Screen:
@@ -37,11 +35,11 @@ class Subset(Screen):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(1, {f"{KEY}.screens.init_args.size": self.size})
+        at_least(1, {"size": self.size})
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
         """Keep ``size`` candidates, drawn at random."""
-        return torch.isin(view.candidates, view.among(self.size, generator).candidates)
+        return torch.isin(view.candidates, view.among(self.size, 1, generator).candidates)
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class FeatureNorm(Screen):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         if not 0 <= self.share < 1:
-            raise UserError(f"{KEY}.screens.init_args.share: must be in [0, 1), got {self.share}")
+            raise UserError(f"share: must be in [0, 1), got {self.share}")
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
         """Keep all but the share of smallest norm, rounded down."""
@@ -72,7 +70,7 @@ class FeatureNorm(Screen):
 
 
 @dataclass(frozen=True)
-class Screened(Strategy):
+class Screened(Around):
     """Let a strategy choose among the candidates that pass one or more screens, each seeing what the last one left.
 
     Where fewer pass than are to be queried, the first screen that leaves too few is not heeded, nor are those after it.
@@ -84,20 +82,6 @@ class Screened(Strategy):
 
     strategy: Strategy = field(default_factory=Entropy)
     screens: Sequence[Screen] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the figures that its selections may have."""
-        return self.strategy.columns
-
-    @property
-    def crafts(self) -> bool:
-        """Whether its selections may have crafted copies."""
-        return self.strategy.crafts
-
-    def check(self, module: Classifier) -> None:
-        """Refuse what the strategy does."""
-        self.strategy.check(module)
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates among those that pass."""

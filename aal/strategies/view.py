@@ -21,10 +21,6 @@ def _none() -> Tensor:
     return torch.empty(0, dtype=torch.int64)
 
 
-def _no_sizes() -> Tensor:
-    return torch.empty(0)
-
-
 @dataclass(frozen=True)
 class View:
     """The learner's view of the pool at the end of a round.
@@ -61,15 +57,14 @@ class View:
     report: Callable[[str], None] = field(default=lambda line: None)
     labelled_labels: Tensor = field(default_factory=_none)
     perturbed: Tensor = field(default_factory=_none)
-    perturbations: Tensor = field(default_factory=_no_sizes)
+    perturbations: Tensor = field(default_factory=lambda: torch.empty(0))
     _scores: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False)
 
-    def among(self, size: int | None, generator: torch.Generator) -> "View":
-        """Return a view of ``size`` candidates drawn at random; this one where it is ``None`` or there are no more."""
-        if size is None or size >= len(self.candidates):
+    def among(self, size: int | None, n: int, generator: torch.Generator) -> "View":
+        """Return a view of ``size`` candidates drawn at random, but of no fewer than ``n``; ``None`` is for all."""
+        if size is None or (size := max(size, n)) >= len(self.candidates):
             return self
-        drawn = torch.randperm(len(self.candidates), generator=generator)[:size].sort().values
-        return self.only(drawn)
+        return self.only(torch.randperm(len(self.candidates), generator=generator)[:size].sort().values)
 
     def only(self, places: Tensor) -> "View":
         """Return a view of the candidates at ``places``, ascending ``(K,)`` or bool ``(U,)``."""

@@ -162,12 +162,17 @@ def test_a_rule_for_no_column_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bound", "said"), [("", "needs at_least or at_most"), (', "at_least": .nan', "needs a number, not nan")]
+    ("bound", "named", "said"),
+    [
+        ("", "at_least", "needs at_least or at_most"),
+        (', "at_least": .nan', "at_least", "needs a number, not nan"),
+        (', "at_least": 0.9, "at_most": .inf', "at_most", "needs a number, not inf"),
+    ],
 )
-def test_a_rule_that_would_end_nothing_is_refused(bound: str, said: str, tmp_path: Path) -> None:
+def test_a_rule_that_would_end_nothing_is_refused(bound: str, named: str, said: str, tmp_path: Path) -> None:
     done = fit(tmp_path / "run", *CLEAN, f'--query.init_args.stop=[{{"column": "accuracy"{bound}}}]')
     assert done.returncode == 2
-    assert f"query.init_args.stop: the rule for 'accuracy' {said}" in done.stderr
+    assert f"query.init_args.stop.0.{named}: the rule for 'accuracy' {said}" in done.stderr
 
 
 def test_a_rule_for_a_column_that_may_come_later_waits(tmp_path: Path) -> None:

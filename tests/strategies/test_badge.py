@@ -102,7 +102,7 @@ def test_weight_zero_is_never_drawn() -> None:
 
 
 def test_subset_must_have_candidates() -> None:
-    with pytest.raises(UserError, match=r"init_args\.subset: must be at least 1, got 0"):
+    with pytest.raises(UserError, match=r"^subset: must be at least 1, got 0"):
         BADGE(subset=0)
     view = view_of(model(), torch.randn(40, 6, generator=generator(1, "samples")).double())
     assert len(BADGE(subset=2).select(view, 5, generator=generator(0, "query")).indices) == 5

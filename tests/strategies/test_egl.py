@@ -13,7 +13,6 @@ from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.networks import MLP, Backbone, DenseHead, LeNet5
 from aal.seeds import generator
 from aal.strategies import EGL, egl
-from aal.strategies.base import KEY
 from aal.strategies.egl import last_layer_lengths, network_lengths, trained
 from tests.strategies.views import view_of
 
@@ -195,7 +194,7 @@ def test_a_network_that_cannot_be_differentiated_sample_by_sample_is_named(netwo
     module = ConvClassifier(network, 3, (6,)).eval()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     x = torch.randn(5, 6, generator=generator(0, "samples"))
-    told = f"{KEY}.scope: {network.__name__} cannot be differentiated sample by sample ("
+    told = f"scope: {network.__name__} cannot be differentiated sample by sample ("
     with pytest.raises(UserError, match=re.escape(told)):
         EGL(scope="network").select(view_of(module, x), 2, generator=generator(0, "query"))
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
@@ -203,7 +202,7 @@ def test_a_network_that_cannot_be_differentiated_sample_by_sample_is_named(netwo
 
 
 def test_values_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(UserError, match=r"^query.init_args.strategy.init_args.scope: must be last_layer or network"):
+    with pytest.raises(UserError, match=r"^scope: must be one of last_layer, network"):
         EGL(scope="head")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"^query.init_args.strategy.init_args.subset: must be at least 1"):
+    with pytest.raises(UserError, match=r"^subset: must be at least 1"):
         EGL(subset=0)

@@ -97,5 +97,5 @@ def test_subset_is_random_and_never_smaller_than_the_query() -> None:
     [({"subset": 0}, "subset: must be at least 1, got 0"), ({"space": "pixels"}, "space: must be one of samples")],
 )
 def test_senseless_values_are_refused(arguments: dict[str, object], named: str) -> None:
-    with pytest.raises(UserError, match=rf"^query\.init_args\.strategy\.init_args\.{named}"):
+    with pytest.raises(UserError, match=rf"^{named}"):
         NeighbourMargin(**arguments)  # type: ignore[arg-type]

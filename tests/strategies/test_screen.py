@@ -1,5 +1,6 @@
 """Screens in front of strategies: what they drop is never queried."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from aal.errors import UserError
 from aal.seeds import generator
-from aal.strategies import CEAL, Entropy, FeatureNorm, Screen, Screened, Selection, Strategy, Subset, View
+from aal.strategies import BADGE, CEAL, Entropy, FeatureNorm, Screen, Screened, Selection, Strategy, Subset, View
 from tests.strategies.test_dfal import affine, points
 
 
@@ -66,7 +67,15 @@ def test_screened_strategies_compose_with_pseudo_labels() -> None:
     assert (selection.pseudo.indices % 2 == 0).all(), "what was dropped is not trained on either"
 
 
-@pytest.mark.parametrize("make", [lambda: Subset(0), lambda: FeatureNorm(1.0), lambda: FeatureNorm(-0.1)])
-def test_bad_values_are_named(make: type[Screen]) -> None:
-    with pytest.raises(UserError, match=r"screens\.init_args"):
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: Subset(0), "size: must be at least 1, got 0"),
+        (lambda: FeatureNorm(1.0), "share: must be in [0, 1), got 1.0"),
+        (lambda: FeatureNorm(-0.1), "share: must be in [0, 1), got -0.1"),
+        (lambda: Screened(BADGE(subset=0)), "subset: must be at least 1, got 0"),
+    ],
+)
+def test_bad_values_are_named(make: type[Screen], named: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(named)}$"):
         make()
