@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, PerSample, column, gradient_of
+from aal.attacks.base import Adversarial, PerSample, Task, column, gradient_of
 from aal.attacks.norms import Norm
-from aal.attacks.task import Task
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
@@ -121,7 +120,6 @@ class Ascent:
         return self.norm.project(x.sub_(origin), self.radius).add_(origin).clamp_(task.low, task.high)
 
 
-@dataclass
 class Points(PerSample):
     """The best point of each sample.
 
@@ -131,18 +129,17 @@ class Points(PerSample):
         loss: What the ascent climbs.
     """
 
-    x: Tensor
-    success: Tensor
-    loss: Tensor
-
     @classmethod
     def none(cls, x: Tensor) -> "Points":
         """Return the samples ``x`` ``(B, ...)`` themselves, as points that any other is better than."""
-        return cls(x.clone(), x.new_zeros(len(x), dtype=torch.bool), x.new_full((len(x),), -torch.inf))
+        success = x.new_zeros(len(x), dtype=torch.bool)
+        return cls(x=x.clone(), success=success, loss=x.new_full((len(x),), -torch.inf))
 
     def improve(self, x: Tensor, success: Tensor, loss: Tensor) -> None:
         """Take the points that are better: those that reach the goal before the others, then by their loss."""
         better = (success & ~self.success) | ((success == self.success) & (loss > self.loss))
-        self.x = torch.where(column(better, x), x, self.x)
-        self.success = self.success | success
-        self.loss = torch.where(better, loss, self.loss)
+        self.update(
+            x=torch.where(column(better, x), x, self.x),
+            success=self.success | success,
+            loss=torch.where(better, loss, self.loss),
+        )

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aal.attacks.ascent import Ascent
-from aal.attacks.attack import WarmStart
-from aal.attacks.base import Adversarial
-from aal.attacks.task import Task
+from aal.attacks.base import Adversarial, Task, WarmStart
 from aal.checks import at_least, positive
 
 
