@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
-class UserError(ValueError):
-    """The user's input is wrong: one line that names the key or file and says what to do. Exit code 2.
+class _End(Exception):
+    """An end on purpose.
 
     Args:
-        message: The line.
+        message: One line that says why.
         rows: Where it speaks of samples of a batch: which, so that a caller can say where they are from.
     """
 
@@ -17,17 +17,12 @@ class UserError(ValueError):
         self.rows = rows
 
 
-class RunStopped(RuntimeError):
-    """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3.
+class UserError(_End, ValueError):
+    """The user's input is wrong: one line that names the argument or file and says what to do. Exit code 2."""
 
-    Args:
-        message: What happened.
-        rows: As of :class:`UserError`.
-    """
 
-    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
-        super().__init__(message)
-        self.rows = rows
+class RunStopped(_End, RuntimeError):
+    """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from aal.errors import UserError
-from aal.runs.files import read_tensors, write_bytes, write_tensors
+from aal.runs.files import read_bytes, read_tensors, write_bytes, write_tensors
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,10 @@ class ImageSamples(Samples):
         Raises:
             UserError: The file is missing or no PNG.
         """
+        content = read_bytes(path)
         try:
-            with Image.open(path, formats=["PNG"]) as image:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
                 pixels = torch.tensor(np.asarray(image))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
         except OSError as error:
             raise UserError(f"{path}: not a whole PNG ({error})") from None
         return self.decoded(pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1))
@@ -237,14 +236,13 @@ class AudioSamples(Samples):
         Raises:
             UserError: The file is missing, or no 16-bit mono WAV of this sample rate.
         """
+        content = read_bytes(path)
         try:
-            with wave.open(str(path), "rb") as file:
+            with wave.open(io.BytesIO(content), "rb") as file:
                 form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
                 frames = file.readframes(file.getnframes())
                 whole = len(frames) == 2 * file.getnframes()
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except (wave.Error, EOFError, OSError, RuntimeError) as error:  # the last: a chunk of a false length
+        except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk of a false length
             raise UserError(f"{path}: not a whole WAV ({error})") from None
         if form != (1, 2, self.sample_rate) or not whole:
             raise UserError(f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz")

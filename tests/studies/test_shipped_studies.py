@@ -200,7 +200,7 @@ def test_flips_compare_with_random_ones_and_a_sweep_has_a_middle(name: str) -> N
     assert len(study.seeds) >= LEAST, "else nothing is tested"
     for arm in study.arms:
         selectors = flips_of(study, arm)["selectors"]
-        assert selectors["random"] == {"class_path": "Random"}
+        assert selectors["random"] == {"class_path": "RandomFlips"}
         if "mnist" in name:
             assert selectors["path_length"]["init_args"]["buckets"] >= 3
 

@@ -5,7 +5,6 @@ import hashlib
 import http.client
 import io
 import math
-import os
 import tarfile
 import tempfile
 import zlib
@@ -14,7 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from aal.errors import UserError
-from aal.runs.files import PARTIAL
+from aal.runs.files import PARTIAL, read_bytes, whole_or_absent
 from aal.runs.progress import Progress
 
 CHUNK = 2**20  # bytes
@@ -61,20 +60,12 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> None:
             with path.open("rb") as file:
                 refuse_altered(file, checksum, path, "delete it and run again")
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        with partial.open("w+b") as file:
-            for chunk in _received(url, path):
-                file.write(chunk)
-            if checksum is not None:
-                file.seek(0)
-                refuse_altered(file, checksum, url, "nothing of it was kept")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_or_absent(path) as partial:
+        for chunk in _received(url, path):
+            partial.write(chunk)
+        if checksum is not None:
+            partial.seek(0)
+            refuse_altered(partial, checksum, url, "nothing of it was kept")
 
 
 def unpack(archive: Path, root: Path, only: Collection[str] | None = None) -> None:
@@ -112,10 +103,7 @@ def read_whole(path: Path, checksum: str | None) -> bytes:
     Raises:
         UserError: It cannot be read, or is not what was published.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    content = read_bytes(path)
     if path.suffix == ".gz":
         try:
             content = gzip.decompress(content)
@@ -131,7 +119,7 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
 
     Args:
         file: The content.
-        checksum: As it was published, such as ``md5:d41d8...``.
+        checksum: As it was published, such as ``md5:d41d8...``, or its beginning.
         name: What to call it in the message.
         advice: What to do, for the message.
 
@@ -140,7 +128,7 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
     """
     algorithm, _, published = checksum.partition(":")
     found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-    if found != published:
+    if not found.startswith(published):
         raise UserError(f"{name}: truncated or altered ({algorithm} {found}, published {published}); {advice}")
 
 
