@@ -33,7 +33,7 @@ def study(argv: list[str]) -> int:
     Raises:
         UserError: The arguments, a study file or the only study's folder are wrong.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = study_parser().parse_args(argv)
     if arguments.action == "report":
         _conclude(arguments.directory)
         return 0
@@ -86,7 +86,8 @@ def _name(broken: list[Broken]) -> None:
         console.print(str(failure), style="red", soft_wrap=True, markup=False)
 
 
-def _parser() -> OneLineParser:
+def study_parser() -> OneLineParser:
+    """Return the parser of ``aal study``."""
     parser = OneLineParser(prog="aal study", description="Run arms of an experiment over seeds and compare them.")
     actions = parser.add_subparsers(dest="action", required=True)
     run = actions.add_parser("run", help="run a study's unfinished cells, then make its table and report")
