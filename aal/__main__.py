@@ -1,4 +1,4 @@
-"""The command ``aal``: ``fit``, ``selftest`` and ``study``, and what they end with."""
+"""The command ``aal``: ``fit``, ``selftest``, ``study`` and ``configs``, and what they end with."""
 
 import os
 
@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from aal import __version__
 from aal.cli.exits import end_with
-from aal.errors import UserError
+from aal.errors import UserError, did_you_mean
 
+COMMANDS = "fit", "selftest", "study", "configs"
 USAGE = """aal: attack and defend active learners
 
   aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
@@ -24,6 +25,11 @@ USAGE = """aal: attack and defend active learners
       many runs: arms times seeds; finished ones are skipped; of several studies, each in a folder of its name in DIR
   aal study report DIR
       table and report of a study
+  aal configs list | show NAME | copy DIR
+      the configurations that ship: aal:FOLDER/NAME stands for one wherever a FILE does
+
+A FILE may be aal:experiment/collision_digits. --query margin is --config aal:query/margin, and so on for every folder
+of configurations but that of studies.
 
 aal fit --help lists every key of a configuration."""
 
@@ -33,8 +39,14 @@ def main() -> NoReturn:
 
     ``aal selftest`` exits with 1 where a check failed.
     """
-    sys.path.append(str(Path.cwd()))  # a configuration may name classes of the user's own
+    sys.path.insert(_place_of_own(), str(Path.cwd()))  # a configuration may name classes of the user's own
     end_with(command)
+
+
+def _place_of_own() -> int:
+    """Return where in the path the working directory goes: before a clone of aal, which has folders of common names."""
+    clone = str(Path(__file__).parent.parent)
+    return sys.path.index(clone) if clone in sys.path else len(sys.path)
 
 
 def command() -> int:
@@ -50,20 +62,26 @@ def command() -> int:
             keep_lightning_quiet()
             fit()
         case ["selftest", *_]:
-            from aal.cli.selftest import main as selftest
+            from aal.cli.selftest import selftest
 
             keep_lightning_quiet()
             return selftest()
         case ["study", *arguments]:
-            from aal.cli.study import main as study
+            from aal.cli.study import study
 
             return study(arguments)
+        case ["configs", *arguments]:
+            from aal.cli.configs import configs
+
+            return configs(arguments)
         case ["--version"]:
             print(f"aal {__version__}")
         case [] | ["-h" | "--help", *_]:
             print(USAGE)
         case [other, *_]:
-            raise UserError(f"{other}: no such command; aal knows fit, selftest and study")
+            raise UserError(
+                f"{other}: no such command{did_you_mean(other, COMMANDS)} (aal knows {', '.join(COMMANDS)})"
+            )
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Refusing numbers that make no sense, with a line that names the key."""
+"""Refusing numbers that make no sense, with a line that names the argument."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aal.errors import UserError
 
@@ -11,60 +11,64 @@ def at_least(least: float, values: Mapping[str, float | None]) -> None:
 
     Args:
         least: The lowest value allowed.
-        values: Values by their key in a configuration.
+        values: Values by the name of their argument.
 
     Raises:
-        UserError: Names the first such key and its value.
+        UserError: Names the first such argument and its value.
     """
-    for key, value in values.items():
-        _within_64_bits(key, value)
-        if value is None or not math.isfinite(value) or value < least:
-            raise UserError(f"{key}: must be at least {least}, got {value}")
+    _refuse_others(values, lambda value: value >= least, f"at least {least}")
 
 
 def at_least_or_none(least: float, values: Mapping[str, float | None]) -> None:
     """Refuse what :func:`at_least` does, but for a value that is ``None``.
 
     Raises:
-        UserError: Names the first such key and its value.
+        UserError: Names the first such argument and its value.
     """
-    at_least(least, {key: value for key, value in values.items() if value is not None})
+    at_least(least, {name: value for name, value in values.items() if value is not None})
 
 
 def one_of(known: Sequence[str], values: Mapping[str, object]) -> None:
     """Refuse a value that is none of some words.
 
     Raises:
-        UserError: Names the first such key, the words and the value.
+        UserError: Names the first such argument, the words and the value.
     """
-    for key, value in values.items():
+    for name, value in values.items():
         if value not in known:
-            raise UserError(f"{key}: must be one of {', '.join(known)}, got {value!r}")
+            raise UserError(f"{name}: must be one of {', '.join(known)}, got {value!r}")
 
 
 def positive(values: Mapping[str, float | None]) -> None:
     """Refuse a value that is missing, not finite, 0 or below, or an integer of more than 64 bits.
 
     Raises:
-        UserError: Names the first such key and its value.
+        UserError: Names the first such argument and its value.
     """
-    for key, value in values.items():
-        _within_64_bits(key, value)
-        if value is None or not math.isfinite(value) or value <= 0:
-            raise UserError(f"{key}: must be above 0, got {value}")
+    _refuse_others(values, lambda value: value > 0, "above 0")
 
 
-def probability(values: Mapping[str, float]) -> None:
+def probability(values: Mapping[str, float | None]) -> None:
     """Refuse a value that is not from 0 to 1.
 
     Raises:
-        UserError: Names the first such key and its value.
+        UserError: Names the first such argument and its value.
     """
-    for key, value in values.items():
-        if not 0 <= value <= 1:
-            raise UserError(f"{key}: must be from 0 to 1, got {value}")
+    _refuse_others(values, lambda value: 0 <= value <= 1, "from 0 to 1")
 
 
-def _within_64_bits(key: str, value: float | None) -> None:
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise UserError(f"{key}: must be an integer of 64 bits, got {value}")
+def below_one(values: Mapping[str, float | None]) -> None:
+    """Refuse a value that is not in [0, 1).
+
+    Raises:
+        UserError: Names the first such argument and its value.
+    """
+    _refuse_others(values, lambda value: 0 <= value < 1, "in [0, 1)")
+
+
+def _refuse_others(values: Mapping[str, float | None], fits: Callable[[float], bool], range: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise UserError(f"{name}: must be an integer of 64 bits, got {value}")
+        if value is None or not math.isfinite(value) or not fits(value):
+            raise UserError(f"{name}: must be {range}, got {value}")

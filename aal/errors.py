@@ -1,13 +1,14 @@
 """The two ways a run ends early on purpose, each with its exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
-class UserError(ValueError):
-    """The user's input is wrong: one line that names the key or file and says what to do. Exit code 2.
+class _End(Exception):
+    """An end on purpose.
 
     Args:
-        message: The line.
+        message: One line that says why.
         rows: Where it speaks of samples of a batch: which, so that a caller can say where they are from.
     """
 
@@ -16,14 +17,16 @@ class UserError(ValueError):
         self.rows = rows
 
 
-class RunStopped(RuntimeError):
-    """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3.
+class UserError(_End, ValueError):
+    """The user's input is wrong: one line that names the argument or file and says what to do. Exit code 2."""
 
-    Args:
-        message: What happened.
-        rows: As of :class:`UserError`.
-    """
 
-    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
-        super().__init__(message)
-        self.rows = rows
+class RunStopped(_End, RuntimeError):
+    """The run cannot go on (NaN, no space): what was saved stays whole. Exit code 3."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean x?"`` for the known word that is most like one that is not known, else nothing."""
+    spelled = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), spelled, n=1)
+    return f"; did you mean {spelled[near[0]]}?" if near else ""

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from aal.attacks import Adversarial, Attack, frozen
+from aal.attacks import Attack, frozen
 from aal.attacks.norms import NORMS
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
@@ -173,9 +173,7 @@ class AdversarialRetraining(RoundCallback):
             try:
                 with frozen(model):
                     predicted = model(x).argmax(1)
-                    found: Adversarial = attack(  # type: ignore[operator]  # Attack is a marker; see its contract
-                        model, x, predicted, bounds=bounds, seeds=seeds.to(x.device)
-                    )
+                    found = attack(model, x, predicted, bounds=bounds, seeds=seeds.to(x.device))
             except RunStopped as stop:
                 raise RunStopped(f"{KEY}.attacks.{name}, among the indices {batch.tolist()}: {stop}") from None
             return {"copies": found.x, "changed": found.success}

@@ -17,16 +17,22 @@ from aal.checks import at_least
 from aal.errors import RunStopped, UserError
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
 from aal.flips.base import Flips, fault_of
-from aal.flips.listing import draw_regions, draw_suspects, write_paths, write_suspects
-from aal.flips.trials import Trial, together, trials_of
+from aal.flips.listing import write_paths, write_suspects
+from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
+from aal.report import register_page
+from aal.report.flips_page import flips_page
+from aal.report.gallery import draw_suspects
+from aal.report.regions import draw_regions
 from aal.robustness import next_class
 from aal.seeds import generator
 
-KEY = "flips.init_args"
 ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
 HONEST, ATTACKER = 0, -1  # labelers in the ledger
 TAKEN = ("clean", "placed", "initial", "restored")  # names of what is no selector's work
+
+
+register_page(flips_page)
 
 
 class LabelFlip(Rounds):
@@ -40,14 +46,14 @@ class LabelFlip(Rounds):
     Adversarial accuracy depends on how long a network was trained, and clean labels are memorised first: with
     ``min_epochs`` as many as the flips take, all rounds are compared at equal training (section 4.1.2).
 
-    Where the datamodule places samples (:class:`aal.datamodules.ToyMixture`), each of its groups is a selection too, by
+    Where the datamodule places samples (:class:`aal.flips.trials.Places`), each of its groups is a selection too, by
     the name ``placed``: it joins the training set for its round, with the label that is not true of it.
 
     Args:
         selectors: What chooses the labels to flip, by the name that tables have for it; none: only the clean
             classifier is trained.
         targets: What a label is flipped to. ``next``: the next class, of the last the first. ``new``: a class that no
-            sample has, which needs ``data.init_args.new_class: true``. A map such as ``{9: 0}``: only these classes
+            sample has, which needs the datamodule's ``new_class: true``. A map such as ``{9: 0}``: only these classes
             are flipped; the number after the last class is the new one.
         budget: Labels to flip.
         per_class: Whether the budget is of each class; else of all together.
@@ -79,20 +85,19 @@ class LabelFlip(Rounds):
         max_epochs: int = 200,
     ) -> None:
         super().__init__(max_epochs=max_epochs)
-        at_least(1, {f"{KEY}.budget": budget, f"{KEY}.repeats": repeats, f"{KEY}.min_epochs": min_epochs})
-        self.min_epochs = min(min_epochs, max_epochs)
-        self.selectors, self.targets = selectors or {}, targets
+        at_least(1, {"budget": budget, "repeats": repeats, "min_epochs": min_epochs})
+        self.selectors, self.targets, self.suspects = selectors or {}, targets, suspects
         self.budget, self.per_class, self.repeats, self.redraw = budget, per_class, repeats, redraw
-        self.suspects = suspects
+        self.min_epochs = min(min_epochs, max_epochs)
         for name in self.selectors:
             if not str(name).isidentifier():
-                raise UserError(f"{KEY}.selectors: {name!r} cannot name one; take letters, then also digits and _")
+                raise UserError(f"selectors: {name!r} cannot name one; take letters, then also digits and _")
             if name in TAKEN:
-                raise UserError(f"{KEY}.selectors: {name!r} cannot name one; records and ledger have it for another")
+                raise UserError(f"selectors: {name!r} cannot name one; records and ledger have it for another")
         if not isinstance(targets, dict) and targets not in ("next", "new"):
-            raise UserError(f"{KEY}.targets: must be next, new or a map of classes, got {targets!r}")
+            raise UserError(f"targets: must be next, new or a map of classes, got {targets!r}")
         if targets == {}:
-            raise UserError(f"{KEY}.targets: the map names no class")
+            raise UserError("targets: the map names no class")
         self.trial = -1  # which one this round tries; -1: none, labels are clean
         self.flipped = torch.empty(0, dtype=torch.int64)  # what is mislabelled in this round
         self.weights: dict[str, Tensor] = {}  # of the clean classifier
@@ -112,36 +117,38 @@ class LabelFlip(Rounds):
         for key, kind in ALONE.items():
             if any(isinstance(callback, kind) for callback in others):
                 raise UserError(f"{key}: nothing else may change a training set with flipped labels; set {key}: null")
-        if isinstance(module, TransferClassifier) and module.trained_from:
-            raise UserError("model.init_args.unfreeze_at: rounds of flipped labels are all alike; use freeze instead")
-        self.class_map = class_map = self._chosen_map(data.num_classes, data.num_logits)
+        inputs = data.sample_shape
+        if isinstance(module, TransferClassifier):
+            inputs = (module.feature_size,) if module.encoded else inputs
+            if module.trained_from:
+                raise UserError("the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze")
+        self.class_map = self._chosen_map(data.num_classes, data.num_logits)
+        self.class_maps = {"flips": self.class_map}
         natural = data.pool.of_origin("natural")
         labels = data.labels["pool"][natural]
-        chosen = torch.isin(labels, torch.tensor(list(class_map)))
-        targets = torch.zeros(data.num_classes, dtype=torch.int64)
-        targets[list(class_map)] = torch.tensor(list(class_map.values()))
-        self.clean = CleanSet(natural[chosen], labels[chosen], targets[labels[chosen]])
+        chosen = torch.isin(labels, torch.tensor(list(self.class_map)))
+        self.clean = CleanSet(natural[chosen], labels[chosen], self._wrong(labels[chosen]))
         self.others = natural[~chosen]
-        inputs = data.sample_shape
-        if isinstance(module, TransferClassifier) and module.encoded:
-            inputs = (module.feature_size,)
-        for name, selector in self.selectors.items():
-            selector.check(data.sample_shape, inputs, data.num_logits, f"{KEY}.selectors.{name}.init_args")
-        self.trials = trials_of(self.selectors, self.repeats, data.placed)
-        if data.placed and len(class_map) < data.num_classes:
-            raise UserError(f"{KEY}.targets: samples of every class are placed for a wrong label; name all")
+        for selector in self.selectors.values():
+            selector.check(data.sample_shape, inputs, data.num_logits)
+        placed = data.placed if isinstance(data, Places) else ()
+        self.trials = trials_of(self.selectors, self.repeats, placed)
+        if placed and len(self.class_map) < data.num_classes:
+            raise UserError("targets: samples of every class are placed for a wrong label; name all")
         self._check_budget()
 
     def _check_budget(self) -> None:
         """Refuse a budget that a class cannot give, or none of what a selector chooses among."""
         for label, size in self._sizes().items():
-            where = "the pool has" if label is None else f"class {label} has"
+            where = f"{'the pool' if label is None else f'class {label}'} has {size} samples"
             for name, selector in self.selectors.items():
+                room = selector.room(size)
                 if size < self.budget:
-                    raise UserError(f"{KEY}.budget: {self.budget} labels to flip, but {where} {size} samples")
-                if selector.room(size) < self.budget:
-                    among = f"{name} chooses among {selector.room(size)} of them"
-                    raise UserError(f"{KEY}.budget: {self.budget} labels to flip; {where} {size} samples, and {among}")
+                    raise UserError(f"budget: {self.budget} labels to flip, but {where}")
+                if room < self.budget:
+                    raise UserError(
+                        f"budget: {self.budget} labels to flip; {where}, and {name} chooses among {room} of them"
+                    )
 
     def _chosen_map(self, classes: int, logits: int) -> dict[int, int]:
         """Return which class is labelled as which."""
@@ -151,34 +158,29 @@ class LabelFlip(Rounds):
         assert isinstance(chosen, dict)
         for label, target in chosen.items():
             if not 0 <= label < classes or label == target or target < 0:
-                raise UserError(
-                    f"{KEY}.targets: must lead from one of {classes} classes to another, got {label}: {target}"
-                )
+                raise UserError(f"targets: must lead from one of {classes} classes to another, got {label}: {target}")
+            if target == classes >= logits:
+                raise UserError(f"targets: class {target} is a new one, which needs the datamodule's new_class: true")
             if target >= logits:
-                raise UserError(
-                    f"{KEY}.targets: class {target} is a new one, which needs data.init_args.new_class: true"
-                    if target == classes
-                    else f"{KEY}.targets: there is no class {target} among {classes}"
-                )
+                raise UserError(f"targets: there is no class {target} among {classes}")
         return dict(chosen)
+
+    def _wrong(self, labels: Tensor) -> Tensor:
+        """Return what true labels ``(B,)`` of the map are flipped to ``(B,)``."""
+        return torch.tensor([self.class_map[label] for label in labels.tolist()], dtype=torch.int64)
 
     def _sizes(self) -> dict[int | None, int]:
         """Return how many samples there are for each budget: by class, or of all together."""
         if not self.per_class:
             return {None: len(self.clean.indices)}
-        return {label: int((self.clean.labels == label).sum()) for label in sorted(self.class_map or ())}
+        return {label: int((self.clean.labels == label).sum()) for label in sorted(self.class_map)}
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the clean labels."""
-        super().on_fit_start(trainer, module)
-        assert isinstance(module, Classifier)
         data = data_of(trainer)
-        if not data.pool.ledger:
-            natural = data.pool.of_origin("natural")
-            labelers = torch.full_like(natural, HONEST)
-            data.pool.label(natural, data.labels["pool"][natural], round=0, strategy="initial", labelers=labelers)
-        for callback in round_callbacks(trainer):
-            callback.on_labels_given(trainer, module)
+        natural = data.pool.of_origin("natural")
+        labelers = torch.full_like(natural, HONEST)
+        data.pool.label(natural, data.labels["pool"][natural], round=0, strategy="initial", labelers=labelers)
 
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return the number of the last round, if no further trial is passed over."""
@@ -203,7 +205,7 @@ class LabelFlip(Rounds):
 
     def judge(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Tell what was flipped and memorised; choose what the next round flips."""
-        data = data_of(trainer)
+        data, folder = data_of(trainer), Path(trainer.default_root_dir)
         if not self.memorised:
             self.not_memorised.append(self.round)
         if self.round == 0:
@@ -212,7 +214,6 @@ class LabelFlip(Rounds):
             self.figures = {"selector": "clean"}
             self._list_suspects(trainer, module)
         if trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
             draw_regions(folder, self.round, module, data.samples["pool"], data.pool, self.flipped)
         begun = time.perf_counter()
         with holding(module, self.weights):
@@ -229,41 +230,35 @@ class LabelFlip(Rounds):
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Return the last flips to their clean labels and flip the next; return how many, 0 at the end of the run."""
-        pool, later = data_of(trainer).pool, self.round + 1
-        truth = data_of(trainer).labels["pool"]
-        if self.trial >= 0:
-            if self.trials[self.trial].placed is None:
-                labelers = torch.full_like(self.flipped, HONEST)
-                pool.relabel(self.flipped, truth[self.flipped], round=later, strategy="restored", labelers=labelers)
-            else:
-                pool.discard(self.flipped)
+        pool, truth, later = data_of(trainer).pool, data_of(trainer).labels["pool"], self.round + 1
+        if self.trial >= 0 and self.trials[self.trial].placed is None:
+            labelers = torch.full_like(self.flipped, HONEST)
+            pool.relabel(self.flipped, truth[self.flipped], round=later, strategy="restored", labelers=labelers)
+        elif self.trial >= 0:
+            pool.discard(self.flipped)
         if self._upcoming is None:
             self.flipped, self.ended_by = self.flipped[:0], "selections"
             return 0
         self.trial, flips = self._upcoming
-        trial, chosen = self.trials[self.trial], flips.indices
-        class_map = self.class_map or {}
-        wrong = torch.tensor([class_map[label] for label in truth[chosen].tolist()])
-        give = pool.relabel if trial.placed is None else pool.label
-        give(
-            chosen,
-            wrong,
+        trial, self.flipped = self.trials[self.trial], flips.indices
+        (pool.relabel if trial.placed is None else pool.label)(
+            self.flipped,
+            self._wrong(truth[self.flipped]),
             round=later,
             strategy=trial.called,
-            labelers=torch.full_like(chosen, ATTACKER),
+            labelers=torch.full_like(self.flipped, ATTACKER),
             scores=flips.scores,
         )
-        self.flipped, self.figures = chosen, {**trial.columns, **flips.figures}
-        return len(chosen)
+        self.figures = {**trial.columns, **flips.figures}
+        return len(self.flipped)
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what was tried, the budget, and what was passed over or not memorised."""
-        class_map = self.class_map or {}
         return {
             "strategy": ", ".join(dict.fromkeys(trial.name for trial in self.trials)) or "clean",
-            "budget": self.budget * (len(class_map) if self.per_class else 1) if self.selectors else 0,
+            "budget": self.budget * (len(self.class_map) if self.per_class else 1) if self.selectors else 0,
             "pool": 0,  # nothing is left without a label
-            "targets": {str(label): target for label, target in class_map.items()},
+            "targets": {str(label): target for label, target in self.class_map.items()},
             "not_memorised": self.not_memorised,
             "passed_over": self.passed_over,
             "ended_by": self.ended_by,
@@ -330,8 +325,7 @@ class LabelFlip(Rounds):
             part = view if label is None else view.only(view.labels == label)
             chance = generator(seed, "flips", trial.called, draw, -1 if label is None else label)
             flips = trial.selector.select(part, self.budget, generator=chance)
-            fault = fault_of(flips, part, self.budget)
-            if fault:
+            if fault := fault_of(flips, part, self.budget):
                 raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {size}")
             parts.append(flips)
         return together(parts)

@@ -10,7 +10,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from aal.attacks import Adversarial, Attack, CollisionAttack, frozen
+from aal.attacks import Attack, CollisionAttack, frozen
 from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
@@ -167,7 +167,7 @@ class PoisonInjection(Poisoning):
     ) -> dict[str, Tensor]:
         """Craft from ``bases`` ``(B,)``: each poison, its distance to ``mu``, the passes it took."""
         x = data.samples["craft"][bases].to(module.device)
-        result: Adversarial = self.attack(  # type: ignore[operator]  # Attack is a marker; see its contract
+        result = self.attack(
             module.backbone,
             x,
             data.labels["craft"][bases].to(module.device),

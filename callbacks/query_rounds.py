@@ -84,18 +84,13 @@ class QueryRounds(Rounds):
                 f"{len(pool) - self.initial} left"
             )
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the initial labels."""
-        super().on_fit_start(trainer, module)
-        assert isinstance(module, Classifier)
         data = data_of(trainer)
-        if not data.pool.ledger:
-            natural = data.pool.of_origin("natural")
-            drawn = torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]
-            labels, labelers = self.oracle.label(natural[drawn], round=0)
-            data.pool.label(natural[drawn], labels, round=0, strategy="initial", labelers=labelers)
-        for callback in round_callbacks(trainer):
-            callback.on_labels_given(trainer, module)
+        natural = data.pool.of_origin("natural")
+        drawn = natural[torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]]
+        labels, labelers = self.oracle.label(drawn, round=0)
+        data.pool.label(drawn, labels, round=0, strategy="initial", labelers=labelers)
 
     @property
     def crafts(self) -> bool:

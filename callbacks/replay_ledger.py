@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from aal.callbacks.round_callback import Record, data_of, round_callbacks
+from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
 from aal.checks import at_least
 from aal.errors import UserError
@@ -68,16 +68,15 @@ class ReplayLedger(Rounds):
             raise UserError(f"at: {self.sizes[-1]} labels, but {self.run} has {given}")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Give the labels of the first round."""
-        super().on_fit_start(trainer, module)
-        assert isinstance(module, Classifier)
-        given, ledger = data_of(trainer).pool.ledger, self.ledger
-        if not given:
-            self._give(trainer, 0)
-        elif [(row.index, row.label) for row in given] != [*ledger.rows][: len(given)]:
+        """Refuse another ledger than the one whose labels were given already; give those of the first round."""
+        given = data_of(trainer).pool.ledger
+        if [(row.index, row.label) for row in given] != [*self.ledger.rows][: len(given)]:
             raise UserError(f"run: {self.run} has another ledger than the one that this run began with")
-        for callback in round_callbacks(trainer):
-            callback.on_labels_given(trainer, module)
+        super().on_fit_start(trainer, module)
+
+    def first_labels(self, trainer: pl.Trainer) -> None:
+        """Give the labels of the first round."""
+        self._give(trainer, 0)
 
     @property
     def crafts(self) -> bool:

@@ -1,12 +1,12 @@
 """Robust evaluation: the test split's accuracy under attacks, every few rounds or at the end."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 
 from aal.attacks import Attack
-from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least
 from aal.errors import UserError
@@ -34,8 +34,9 @@ class RobustEvaluation(RoundCallback):
     Args:
         attacks: Attacks on classifiers by name; the name is the column's.
         targets: ``null``: any class but the label will do. ``next``: each class is to be taken for the next, the last
-            for the first. ``flips``: each class whose labels are flipped, for what they are flipped to. A map such as
-            ``{9: 0}``: from one class to another; only samples of the classes it names are evaluated.
+            for the first. The name of a map that another callback has: ``flips``, for the classes whose labels are
+            flipped. A map such as ``{9: 0}``: from one class to another; only samples of the classes it names are
+            evaluated.
         untargeted: With ``targets``, further attacks by name, on the same samples, for which any class but the label
             will do.
         every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
@@ -54,7 +55,7 @@ class RobustEvaluation(RoundCallback):
     def __init__(
         self,
         attacks: dict[str, Attack],
-        targets: Literal["next", "flips"] | dict[int, int] | None = None,
+        targets: dict[int, int] | str | None = None,
         untargeted: dict[str, Attack] | None = None,
         every: int | None = None,
         samples: int | None = None,
@@ -105,12 +106,16 @@ class RobustEvaluation(RoundCallback):
         """Return which class the attacks aim at from which."""
         if self.targets == "next":
             return next_class(data_of(trainer).num_classes)
-        if self.targets != "flips":
+        if not isinstance(self.targets, str):
             return self.targets
-        flipped = clock_of(trainer).class_map
-        if flipped is None:
-            raise UserError(f"{KEY}targets: flips is for runs that flip labels; take next, a map, or null")
-        return flipped
+        known = {name: of for callback in round_callbacks(trainer) for name, of in callback.class_maps.items()}
+        if self.targets not in known:
+            has = ", ".join(known) or "none"
+            raise UserError(
+                f"{KEY}targets: no callback of the run has a map of classes {self.targets!r} (there is {has}); take "
+                "next, a map, or null"
+            )
+        return known[self.targets]
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Evaluate if it is time to."""

@@ -1,5 +1,7 @@
 """The contract of what happens at the end of a round, besides the clock itself."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,16 +19,23 @@ class RoundCallback(pl.Callback):
         labels_changed: Whether labels that the last round was trained on were changed at its end. Then a round that
             trains on the new ones comes, even if there is nothing left to query.
         columns: Columns that it may add to a record, though not to every one.
+        class_maps: Which class is to be taken for which, by the name that ``targets`` of an evaluation has for the map;
+            known after ``setup``.
     """
 
     labels_changed = False
     columns: tuple[str, ...] = ()
+    class_maps: Mapping[str, dict[int, int]] = MappingProxyType({})
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """See a round's record, and add columns to it, after training and evaluation and before the next query."""
 
     def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
         """See the pool after labels were given, at the start of the run too."""
+
+    def remark(self, record: Record) -> str:
+        """Return what else the display says of a round, told its record; may be empty."""
+        return ""
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what this callback adds to the run's summary."""

@@ -35,7 +35,7 @@ class RoundCheckpoint(Checkpoint):
     """
 
     def __init__(self, interval: float = 60.0) -> None:
-        at_least(0, {"checkpoint.interval": interval})
+        at_least(0, {"interval": interval})
         self.interval = interval
         self._saved = self._synced = time.monotonic()
 

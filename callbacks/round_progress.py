@@ -2,7 +2,7 @@
 
 import pytorch_lightning as pl
 
-from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
 from aal.models import Classifier
 from aal.runs.progress import Progress, RoundsTask
@@ -34,7 +34,8 @@ class RoundProgress(RoundCallback):
         if self._rounds is not None:
             clock = clock_of(trainer)
             self._rounds.total = clock.to_reach(trainer)
-            self._rounds.update(record[clock.counted], record["round"], record["accuracy"], clock.remark(record))
+            remarks = [remark for callback in round_callbacks(trainer) if (remark := callback.remark(record))]
+            self._rounds.update(record[clock.counted], record["round"], record["accuracy"], ", ".join(remarks))
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """End the display."""

@@ -33,10 +33,8 @@ class Rounds(RoundCallback):
         UserError: A number of epochs below 1 or a negative ``min_delta``.
     """
 
-    class_map: dict[int, int] | None = None
-    """Which class is labelled as which, where labels are flipped; known after ``setup``."""
     counted = "labels"
-    """The column of a round's record by which the display tells how far the run is."""
+    """The axis of the run: the column of a round's record that display and trackers go along."""
     STATE: tuple[str, ...] = (
         *("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished"),
         *("queried", "seconds_query", "figures", "ended_by"),
@@ -75,6 +73,10 @@ class Rounds(RoundCallback):
         """Which draw of fresh weights this round begins with."""
         return self.round
 
+    def first_labels(self, trainer: pl.Trainer) -> None:
+        """Give the labels that the first round is trained on."""
+        raise NotImplementedError
+
     def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
         """Whether the epoch that has just ended is enough, told the loss that is watched."""
         if loss < self.best_loss - self.min_delta:
@@ -90,10 +92,6 @@ class Rounds(RoundCallback):
     def judge(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return further columns of the record of the round that has just been trained."""
         return {}
-
-    def remark(self, record: Record) -> str:
-        """Return what else the display says of a round; may be empty."""
-        return ""
 
     def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
         """Whether no round comes after the one that has just been trained, as far as its record tells by now."""
@@ -111,11 +109,15 @@ class Rounds(RoundCallback):
         raise NotImplementedError
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Get the module ready for the data that Lightning asks for next."""
+        """Give the first labels; get the module ready for the data that Lightning asks for next."""
         assert isinstance(module, Classifier)
         module.start_round(self.round)
         if self.finished:
             trainer.should_stop = True
+        if not data_of(trainer).pool.ledger:
+            self.first_labels(trainer)
+        for callback in round_callbacks(trainer):
+            callback.on_labels_given(trainer, module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Renew weights and optimizer at the start of a round; seed the epoch."""

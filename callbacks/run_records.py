@@ -21,6 +21,7 @@ from aal.report.style import render
 from aal.robustness import Examples
 from aal.runs.files import truncate, write_bytes, write_csv
 from aal.runs.records import append_round, read_rounds, write_crafted, write_ledger, write_summary
+from aal.tracking import WandbTracker
 
 COPIES = 9  # that are drawn
 
@@ -55,6 +56,9 @@ class RunRecords(RoundCallback):
         """Go back to the checkpoint's rounds, and give them to the loggers anew."""
         if not trainer.is_global_zero:
             return
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbTracker):  # it starts after this
+                logger.axis = clock_of(trainer).counted
         self._started = time.perf_counter()
         folder = Path(trainer.default_root_dir)
         truncate(folder / "rounds.jsonl", self.size)
@@ -80,7 +84,7 @@ class RunRecords(RoundCallback):
         data, folder = data_of(trainer), Path(trainer.default_root_dir)
         if not trainer.is_global_zero or not clock_of(trainer).finished:
             return
-        self.on_labels_given(trainer, module)  # the last flips have returned
+        self.on_labels_given(trainer, module)  # the clock may have changed labels at the end
         last = read_rounds(folder)[-1]
         summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}
         summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": data.name}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aal.attacks import TargetedCollision
-from aal.callbacks.round_callback import Record, data_of, round_callbacks
+from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.targeted_crafting import Extractor, craft, draw_base_class
 from aal.checks import at_least
@@ -125,20 +125,19 @@ class TargetedSets(Rounds):
         self.candidates = candidates[torch.randperm(len(candidates), generator=chance)] if self.shuffle else candidates
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Have the training instances labelled; drop sets that are not of the checkpoint that the run goes on from."""
-        super().on_fit_start(trainer, module)
-        assert isinstance(module, Classifier)
+        """Drop sets that are not of the checkpoint that the run goes on from."""
         if trainer.is_global_zero:
             drop_sets(Path(trainer.default_root_dir), self.kept)
+        super().on_fit_start(trainer, module)
+
+    def first_labels(self, trainer: pl.Trainer) -> None:
+        """Have the training instances labelled."""
         data = data_of(trainer)
-        if not data.pool.ledger:
-            natural = data.pool.of_origin("natural")
-            drawn = torch.randperm(len(natural), generator=generator(data.seed, "training set"))[: self.size]
-            chosen = natural[drawn].sort().values
-            labels, labelers = self.oracle.label(chosen)
-            data.pool.label(chosen, labels, round=0, strategy="initial", labelers=labelers)
-        for callback in round_callbacks(trainer):
-            callback.on_labels_given(trainer, module)
+        natural = data.pool.of_origin("natural")
+        drawn = torch.randperm(len(natural), generator=generator(data.seed, "training set"))[: self.size]
+        chosen = natural[drawn].sort().values
+        labels, labelers = self.oracle.label(chosen)
+        data.pool.label(chosen, labels, round=0, strategy="initial", labelers=labelers)
 
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many sets, or else targets, there are at most when the run ends."""

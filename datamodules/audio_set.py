@@ -9,7 +9,6 @@ from torch import Tensor
 
 from aal.data.audio import SUFFIXES
 from aal.data.samples import Samples
-from aal.datamodules.downloads import fetch
 from aal.datamodules.published import distinct
 from aal.datamodules.recordings import Recordings
 from aal.datamodules.segments import Ontology, Segment, read_segments
@@ -60,8 +59,7 @@ class AudioSet(Recordings):
         **options: Any,
     ) -> None:
         super().__init__(seconds, **options)
-        distinct(labels, "labels")
-        self.classes, self.num_classes = tuple(labels), len(labels)
+        self.classes, self.num_classes = distinct(labels, "labels"), len(labels)
         self.clip_folder = clips
         self.tables = {"train": f"{segments}_segments.csv", "test": "eval_segments.csv"}
         self._on_disk: dict[str, Path] = {}
@@ -73,17 +71,18 @@ class AudioSet(Recordings):
         names = next((file for file in (ONTOLOGY, LABELS) if (root / inside / file).exists()), ONTOLOGY)
         return (f"{inside}{names}", f"{inside}{self.tables[part]}")
 
-    def fetch(self) -> None:
-        """Fetch the tables that are missing; the clips are for the user to bring."""
-        root = Path(self.root)
-        for file in [file for part in self.parts for file in self.files(part)]:
-            name = Path(file).name
-            fetch((ONTOLOGY_SOURCE if name == ONTOLOGY else TABLES_SOURCE) + name, root / file)
+    def address(self, name: str) -> tuple[str, None]:
+        """Return where a table is given; the clips are for the user to bring."""
+        return (ONTOLOGY_SOURCE if name == ONTOLOGY else TABLES_SOURCE) + name, None
 
     def read(self, part: str) -> tuple[Samples, Tensor]:
         """Read the clips of a part."""
-        samples, labels, _ = self.clips(self._present(self._asked(part), part), part, f"in {self.tables[part]}")
+        samples, labels, _ = self.clips(self._present(self._asked(part), part), part)
         return samples, labels
+
+    def where(self, part: str, name: str) -> str:
+        """Return which table a class lacks clips of."""
+        return f"in {self.tables[part]}"
 
     def _asked(self, part: str) -> list[tuple[Segment, int]]:
         """Return the segments of a part that have exactly one of the labels, each with its class."""

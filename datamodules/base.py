@@ -2,8 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,21 +26,6 @@ from aal.seeds import generator
 from aal.sharding import Results, Shard
 
 
-@dataclass(frozen=True)
-class Placed:
-    """Samples that a datamodule placed in the pool, for labels that are not true of them.
-
-    Attributes:
-        distance: How far from the mean of their class, in L2.
-        repeat: Which draw of samples at that distance it is.
-        indices: Their indices in the pool ``(b,)``; they have no label until a round is trained on them.
-    """
-
-    distance: float
-    repeat: int
-    indices: Tensor
-
-
 class ActiveDataModule(pl.LightningDataModule):
     """Splits ``pool``, ``craft`` and ``test``, and the state of active learning over the first.
 
@@ -55,16 +39,13 @@ class ActiveDataModule(pl.LightningDataModule):
             as those of a speaker, each group stays whole and the number is met as nearly as the groups allow.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
             attacker reaches; 0 for none. Groups as with ``val``.
-        new_class: Whether the classifier gets one more logit, for a class that no sample truly has and that labels may
-            be flipped to (paper *noise*, section 4.2).
+        new_class: Whether the classifier gets one more logit, for a class that no sample truly has.
         bank: Folder that keeps what a frozen backbone makes of the splits, and the poisons crafted, for this and other
             runs; it is made if there is none. ``null``: each run encodes and crafts by itself.
 
     Attributes:
         name: What tables call the data set.
         num_classes: Number of classes C that samples truly have.
-        placed: Groups of samples that the datamodule placed in the pool for
-            :class:`aal.callbacks.LabelFlip` to mislabel.
         classes: Names of the classes, where they have any.
         sample_shape: Shape of a sample, known before the samples are loaded.
         skipped: Files that were asked for and left out, each with the reason.
@@ -88,7 +69,6 @@ class ActiveDataModule(pl.LightningDataModule):
     classes: tuple[str, ...] | None = None
     sample_shape: tuple[int, ...]
     groups: Tensor | None = None
-    placed: Sequence[Placed] = ()
 
     def __init__(
         self,

@@ -3,21 +3,17 @@
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 from torchvision import datasets
 
-from aal.data.samples import ImageSamples, Samples, Sources
-from aal.datamodules.downloads import fetch, read_whole, unpack
-from aal.datamodules.published import Published, choose, members
+from aal.datamodules.packed_images import LabelledImages
 from aal.errors import UserError
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FOLDER = datasets.CIFAR10.base_folder
 BATCHES = {"train": datasets.CIFAR10.train_list, "test": datasets.CIFAR10.test_list}  # names and md5
-ARCHIVE = datasets.CIFAR10.filename
 # All that a batch needs to be rebuilt from its pickle: arrays of bytes, under the names that NumPy has had for them.
 ALLOWED = {
     ("numpy", "ndarray"),
@@ -28,54 +24,32 @@ ALLOWED = {
 }
 
 
-class CIFAR10(Published):
+class CIFAR10(LabelledImages):
     """Colour images of ten classes, ``(3, 32, 32)``: 50,000 in the training and 10,000 in the test part.
 
     The files lie in ``root/cifar-10-batches-py``. Paper *robust*, Table II, is ``classes: [airplane, frog]``,
     ``limit: 1667`` and ``test: published``: a pool of 3,001, 333 of the attacker, and 2,000 test images.
+    Arguments as of :class:`aal.datamodules.packed_images.LabelledImages`.
     Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
-
-    Args:
-        classes: Which classes, in the order of their labels; ``null`` for all ten.
-        checksums: Whether the files must be, bit for bit, those that were published.
-        options: Arguments of :class:`Published`.
-
-    Raises:
-        UserError: No such class, one named twice, or fewer than two.
     """
 
-    classes: tuple[str, ...]
+    known = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     sample_shape = (3, 32, 32)
     source = datasets.CIFAR10.url
-
-    def __init__(self, classes: list[str] | None = None, checksums: bool = True, **options: Any) -> None:
-        super().__init__(**options)
-        self.classes = choose(classes, CLASSES, "classes")
-        self.num_classes, self.checksums = len(self.classes), checksums
+    archive = (datasets.CIFAR10.filename, f"md5:{datasets.CIFAR10.tgz_md5}")
+    digests = MappingProxyType(
+        {f"{FOLDER}/{name}": f"md5:{digest}" for batches in BATCHES.values() for name, digest in batches}
+    )
 
     def files(self, part: str) -> tuple[str, ...]:
         """Return the batches of a part."""
-        return tuple(f"{datasets.CIFAR10.base_folder}/{name}" for name, _ in BATCHES[part])
+        return tuple(f"{FOLDER}/{name}" for name, _ in BATCHES[part])
 
-    def fetch(self) -> None:
-        """Fetch and unpack the archive, if a batch is missing."""
-        root, files = Path(self.root), [file for part in self.parts for file in self.files(part)]
-        if not all((root / file).exists() for file in files):
-            fetch(self.source, root / ARCHIVE, f"md5:{datasets.CIFAR10.tgz_md5}")
-            unpack(root / ARCHIVE, root, only=files)
-
-    def read(self, part: str) -> tuple[Samples, Tensor]:
-        """Read a part."""
-        pixels, labels = [], []
-        for file, (_, md5) in zip(self.files(part), BATCHES[part], strict=True):
-            path = Path(self.root) / file
-            batch = _batch(path, read_whole(path, f"md5:{md5}" if self.checksums else None))
-            pixels.append(batch[0])
-            labels.append(batch[1])
-        indices, targets = members(torch.cat(labels), [CLASSES.index(name) for name in self.classes])
-        used = self.drawn(targets, part)
-        sources = Sources.rows(self.files(part), [len(each) for each in labels], indices[used])
-        return ImageSamples(torch.cat(pixels)[indices[used]], sources), targets[used]
+    def decoded(self, part: str) -> tuple[dict[str, npt.NDArray[np.uint8]], npt.NDArray[np.int64]]:
+        """Return the images of each batch ``(N, 3072)``, and all labels."""
+        batches = {file: _batch(Path(self.root) / file, self.content(file)) for file in self.files(part)}
+        labels = [labels for _, labels in batches.values()]
+        return {file: pixels for file, (pixels, _) in batches.items()}, np.concatenate(labels)
 
 
 class _Arrays(pickle.Unpickler):
@@ -88,8 +62,8 @@ class _Arrays(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _batch(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
-    """Return the images ``(N, 3, 32, 32)`` and labels ``(N,)`` of a batch."""
+def _batch(path: Path, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return the images ``(N, 3072)`` and labels ``(N,)`` of a batch."""
     try:
         batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
         pixels, labels = batch[b"data"], np.asarray(batch[b"labels"])
@@ -104,4 +78,4 @@ def _batch(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
         and np.isin(labels, range(10)).all()
     ):
         raise UserError(f"{path}: not a batch of CIFAR-10: it needs rows of 3,072 bytes and one of ten labels for each")
-    return torch.from_numpy(pixels.reshape(-1, 3, 32, 32)), torch.from_numpy(labels)
+    return pixels, labels

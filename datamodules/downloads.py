@@ -1,10 +1,10 @@
 """Files of published data sets: fetched from their publishers, checked, and named where they are missing or altered."""
 
+import gzip
 import hashlib
 import http.client
 import io
 import math
-import os
 import tarfile
 import tempfile
 import zlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from aal.errors import UserError
-from aal.runs.files import PARTIAL
+from aal.runs.files import PARTIAL, read_bytes, whole_or_absent
 from aal.runs.progress import Progress
 
 CHUNK = 2**20  # bytes
@@ -60,20 +60,12 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> None:
             with path.open("rb") as file:
                 refuse_altered(file, checksum, path, "delete it and run again")
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        with partial.open("w+b") as file:
-            for chunk in _received(url, path):
-                file.write(chunk)
-            if checksum is not None:
-                file.seek(0)
-                refuse_altered(file, checksum, url, "nothing of it was kept")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_or_absent(path) as partial:
+        for chunk in _received(url, path):
+            partial.write(chunk)
+        if checksum is not None:
+            partial.seek(0)
+            refuse_altered(partial, checksum, url, "nothing of it was kept")
 
 
 def unpack(archive: Path, root: Path, only: Collection[str] | None = None) -> None:
@@ -102,7 +94,7 @@ def unpack(archive: Path, root: Path, only: Collection[str] | None = None) -> No
 
 
 def read_whole(path: Path, checksum: str | None) -> bytes:
-    """Read a file that must be the published one.
+    """Read a file that must be the published one; of ``.gz``, which differ from mirror to mirror, what is in it.
 
     Args:
         path: The file.
@@ -111,10 +103,12 @@ def read_whole(path: Path, checksum: str | None) -> bytes:
     Raises:
         UserError: It cannot be read, or is not what was published.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    content = read_bytes(path)
+    if path.suffix == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: truncated or altered ({error}); delete it and fetch it again") from None
     if checksum is not None:
         refuse_altered(io.BytesIO(content), checksum, path, REPAIR)
     return content

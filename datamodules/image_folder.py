@@ -1,23 +1,21 @@
 """Any images, a folder a class."""
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from aal.checks import at_least
+from aal.data.decoding import Unreadable
 from aal.data.samples import ImageSamples, Samples, Sources
 from aal.datamodules.published import Stored, choose, distinct
 from aal.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
-CHUNK = 64  # files that a thread decodes at a time
 WIDENED = ("PNG", "PPM")  # whose 16 bits Pillow may give as 32
 WHITE = (255, 255, 255, 255)
 
@@ -65,8 +63,7 @@ class ImageFolder(Stored):
         found = _folders(self.folders["train"])
         if not found:
             raise UserError(f"root: {root} has no folders of images, one for each class")
-        self.classes = choose(classes, found, "classes")
-        distinct(self.classes, "root")
+        self.classes = choose(classes, distinct(found, "root"), "classes")
         self.num_classes = len(self.classes)
         for part in self.parts:
             if not (part in self.folders and self.folders[part].is_dir()):
@@ -75,49 +72,22 @@ class ImageFolder(Stored):
     def read(self, part: str) -> tuple[Samples, Tensor]:
         """Decode the images of a part."""
         top = self.folders[part]
-        files = [_files(top / name) for name in self.classes]
-        labels = torch.arange(len(files)).repeat_interleave(torch.tensor([len(each) for each in files]))
-        self._refuse_empty(part, labels)
-        used = self.drawn(labels, part)
-        every = [path for each in files for path in each]
-        pixels, reasons = self._decoded([every[place] for place in used.tolist()])
-        for path, reason in reasons.items():
-            if self.strict:
-                raise UserError(f"{path}: {reason}; mend or remove it, or set strict: false")
-            self.skipped[path] = reason
-        whole = torch.tensor([str(every[place]) not in reasons for place in used.tolist()])
-        self._refuse_empty(part, labels[used[whole]])
-        sources = Sources.whole([every[place] for place in used[whole].tolist()], self.root)
-        return ImageSamples(pixels[whole], sources), labels[used[whole]]
+        files = [(path, label) for label, name in enumerate(self.classes) for path in _files(top / name)]
+        pixels, paths, labels = self.read_each(files, part, self._decoded, np.uint8, self.strict)
+        return ImageSamples(pixels, Sources.whole(paths, self.root)), labels
 
-    def _refuse_empty(self, part: str, labels: Tensor) -> None:
-        """Refuse a class without an image."""
-        empty = (torch.bincount(labels, minlength=self.num_classes) == 0).nonzero()[:, 0].tolist()
-        if empty:
-            folder = self.folders[part] / self.classes[empty[0]]
-            raise UserError(f"{folder}: holds no image that can be read ({', '.join(FORMATS)})")
+    def where(self, part: str, name: str) -> str:
+        """Return where a class has no images."""
+        return f"in {self.folders[part] / name} ({', '.join(FORMATS)})"
 
-    def _decoded(self, paths: Sequence[Path]) -> tuple[Tensor, dict[str, str]]:
-        """Return the images ``(N, C, size, size)`` of files, and why some could not be decoded."""
-        pixels = np.zeros((len(paths), *self.sample_shape), dtype=np.uint8)
-        reasons: dict[str, str] = {}
-
-        def decode(start: int) -> int:
-            chunk = paths[start : start + CHUNK]
-            for place, path in enumerate(chunk, start):
-                try:
-                    pixels[place] = read_image(path, self.size, self.gray)
-                except Exception as error:  # damaged files make Pillow's readers fail in every way there is
-                    reasons[str(path)] = " ".join(f"not a whole image ({error})".split())
-            return len(chunk)
-
-        with ThreadPoolExecutor() as pool, self.progress.task(f"reading {self.name}", len(paths)) as task:
-            for done in pool.map(decode, range(0, len(paths), CHUNK)):
-                task.advance(done)
-        return torch.from_numpy(pixels), dict(sorted(reasons.items()))
+    def _decoded(self, path: Path) -> npt.NDArray[np.uint8]:
+        try:
+            return read_image(path, self.size, self.gray)
+        except Exception as error:  # damaged files make Pillow's readers fail in every way there is
+            raise Unreadable(" ".join(f"not a whole image ({error})".split())) from None
 
 
-def read_image(path: Path, size: int, gray: bool) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def read_image(path: Path, size: int, gray: bool) -> npt.NDArray[np.uint8]:
     """Return the centre square of an image, resized with antialiasing.
 
     Args:

@@ -1,21 +1,25 @@
 """What data sets in files have in common: which samples of which classes are used, how they are split, and fetching."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote
 
+import numpy.typing as npt
 import torch
 from filelock import FileLock
 from torch import Tensor
 
 from aal.checks import at_least
+from aal.data.decoding import read_each
 from aal.data.samples import Samples
-from aal.data.splits import of_each_class, stratified
+from aal.data.splits import grouped, of_each_class, stratified
 from aal.datamodules.base import ActiveDataModule
-from aal.datamodules.downloads import missing, require
+from aal.datamodules.downloads import fetch, missing, require, unpack
 from aal.errors import RunStopped, UserError
 from aal.runs.files import NO_SPACE
+from aal.runs.progress import Progress
 from aal.seeds import generator
 
 SPLITS = {
@@ -92,29 +96,85 @@ class Stored(ActiveDataModule):
         chosen = [order[own[: self.limit]] for own in of_each_class(labels[order])]
         return torch.cat(chosen).sort().values
 
-    def divide(self, samples: Samples, labels: Tensor, shares: dict[str, float]) -> dict[str, tuple[Samples, Tensor]]:
+    def read_each(
+        self,
+        files: Sequence[tuple[Path, int]],
+        part: str,
+        decode: Callable[[Path], npt.NDArray[Any]],
+        dtype: npt.DTypeLike,
+        strict: bool,
+    ) -> tuple[Tensor, list[Path], Tensor]:
+        """Read those files of a part, a sample each, that :meth:`drawn` chooses; bad ones are named in ``skipped``.
+
+        Args:
+            files: All files of the part, each with its class.
+            part: ``train`` or ``test``.
+            decode: Returns a file's sample, or raises :class:`aal.data.decoding.Unreadable`.
+            dtype: What samples are kept as.
+            strict: Whether a bad file is an error.
+
+        Returns:
+            The samples that could be read ``(N, *sample_shape)``, their files and their labels ``(N,)``.
+
+        Raises:
+            UserError: A file could not be read, and ``strict`` is set; or there is no sample of a class.
+        """
+        self._refuse_absent(files, part)
+        drawn = self.drawn(torch.tensor([label for _, label in files]), part)
+        used = [files[index] for index in drawn.tolist()]
+        with Progress().task(f"reading {self.name}", len(used)) as task:
+            paths = [path for path, _ in used]
+            stored, reasons = read_each(paths, decode, self.sample_shape, dtype, task.advance)
+        left_out = {str(paths[place]): reason for place, reason in reasons.items()}
+        first = next((f"{path}: {reason}" for path, reason in left_out.items()), None)
+        if first and strict:
+            raise UserError(f"{first}; mend or remove it, or set strict: false")
+        self.skipped |= left_out
+        kept = [file for place, file in enumerate(used) if place not in reasons]
+        self._refuse_absent(kept, part, f" that can be read, the first that cannot is {first}")
+        return stored, [path for path, _ in kept], torch.tensor([label for _, label in kept])
+
+    def where(self, part: str, name: str) -> str:
+        """Return what a message calls the place of a class's files, after "has no sample of cat"."""
+        return f"in its {part} part"
+
+    def _refuse_absent(self, files: Sequence[tuple[Path, int]], part: str, which: str = "") -> None:
+        present = {label for _, label in files}
+        for label, name in enumerate(self.classes or ()):
+            if label not in present:
+                raise UserError(f"root: {self.root} has no sample of {name} {self.where(part, name)}{which}")
+
+    def divide(
+        self, samples: Samples, labels: Tensor, shares: dict[str, float], groups: Tensor | None = None
+    ) -> dict[str, tuple[Samples, Tensor]]:
         """Split samples at random, stratified and seeded.
 
         Args:
             samples: The samples.
             labels: Their labels ``(N,)``.
             shares: Share of each split by name; they sum to 1.
+            groups: Group of each sample ``(N,)``, to keep in one split; ``None`` where each stands alone.
 
         Raises:
-            UserError: A class has so few samples that a split would lack it.
+            UserError: A class has so few samples or groups that a split would lack it.
         """
-        parts = stratified(labels, tuple(shares.values()), generator(self.seed, "split"))
-        for split, part in zip(shares, parts, strict=True):
+        draw, sizes = generator(self.seed, "split"), tuple(shares.values())
+        found = stratified(labels, sizes, draw) if groups is None else grouped(labels, groups, sizes, draw)
+        parts = dict(zip(shares, found, strict=True))
+        for split, part in parts.items():
             absent = torch.bincount(labels[part], minlength=self.num_classes) == 0
             if absent.any():
                 label = int(absent.nonzero()[0])
+                own = labels == label
                 called = self.classes[label] if self.classes else label
                 limit = "" if self.limit is None else f" with limit {self.limit}"
+                by = f", by {len(groups[own].unique())} speakers or of as many recordings" if groups is not None else ""
                 raise UserError(
-                    f"root: {self.root} has {int((labels == label).sum())} samples of class {called}"
-                    f"{limit}, and {split} got none: {', '.join(shares)} need at least one each"
+                    f"root: {self.root} has {int(own.sum())} samples of class {called}{limit}{by}, "
+                    f"and {split} got none: {', '.join(shares)} need at least one each"
                 )
-        return {split: (samples.take(part), labels[part]) for split, part in zip(shares, parts, strict=True)}
+        self.groups = None if groups is None else groups[parts["pool"]]
+        return {split: (samples.take(part), labels[part]) for split, part in parts.items()}
 
 
 class Published(Stored):
@@ -125,7 +185,8 @@ class Published(Stored):
         options: Arguments of :class:`Stored`.
 
     Attributes:
-        source: Where the publisher gives it.
+        source: Where the publisher gives it: the archive's address, or what a file's name is appended to.
+        archive: Name and checksum of the archive, where it comes in one.
 
     Raises:
         UserError: As of :class:`Stored`; what is missing cannot be fetched or written.
@@ -133,6 +194,7 @@ class Published(Stored):
     """
 
     source: str
+    archive: ClassVar[tuple[str, str] | None] = None
 
     def __init__(self, download: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -143,37 +205,44 @@ class Published(Stored):
     def files(self, part: str) -> Sequence[str]:
         """Return the files or folders below ``root`` that a part, ``train`` or ``test``, is read from."""
 
-    @abstractmethod
-    def fetch(self) -> None:
-        """Fetch what is missing below ``root`` and check it.
+    def address(self, name: str) -> tuple[str, str | None]:
+        """Return where a file of that name is given, and its checksum, where one was published."""
+        return self.source + quote(name), None
+
+    def fetch(self, absent: Sequence[str]) -> None:
+        """Fetch and check the files or folders below ``root`` that are missing.
 
         Raises:
-            UserError: It cannot be reached, or is not what was published.
+            UserError: They cannot be reached, or are not what was published.
         """
+        root = Path(self.root)
+        if self.archive is not None:
+            name, checksum = self.archive
+            fetch(self.source, root / name, checksum)
+            unpack(root / name, root, only=absent)
+            return
+        for file in absent:
+            url, published = self.address(Path(file).name)
+            fetch(url, root / file, published)
 
     def prepare_data(self) -> None:
         """Fetch what is missing, in one process a machine; what goes wrong is told by ``load``, on every rank.
 
-        Where nothing is missing nothing is written, so that ``root`` may be read-only.
+        Where nothing is missing nothing is written, so that ``root`` may be read-only. A second run that wants the same
+        waits for the first.
         """
         try:
             if self.download and missing(self.root, self._needed):
-                self._fetch_alone()
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+                with FileLock(Path(self.root) / LOCK):
+                    if absent := missing(self.root, self._needed):
+                        self.fetch(absent)
         except (UserError, RunStopped) as error:  # raised here it would leave the other ranks waiting
             self._not_fetched = error
         except OSError as error:
-            self._not_fetched = self._unwritten(error)
-
-    def _fetch_alone(self) -> None:
-        """Fetch what is missing; a second run that wants the same waits for it."""
-        Path(self.root).mkdir(parents=True, exist_ok=True)
-        with FileLock(Path(self.root) / LOCK):
-            self.fetch()
-
-    def _unwritten(self, error: OSError) -> UserError | RunStopped:
-        if error.errno in NO_SPACE:
-            return RunStopped(f"no space left to fetch to {self.root}; what was fetched before is whole")
-        return UserError(f"root: {self.root} cannot be written to ({error.strerror})")
+            full = f"no space left to fetch to {self.root}; what was fetched before is whole"
+            refused = f"root: {self.root} cannot be written to ({error.strerror})"
+            self._not_fetched = RunStopped(full) if error.errno in NO_SPACE else UserError(refused)
 
     @property
     def _needed(self) -> list[str]:
@@ -202,17 +271,14 @@ def choose(asked: Sequence[Class] | None, known: Sequence[Class], key: str) -> t
     Raises:
         UserError: An unknown class, one named twice, or fewer than two.
     """
-    if asked is None:
-        return tuple(known)
-    for name in asked:
+    for name in asked or ():
         if name not in known:
             raise UserError(f"{key}: there is no {name}, only {', '.join(map(str, known))}")
-    distinct(asked, key)
-    return tuple(asked)
+    return distinct(known if asked is None else asked, key)
 
 
-def distinct(names: Sequence[Class], key: str) -> None:
-    """Refuse a choice of classes that names one twice, or fewer than two.
+def distinct(names: Sequence[Class], key: str) -> tuple[Class, ...]:
+    """Return a choice of classes, unless it names one twice, or fewer than two.
 
     Args:
         names: The classes.
@@ -226,18 +292,4 @@ def distinct(names: Sequence[Class], key: str) -> None:
             raise UserError(f"{key}: names {name} twice")
     if len(names) < 2:
         raise UserError(f"{key}: a classifier needs at least 2 classes, got {len(names)}")
-
-
-def members(labels: Tensor, classes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Keep the samples of some classes.
-
-    Args:
-        labels: Class of each sample ``(N,)``, as published.
-        classes: The classes to keep, as published.
-
-    Returns:
-        The samples' indices ``(M,)``, ascending, and their labels ``(M,)``: positions in ``classes``.
-    """
-    wanted = torch.tensor(classes)
-    kept = torch.isin(labels, wanted).nonzero()[:, 0]
-    return kept, (labels[kept, None] == wanted).int().argmax(1)
+    return tuple(names)

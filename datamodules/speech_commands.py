@@ -51,11 +51,10 @@ class SpeechCommands(Recordings):
 
     def __init__(self, words: Sequence[str] = WORDS, seconds: float = 1.0, **options: Any) -> None:
         super().__init__(seconds, **options)
-        distinct(words, "words")
+        self.classes, self.num_classes = distinct(words, "words"), len(words)
         for word in words:
             if not word or Path(word).name != word or word.startswith("_"):
                 raise UserError(f"words: no word is called {word!r}")
-        self.classes, self.num_classes = tuple(words), len(words)
 
     def files(self, part: str) -> tuple[str, ...]:
         """Return the folders of the words."""
@@ -63,10 +62,10 @@ class SpeechCommands(Recordings):
         inside = (Path(self.root) / FOLDER).is_dir() or not itself
         return tuple(f"{FOLDER}/{word}" if inside else word for word in self.classes)
 
-    def fetch(self) -> None:
-        """Fetch the archive and unpack it, unless its folder or those of the words are there already."""
+    def fetch(self, absent: Sequence[str]) -> None:
+        """Fetch the archive and unpack it, unless its folder is there already."""
         root = Path(self.root)
-        if (root / FOLDER).exists() or all((root / folder).exists() for folder in self.files("train")):
+        if (root / FOLDER).exists():
             return
         fetch(self.source, root / ARCHIVE, f"sha256:{SHA256}")
         with tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=root) as folder:
@@ -93,13 +92,16 @@ class SpeechCommands(Recordings):
             for path in sorted((Path(self.root) / folder).iterdir())
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
         ]
-        where = "in its folder"
         if self.test == "published":
             found = [(path, label) for path, label in found if published_part(speaker(path)) == part]
-            where = f"in the published {PARTS[part]} part; test: speakers splits what is there"
-        samples, labels, paths = self.clips(found, part, where)
+        samples, labels, paths = self.clips(found, part)
         self._speakers = [speaker(path) for path in paths]
         return samples, labels
+
+    def where(self, part: str, name: str) -> str:
+        """Return where a word has no clips."""
+        published = f"in the published {PARTS[part]} part; test: speakers splits what is there"
+        return published if self.test == "published" else "in its folder"
 
     def divide(
         self, samples: Samples, labels: Tensor, shares: dict[str, float], groups: Tensor | None = None

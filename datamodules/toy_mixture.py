@@ -9,8 +9,9 @@ from torch import Tensor
 
 from aal.checks import at_least, positive
 from aal.data.samples import Samples, TensorSamples
-from aal.datamodules.base import ActiveDataModule, Placed
+from aal.datamodules.base import ActiveDataModule
 from aal.errors import UserError
+from aal.flips.trials import Placed
 from aal.seeds import generator
 
 UNBOUNDED = (-math.inf, math.inf)
@@ -43,6 +44,9 @@ class ToyMixture(ActiveDataModule):
         test: Samples of the split ``test``.
         craft: Samples of the split ``craft``.
         options: Arguments of :class:`ActiveDataModule`.
+
+    Attributes:
+        placed: The groups of points to mislabel, after ``setup``.
 
     Raises:
         UserError: A number outside its range; fewer training points than two besides the mislabelled ones; a distance
@@ -77,6 +81,7 @@ class ToyMixture(ActiveDataModule):
         self.mislabelled, self.distances, self.repeats = mislabelled, tuple(distances), repeats
         self.sizes = {"pool": n - 2 * mislabelled, "craft": craft, "test": test}
         self.sample_shape = (dimensions,)
+        self.placed: list[Placed] = []
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Draw the three splits."""

@@ -212,7 +212,7 @@ def waits(work: Callable[[], object]) -> int:
 
 def attacked(attack: Attack, on: Subject) -> Tensor:
     """Return what ``attack`` makes of the images."""
-    x: Tensor = attack(on.network, on.x, on.y).x  # type: ignore[operator]
+    x = attack(on.network, on.x, on.y).x
     return x
 
 

@@ -6,6 +6,10 @@ environment() {
         echo "Python 3.11 or later is needed; name one in the variable PYTHON" >&2
         return 2
     }
+    [ -d aal/callbacks ] && [ -d aal/datamodules ] && [ -d aal/configs ] || {
+        echo "aal/callbacks, aal/datamodules and aal/configs must be links to folders: unpack with symbolic links, or clone" >&2
+        return 2
+    }
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     # What is installed is known by pyproject.toml, the extras and this folder: the same need not be installed again.
     local wanted installed="$venv/.installed"

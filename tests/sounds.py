@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aal.attacks import Adversarial, Attack
+from aal.attacks import Adversarial, Attack, Task
 from aal.data.samples import AudioSamples, Samples
 from aal.data.splits import stratified
 from aal.datamodules import ActiveDataModule
@@ -61,17 +61,8 @@ class Halve(Attack):
 
     rest: bool = False
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Return the samples, halved or not."""
-        changed = x if self.rest else x / 2
-        count = torch.ones(len(x), dtype=torch.int64, device=x.device)
-        return Adversarial(changed.clone(), count.bool(), (x - changed).flatten(1).norm(dim=1), count, {})
+        changed = task.x if self.rest else task.x / 2
+        count = torch.ones_like(task.rows)
+        return Adversarial(changed, count.bool(), (task.x - changed).flatten(1).norm(dim=1), count)

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aal.attacks.ascent import log_odds_gradient
-from aal.attacks.base import Adversarial, Attack, Task, attacking, gradient_of
+from aal.attacks.attack import Attack
+from aal.attacks.base import Adversarial, gradient_of
 from aal.attacks.norms import NORMS
+from aal.attacks.task import Task
 from aal.checks import at_least, positive
 
 
@@ -40,46 +42,24 @@ class AdversarialPath(Attack):
         positive({"step_size": self.step_size})
         at_least(1, {"steps": self.steps})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Walk from every sample until the classifier is fooled.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high), which the path leaves unless ``clip``.
-            seeds: Not used: nothing is drawn at random.
 
         Returns:
             The ends of the paths, ``success``, ``distance`` from the sample in L-inf, and in ``info``: ``steps`` taken,
             int64 ``(B,)``, 0 where the goal was reached to begin with; ``l2``, the distance in L2 ``(B,)``; where
             ``keep_points``, ``points`` ``(B, K + 1, ...)``, K the steps of the batch's longest path: the sample, then
             the point after each step, shorter paths staying at their end.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            ends, success, steps, trail = self._walk(task)
-            path = ends - task.x
-            info = {"steps": steps, "l2": NORMS["l2"].size(path)}
-            if self.keep_points:
-                points = torch.stack([task.x] + [ends] * len(trail), dim=1)
-                for step, (rows, x) in enumerate(trail, start=1):
-                    points[rows, step] = x
-                info["points"] = points
-            return Adversarial(ends, success, NORMS["linf"].size(path), steps + 1, info)
+        ends, success, steps, trail = self._walk(task)
+        path = ends - task.x
+        info = {"steps": steps, "l2": NORMS["l2"].size(path)}
+        if self.keep_points:
+            points = torch.stack([task.x] + [ends] * len(trail), dim=1)
+            for step, (rows, x) in enumerate(trail, start=1):
+                points[rows, step] = x
+            info["points"] = points
+        return Adversarial(ends, success, NORMS["linf"].size(path), steps + 1, info)
 
     def _walk(self, task: Task) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         """Walk from all samples.
@@ -92,7 +72,7 @@ class AdversarialPath(Attack):
         ends, success, steps = x.clone(), torch.zeros_like(rows, dtype=torch.bool), torch.zeros_like(rows)
         trail = []
         for step in range(self.steps + 1):
-            fooled, gradient = _look(task, rows, labels, x, check=step == 0)
+            fooled, gradient = _look(task, rows, labels, x)
             success[rows] = fooled
             left = (~fooled).nonzero().squeeze(1)  # the one thing in a step that waits for the device
             if len(left) == 0 or step == self.steps:
@@ -113,7 +93,7 @@ class AdversarialPath(Attack):
 AT_ONCE = 500  # samples: on a CPU the layers' outputs for more of them take longer to write and to read again
 
 
-def _look(task: Task, rows: Tensor, labels: Tensor, x: Tensor, *, check: bool) -> tuple[Tensor, Tensor]:
+def _look(task: Task, rows: Tensor, labels: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """Tell which points reach the goal, and the gradients of the log-odds against their labels there.
 
     Args:
@@ -121,7 +101,6 @@ def _look(task: Task, rows: Tensor, labels: Tensor, x: Tensor, *, check: bool) -
         rows: The samples' rows ``(N,)``.
         labels: Their labels or targets ``(N,)``.
         x: Their points ``(N, ...)``.
-        check: Whether to refuse labels that are no class of the model, which waits for the device.
 
     Returns:
         bool ``(N,)``, and the gradients ``(N, ...)``.
@@ -131,8 +110,6 @@ def _look(task: Task, rows: Tensor, labels: Tensor, x: Tensor, *, check: bool) -
         leaf = part_x.detach().requires_grad_()
         logits = task.logits(leaf, part_rows)
         values = logits.detach()
-        if check:
-            task.check_classes(values.shape[1])
         fooled.append(task.reached(values, part_labels))
         gradients.append(gradient_of(logits, leaf, log_odds_gradient(values, part_labels)))
     return torch.cat(fooled), torch.cat(gradients)

@@ -1,15 +1,17 @@
 """APGD: projected ascent with momentum, whose step is halved where it stalls; and the attack on one loss."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aal.attacks.ascent import Points, log_odds
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column
+from aal.attacks.attack import WithinRadius
+from aal.attacks.base import Adversarial, PerSample, column
 from aal.attacks.margins import dlr, rivals, slope, targeted_dlr
-from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.norms import Norm
+from aal.attacks.task import Task
 from aal.checks import at_least
 from aal.errors import UserError
 
@@ -20,7 +22,7 @@ LOSSES = ("ce", "dlr")
 
 
 @dataclass(frozen=True, kw_only=True)
-class APGD(Attack):
+class APGD(WithinRadius):
     """Climb the loss from a random point of the ball, in steps of ``2 * radius`` that are halved where they stall.
 
     A sample is finished once it is fooled. The cross entropy is climbed as the log-odds, which have its order and
@@ -40,53 +42,23 @@ class APGD(Attack):
         UserError: A value outside its range.
     """
 
-    radius: float = 8 / 255
-    norm: str = "linf"
     steps: int = 100
     loss: str = "ce"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"radius": self.radius})
+        super().__post_init__()
         at_least(1, {"steps": self.steps})
-        norm_but_l1(self.norm)
         if self.loss not in LOSSES:
             raise UserError(f"loss: must be one of {', '.join(LOSSES)}, got {self.loss!r}")
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high).
-            seeds: int64 ``(B,)``, what each sample's random start depends on; ``None`` for its row.
 
         Returns:
             Samples (the point that fools the model, or else the one with the highest loss), ``success``, ``distance``
             in the attack's norm, and in ``info`` the ``loss``: the log-odds or DLR of reaching the goal.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            return self.on(task, task.rows)
-
-    def on(self, task: Task, rows: Tensor) -> Adversarial:
-        """Attack the samples ``rows`` ``(N,)`` of ``task``; the others are returned as they are."""
-        norm = norm_but_l1(self.norm)
         found, queries = Points.none(task.x), torch.zeros_like(task.rows)
 
         def loss(logits: Tensor, rows: Tensor) -> Tensor:
@@ -95,16 +67,15 @@ class APGD(Attack):
                 return log_odds(logits, labels) * (-1 if task.targeted else 1)
             return targeted_dlr(logits, rivals(task, logits, rows), labels) if task.targeted else dlr(logits, labels)
 
-        climb(task, rows, loss, norm, self.radius, self.steps, draw=0, found=found, queries=queries)
-        return Adversarial(found.x, found.success, norm.size(found.x - task.x), queries, {"loss": found.loss})
+        climb(task, task.rows, loss, self, self.steps, draw=0, found=found, queries=queries)
+        return Adversarial(found.x, found.success, self.ball.size(found.x - task.x), queries, {"loss": found.loss})
 
 
 def climb(
     task: Task,
     rows: Tensor,
     loss: Callable[[Tensor, Tensor], Tensor],
-    norm: Norm,
-    radius: float,
+    within: WithinRadius,
     steps: int,
     *,
     draw: int,
@@ -117,13 +88,13 @@ def climb(
         task: The task.
         rows: Which of its B samples, ``(N,)``.
         loss: ``loss(logits, rows)`` of points ``(N, C)`` and the rows they belong to, ``(N,)``.
-        norm: The norm of the ball.
-        radius: The ball's radius.
+        within: The attack, which has the ball's radius and norm.
         steps: Most steps.
         draw: Number of the random draw.
         found: The best points so far ``(B, ...)``, improved here.
         queries: Forward passes so far ``(B,)``, counted on here.
     """
+    norm, radius = within.ball, within.radius
     best, judged, checked = found.take(rows), checkpoints(steps), 0
     origin = task.x[rows]
     start = origin + norm.random(origin, radius, task.seeds[rows], draw)
@@ -133,8 +104,6 @@ def climb(
         leaf = walk.x.detach().requires_grad_(not last)
         with torch.set_grad_enabled(not last):
             logits = task.logits(leaf, walk.rows)
-            if step == 0:
-                task.check_classes(logits.shape[1])
             values = loss(logits, walk.rows)
         queries[walk.rows] += 1
         fooled = task.reached(logits.detach(), task.labels[walk.rows])
@@ -161,8 +130,8 @@ def climb(
 
 
 @dataclass
-class _Walk:
-    """Where each sample is on its way; every field has one entry a sample.
+class _Walk(PerSample):
+    """Where each sample is on its way.
 
     Attributes:
         rows: Its row.
@@ -225,9 +194,6 @@ class _Walk:
         self.value = torch.where(self.halved, self.top_value, self.value)
         self.checked = self.top_value
         self.rises = torch.zeros_like(self.rises)
-
-    def take(self, kept: Tensor) -> "_Walk":
-        return _Walk(**{entry.name: getattr(self, entry.name)[kept] for entry in fields(self)})
 
 
 def _into_ball(task: Task, norm: Norm, radius: float, x: Tensor, origin: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """The one loop of FGSM, BIM and PGD: steepest ascent of the loss within a ball around each sample."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, Task, column, gradient_of
+from aal.attacks.base import Adversarial, PerSample, column, gradient_of
 from aal.attacks.norms import Norm
+from aal.attacks.task import Task
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
@@ -62,8 +63,8 @@ class Ascent:
     restarts: int = 1
     early_stop: bool = False
 
-    def __call__(self, task: Task, start: Tensor | None = None) -> Adversarial:
-        """Attack all samples of ``task``, from ``start`` ``(B, ...)`` the first time where it is given.
+    def __call__(self, task: Task) -> Adversarial:
+        """Attack all samples of ``task``, from its ``start`` ``(B, ...)`` the first time where it has one.
 
         Of the points on a sample's way the one with the highest loss is returned, one that fools the model before any
         that does not. ``loss`` in ``info`` is the log-odds of not being the label, or of being the target.
@@ -74,11 +75,12 @@ class Ascent:
             rows = task.rows if restart == 0 else task.rows[~best.success]
             if len(rows) == 0:
                 break
-            given = start if restart == 0 else None
-            self._climb(task, best, queries, rows, self._start(task, rows, restart) if given is None else given.clone())
+            self._climb(task, best, queries, rows, self._start(task, rows, restart))
         return Adversarial(best.x, best.success, self.norm.size(best.x - task.x), queries, {"loss": best.loss})
 
     def _start(self, task: Task, rows: Tensor, restart: int) -> Tensor:
+        if task.start is not None and restart == 0:
+            return task.start.clone()
         x = task.x[rows]
         return x.add_(self.norm.random(x, self.radius, task.seeds[rows], restart)) if self.random_start else x
 
@@ -93,8 +95,6 @@ class Ascent:
             with torch.set_grad_enabled(not last):
                 logits = task.logits(leaf, rows)
             values = logits.detach()
-            if step == 0:
-                task.check_classes(values.shape[1])
             fooled = task.reached(values, labels)
             odds, weights = log_odds_and_gradient(values, labels)
             if step > 0 or self.early_stop:  # the point to begin with is none of the attack's
@@ -122,8 +122,8 @@ class Ascent:
 
 
 @dataclass
-class Points:
-    """The best point of each sample; every field has one entry a sample.
+class Points(PerSample):
+    """The best point of each sample.
 
     Attributes:
         x: The point.
@@ -146,12 +146,3 @@ class Points:
         self.x = torch.where(column(better, x), x, self.x)
         self.success = self.success | success
         self.loss = torch.where(better, loss, self.loss)
-
-    def take(self, rows: Tensor) -> "Points":
-        """Return the points of ``rows`` ``(N,)``."""
-        return Points(**{entry.name: getattr(self, entry.name)[rows] for entry in fields(self)})
-
-    def put(self, rows: Tensor, points: "Points") -> None:
-        """Set the points of ``rows`` ``(N,)`` to ``points``."""
-        for entry in fields(self):
-            getattr(self, entry.name)[rows] = getattr(points, entry.name)

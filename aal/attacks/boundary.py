@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Task, column, divisor, gradient_of
+from aal.attacks.base import column, divisor, gradient_of
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import beyond
 from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.task import Task
 
 PRECISION = 1e-3  # share of a way within which the boundary is before its end
 TURNS = (0.7, 0.2)  # how far a way is turned; where the boundary is curved the other way, all the way is too far

@@ -1,16 +1,18 @@
 """Carlini and Wagner's L2 attack: Adam on perturbation and margin, weighed by a constant that is searched for."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column, dimensions, divisor
+from aal.attacks.attack import Attack
+from aal.attacks.base import Adversarial, PerSample, column, dimensions, divisor
 from aal.attacks.boundary import finite
 from aal.attacks.deepfool import DeepFool
-from aal.attacks.margins import beyond, margin, slope
+from aal.attacks.margins import beyond, lead, slope
 from aal.attacks.norms import NORMS
+from aal.attacks.task import Task
 from aal.checks import at_least, positive
 from aal.errors import UserError
 
@@ -63,52 +65,31 @@ class CarliniWagner(Attack):
         at_least(1, {"binary_steps": self.binary_steps, "steps": self.steps})
         positive({"initial_constant": self.initial_constant, "learning_rate": self.learning_rate})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high), both finite.
-            seeds: Not used: nothing is drawn at random.
 
         Returns:
             The nearest points found whose margin is at least ``confidence``; the samples themselves where theirs is, or
             where no such point was found. ``success``, by the class predicted alone; ``distance`` in L2; and in
             ``info`` the ``margin``, in logits, ``(B,)``.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        if not all(map(math.isfinite, bounds)):
-            raise UserError(f"bounds: must be finite, so that a tanh can span them, not {bounds}")
-        near = DeepFool()(model, x, y, target=target, bounds=bounds, seeds=seeds)
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            queries = near.queries + 2  # the first and the last prediction
-            start = torch.where(column(near.success, task.x), near.x, task.x)
-            result = self._search(task, start, queries)
-            logits = task.predict(result)
-            info = {"margin": _margin(task, logits, task.rows)}
-            distance = NORMS["l2"].size(result - task.x)
-            return Adversarial(result, task.reached(logits, task.labels), distance, queries, info)
+        if not math.isfinite(task.high - task.low):
+            raise UserError(f"bounds: must be finite, so that a tanh can span them, not {(task.low, task.high)}")
+        near = DeepFool().attack(task)
+        task.refuse_nan()
+        queries = near.queries + 2  # the first and the last prediction
+        start = torch.where(column(near.success, task.x), near.x, task.x)
+        result = self._search(task, start, queries)
+        logits = task.predict(result)
+        info = {"margin": lead(task, logits, task.rows)}
+        distance = NORMS["l2"].size(result - task.x)
+        return Adversarial(result, task.reached(logits, task.labels), distance, queries, info)
 
     def _search(self, task: Task, start: Tensor, queries: Tensor) -> Tensor:
         """Return the best points ``(B, ...)``, beginning with ``start``; count forward passes in ``queries``."""
         result, every = task.x.clone(), min(CHECK_EVERY, self.steps)
         logits = task.predict(start)
-        there = task.reached(logits, task.labels) & (_margin(task, logits, task.rows) >= self.confidence)
+        there = task.reached(logits, task.labels) & (lead(task, logits, task.rows) >= self.confidence)
         active = _Active.begin(task, start, there).leave(there & (start == task.x).flatten(1).all(1), result)
         for step in range(1, self.binary_steps * self.steps + 1):
             if len(active.rows) == 0:
@@ -139,8 +120,8 @@ class CarliniWagner(Attack):
 
 
 @dataclass
-class _Active:
-    """The samples still being moved; every field has one entry a sample. Distances are in units of the data's range.
+class _Active(PerSample):
+    """The samples still being moved. Distances are in units of the data's range.
 
     Attributes:
         rows: Position in the batch, int64.
@@ -259,8 +240,7 @@ class _Active:
         if len(gone) == 0:
             return self
         result[self.rows[gone]] = self.best_x[gone]
-        left = (~finished).nonzero().squeeze(1)
-        return _Active(**{entry.name: getattr(self, entry.name)[left] for entry in fields(self)})
+        return self.take((~finished).nonzero().squeeze(1))
 
 
 def _variable(task: Task, x: Tensor) -> Tensor:
@@ -273,8 +253,3 @@ def _sample(task: Task, tanh: Tensor) -> Tensor:
     """Return the sample whose variable has this tanh."""
     middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
     return (tanh * (half / SHRINK)).add_(middle).clamp_(task.low, task.high)
-
-
-def _margin(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
-    """Return by how much the goal is reached, in logits, ``(N,)``: below 0 where it is not."""
-    return margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)

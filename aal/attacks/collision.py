@@ -1,31 +1,26 @@
 """Feature collision: move samples so that a frozen feature extractor maps them all to one vector."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, check_samples, column, dimensions, divisor, frozen
-from aal.attacks.folding import folded
-from aal.attacks.norms import norm_of
-from aal.checks import at_least, positive
-from aal.errors import RunStopped, UserError
-
-_norms = norm_of("l2").size
-CHECK_EVERY = 10
-"""Iterations between two looks at which samples stalled or finished, so that a GPU is not waited for every step."""
-PROGRESS = 0.01
-"""Share by which the best objective must have fallen since the last look, else the sample stalled."""
+from aal.attacks.base import column, divisor
+from aal.attacks.feature_collision import FeatureCollision, Walk, l2
+from aal.attacks.task import Task
+from aal.checks import positive
+from aal.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollisionAttack(Attack):
+class CollisionAttack(FeatureCollision):
     """Minimise ``||f(x + d) - mu||_2 + beta ||d||_2`` for each sample by gradient steps of adaptive length.
 
     Each iteration takes a share of Polyak's step, the one that would bring the objective to zero if it were linear,
     averaged with the steps before it. Whenever the best objective stalls, the sample goes back to its best iterate and
     the share is halved. The best iterate is returned, so no sample ends worse than it began.
+
+    A call's ``target`` is the collision vector mu, ``(D,)`` or one a sample ``(B, D)``; zero if not given. Labels and
+    seeds make no difference.
 
     Source: Müller and Böttinger, "Adversarial Vulnerability of Active Transfer Learning", Equation 2.
 
@@ -57,176 +52,45 @@ class CollisionAttack(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"beta": self.beta, "tolerance": self.tolerance, "success": self.success})
-        positive({"half_range": self.half_range, "step_size": self.step_size})
-        at_least(1, {"steps": self.steps, "patience": self.patience})
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
+        super().__post_init__()
+        positive({"half_range": self.half_range})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
-        """Craft one collision for each sample.
+    def begin(self, task: Task) -> Walk:
+        """Begin at the samples, and evaluate them."""
+        walk = Walk.begin(task.x, _vectors(task), task.x.new_zeros(len(task.x)), self.step_size)
+        self.evaluate(task, walk)
+        walk.initial = walk.norm
+        return walk
 
-        Args:
-            model: The feature extractor, ``(B, ...)`` to ``(B, D)``.
-            x: Base instances ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``; a collision does not depend on them.
-            target: The collision vector mu, ``(D,)`` or one a sample ``(B, D)``; zero if not given.
-            bounds: The data's range (low, high); no element of a result lies outside.
-            seeds: Not used: the attack draws nothing at random.
+    def evaluate(self, task: Task, walk: Walk) -> None:
+        """Find the objective and its gradient at the current iterates."""
+        walk.look(task.model, unit=True)
+        walk.objective, weight = walk.norm, self._weight(task)
+        if weight > 0:
+            perturbation = walk.x - walk.base
+            size = l2(perturbation)
+            walk.gradient = walk.gradient.addcmul_(perturbation, column(weight / divisor(size), perturbation))
+            walk.objective = walk.norm + weight * size
+        walk.record()
 
-        Returns:
-            Samples, ``success``, ``distance`` ``||d||_2`` in data units, and in ``info`` ``||f - mu||_2`` before and
-            after (``initial``, ``final``) and ``iterations`` (int64).
+    def left(self, task: Task, walk: Walk) -> Tensor:
+        """Return the distance of the best iterates' features from mu."""
+        return (walk.best - self._weight(task) * l2(walk.best_x - walk.base)).clamp_min(0)
 
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: Features are not finite; the message names the samples by their row in the batch.
-        """
-        check_samples(x, bounds)
-        # Callers score under inference mode, in which nothing has a gradient.
-        with torch.inference_mode(False), torch.enable_grad(), frozen(model), folded(model):
-            return self._craft(model, x.detach().clone(), _targets(target, x), *bounds)
+    def move(self, task: Task, walk: Walk) -> None:
+        """Go a share of the mean of the last steps."""
+        length, slope = walk.step(task, walk.objective)
+        mean = column((1 - self.momentum) * length / slope, walk.x)
+        walk.velocity.mul_(self.momentum).addcmul_(walk.gradient, mean)
+        walk.x.addcmul_(walk.velocity, column(walk.share, walk.x), value=-1).clamp_(task.low, task.high)
 
-    def _craft(self, model: nn.Module, x: Tensor, mu: Tensor, low: float, high: float) -> Adversarial:
-        weight = self.beta * 2 * self.half_range / (high - low)
-        active = _Active.begin(x, mu, self.step_size)
-        result, final = x.clone(), x.new_zeros(len(x))
-        initial, iterations = torch.zeros_like(final), torch.zeros_like(active.rows)
-        for done in range(1, self.steps + 1):
-            norm, objective, gradient = _evaluate(model, active, weight)
-            active.record(objective)
-            if done == 1:
-                active.refuse_nan(norm)
-                initial.copy_(norm)
-            if done % CHECK_EVERY == 0 or done == self.steps:
-                active.refuse_nan(norm)
-                active.restart_stalled()
-                best_norm = (active.best - weight * _norms(active.best_x - active.start)).clamp_min(0)
-                finished = best_norm <= self.tolerance * initial[active.rows]
-                finished |= active.stalls * CHECK_EVERY >= self.patience
-                if done == self.steps:
-                    finished = torch.ones_like(finished)
-                rows = active.rows[finished]
-                result[rows], final[rows], iterations[rows] = active.best_x[finished], best_norm[finished], done
-                if finished.all():
-                    break
-                if finished.any():
-                    active, objective, gradient = active.take(~finished), objective[~finished], gradient[~finished]
-            active.move(objective, gradient, self.momentum, low, high)
-        return Adversarial(
-            x=result,
-            success=final <= self.success * initial,
-            distance=_norms(result - x),
-            queries=iterations.clone(),
-            info={"initial": initial, "final": final, "iterations": iterations},
-        )
+    def _weight(self, task: Task) -> float:
+        return self.beta * 2 * self.half_range / (task.high - task.low)
 
 
-@dataclass
-class _Active:
-    """The samples still being moved; every field has one entry a sample.
-
-    Attributes:
-        rows: Position in the batch, int64.
-        start: The base instance.
-        x: The current iterate.
-        mu: The collision vector.
-        velocity: Running mean of Polyak's steps.
-        step: The share of it that is taken, shaped to multiply ``x``.
-        best_x: The iterate with the smallest objective so far.
-        best: That objective.
-        mark: The best objective at the last check.
-        stalls: Checks in a row without progress, int64.
-    """
-
-    rows: Tensor
-    start: Tensor
-    x: Tensor
-    mu: Tensor
-    velocity: Tensor
-    step: Tensor
-    best_x: Tensor
-    best: Tensor
-    mark: Tensor
-    stalls: Tensor
-
-    @classmethod
-    def begin(cls, x: Tensor, mu: Tensor, step: float) -> "_Active":
-        rows = torch.arange(len(x), device=x.device)
-        infinite = x.new_full((len(x),), math.inf)
-        return cls(
-            rows=rows,
-            start=x.clone(),
-            x=x.clone(),
-            mu=mu,
-            velocity=torch.zeros_like(x),
-            step=column(torch.full_like(infinite, step), x),
-            best_x=x.clone(),
-            best=infinite.clone(),
-            mark=infinite.clone(),
-            stalls=torch.zeros_like(rows),
-        )
-
-    def record(self, objective: Tensor) -> None:
-        """Keep the current iterate where it is the best so far."""
-        better = objective < self.best
-        torch.where(column(better, self.x), self.x, self.best_x, out=self.best_x)
-        torch.minimum(objective, self.best, out=self.best)
-
-    def restart_stalled(self) -> None:
-        """Send samples without progress since the last check back to their best iterate, with half the step."""
-        stalled = self.best > self.mark * (1 - PROGRESS)
-        self.stalls = (self.stalls + 1) * stalled
-        back = column(stalled, self.x)
-        self.x = torch.where(back, self.best_x, self.x)
-        self.velocity.masked_fill_(back, 0)
-        self.step = torch.where(back, self.step / 2, self.step)
-        self.mark = self.best.clone()
-
-    def move(self, objective: Tensor, gradient: Tensor, momentum: float, low: float, high: float) -> None:
-        """Take one step inside the box; no single step of Polyak's is longer than the box's diagonal."""
-        slope = divisor(_norms(gradient))
-        length = (objective / slope).clamp_max((high - low) * dimensions(self.x) ** 0.5)
-        self.velocity.mul_(momentum).addcmul_(gradient, column((1 - momentum) * length / slope, gradient))
-        self.x.addcmul_(self.velocity, self.step, value=-1).clamp_(low, high)
-
-    def refuse_nan(self, norm: Tensor) -> None:
-        """Raise RunStopped naming the samples whose features are not finite; a sample that met NaN stays NaN."""
-        finite = norm.isfinite()
-        if not finite.all():
-            raise RunStopped(f"collision attack: features are not finite for samples {self.rows[~finite].tolist()}")
-
-    def take(self, keep: Tensor) -> "_Active":
-        """Return only the samples that ``keep`` (bool) marks."""
-        return _Active(**{entry.name: getattr(self, entry.name)[keep] for entry in fields(self)})
-
-
-def _evaluate(model: nn.Module, active: _Active, weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``||f - mu||``, the objective and its gradient at the current iterates: one forward, one backward pass."""
-    leaf = active.x.detach().requires_grad_()
-    features = model(leaf)
-    gap = features.detach() - active.mu
-    norm = _norms(gap)
-    # The norm's own gradient is gap / norm: given to autograd, not built by it, and 0 where the norm is 0.
-    (gradient,) = torch.autograd.grad(features, leaf, gap / divisor(norm)[:, None])
-    if weight == 0:
-        return norm, norm, gradient
-    perturbation = active.x - active.start
-    size = _norms(perturbation)
-    gradient = gradient.addcmul_(perturbation, column(weight / divisor(size), perturbation))
-    return norm, norm + weight * size, gradient
-
-
-def _targets(target: Tensor | None, x: Tensor) -> Tensor:
+def _vectors(task: Task) -> Tensor:
+    """Return the collision vectors, ``(B, D)`` or ``(B, 1)``."""
+    x, target = task.x, task.target
     if target is None:
         return x.new_zeros(len(x), 1)
     if target.ndim not in (1, 2) or (target.ndim == 2 and len(target) != len(x)):

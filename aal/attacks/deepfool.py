@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column, divisor, gradient_of
+from aal.attacks.attack import Attack
+from aal.attacks.base import Adversarial, PerSample, column, divisor, gradient_of
 from aal.attacks.boundary import Ways, finite, refine
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import beyond, rivals, rounding
 from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.task import Task, attacking
 from aal.checks import at_least
 
 SLOPES = {"l2": 2.0, "linf": 1.0}  # the order of the norm that is dual to that of the perturbation
@@ -60,26 +62,8 @@ class DeepFool(Attack):
         if self.classes is not None:
             at_least(1, {"classes": self.classes})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``, each by way of its boundary with the highest other class; ``None``: any
-                but the label.
-            bounds: The data's range (low, high).
-            seeds: Not used: nothing is drawn at random.
 
         Returns:
             Samples: as they are, with distance 0, where the goal is reached to begin with; where it was not reached,
@@ -88,21 +72,16 @@ class DeepFool(Attack):
             ``steps`` taken, int64; ``class`` predicted in the end, int64; ``linearised``, the distance to the nearest
             boundary as linearised at the sample, 0 where the goal is reached there and infinite without a slope;
             ``crossing``, the distance of the point that the steps reached. All ``(B,)``.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
         norm = norm_but_l1(self.norm)
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            ways, crossed, info = self._cross(task, norm)
-            info["crossing"] = norm.size(ways.far - task.x)
-            refine(task, self.norm, ways, crossed, self.refinements)
-            ends = ways.ends(task, task.rows)
-            logits = task.predict(ends)
-            info["class"] = logits.argmax(1)
-            success = task.reached(logits, task.labels)
-            return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
+        ways, crossed, info = self._cross(task, norm)
+        info["crossing"] = norm.size(ways.far - task.x)
+        refine(task, self.norm, ways, crossed, self.refinements)
+        ends = ways.ends(task, task.rows)
+        logits = task.predict(ends)
+        info["class"] = logits.argmax(1)
+        success = task.reached(logits, task.labels)
+        return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
 
     def linearised(self, model: nn.Module, x: Tensor, y: Tensor, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Tensor:
         """Return the distance to the nearest boundary as linearised at each sample: the length of the first step.
@@ -143,7 +122,6 @@ class DeepFool(Attack):
                 logits = task.logits(leaf, rows)
             values = logits.detach()
             if aims is None:
-                task.check_classes(values.shape[1])
                 aims = _Aims.all(task, values)
             over = beyond(task, values, rows)
             ways.lead(rows, x, over if step == 0 else ways.under[rows], over)
@@ -223,7 +201,7 @@ class DeepFool(Attack):
 
 
 @dataclass
-class _Aims:
+class _Aims(PerSample):
     """The classes that points step towards.
 
     Attributes:
@@ -244,10 +222,6 @@ class _Aims:
         given = nn.functional.one_hot(task.labels, logits.shape[1]).bool()
         gap = torch.full_like(logits[:, 0], torch.inf)
         return cls(given if task.targeted else ~given, torch.zeros_like(given), torch.zeros_like(task.rows), gap)
-
-    def take(self, left: Tensor) -> "_Aims":
-        """Return those of the points ``left`` ``(K,)``."""
-        return _Aims(self.open[left], self.failed[left], self.last[left], self.gap[left])
 
     def gaps(self, task: Task, logits: Tensor, rows: Tensor) -> Tensor:
         """Return how much too low each logit of the points is ``(N, C)``, infinite where a class is not aimed at now.

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column, divisor
+from aal.attacks.attack import Attack
+from aal.attacks.base import Adversarial, column, divisor
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import aims, beyond, rivals, slope
 from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.task import Task
 from aal.checks import at_least
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
@@ -54,59 +56,29 @@ class FABT(Attack):
         if self.radius is not None:
             at_least(0, {"radius": self.radius})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high).
-            seeds: Not used: nothing is drawn at random.
 
         Returns:
             Samples, as they are where the attack failed or nothing was to be done; ``success``, and ``distance`` in
             the attack's norm.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            return self.on(task, task.rows)
-
-    def on(self, task: Task, rows: Tensor) -> Adversarial:
-        """Attack the samples ``rows`` ``(N,)`` of ``task``; the others are returned as they are."""
         norm, enough = norm_but_l1(self.norm), self.radius or 0.0
-        queries, ends = torch.zeros_like(task.rows), _Ends.none(task.x)
-        with torch.no_grad():
-            logits = task.logits(task.x[rows], rows)
-        queries[rows] += 1
-        task.check_classes(logits.shape[1])
-        natural = task.reached(logits, task.labels[rows])
-        ends.distance[rows] = torch.where(natural, 0, ends.distance[rows])
-        under = beyond(task, logits, rows)
-        classes = aims(task, logits, rows, self.targets)
+        queries, ends = torch.ones_like(task.rows), _Ends.none(task.x)
+        logits = task.predict(task.x)
+        ends.distance.masked_fill_(task.reached(logits, task.labels), 0)
+        under = beyond(task, logits, task.rows)
+        classes = aims(task, logits, task.rows, self.targets)
         for turn in range(classes.shape[1]):
-            left = (ends.distance[rows] > enough).nonzero().squeeze(1)
+            left = (ends.distance > enough).nonzero().squeeze(1)
             if len(left) == 0:
                 break
             task.refuse_nan()
-            last = ends.distance[rows[left]]
-            self._search(task, norm, rows[left], classes[left, turn], ends, queries)
-            now = ends.distance[rows[left]]
+            last = ends.distance[left]
+            self._search(task, norm, left, classes[left, turn], ends, queries)
+            now = ends.distance[left]
             left = left[(now < last) & (now > enough)]
-            self._shorten(task, norm, rows[left], under[left], ends, queries)
+            self._shorten(task, norm, left, under[left], ends, queries)
         success = ends.distance.isfinite() if self.radius is None else ends.distance <= self.radius
         x = torch.where(column(success, task.x), ends.x, task.x)
         return Adversarial(x, success, norm.size(x - task.x), queries)

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, attacking
+from aal.attacks.attack import Attack
+from aal.attacks.base import Adversarial
 from aal.attacks.draws import normal
 from aal.attacks.norms import NORMS
+from aal.attacks.task import Task
 from aal.checks import at_least
 
 
@@ -31,37 +33,17 @@ class GaussianNoise(Attack):
         """Refuse values outside their range."""
         at_least(0, {"variance": self.variance})
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Disturb samples, and see whether the classifier is fooled.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label. The noise does not depend on them.
-            bounds: The data's range (low, high).
-            seeds: int64 ``(B,)``, what each sample's noise depends on; ``None`` for its row.
 
         Returns:
             Samples, ``success``, and ``distance`` in L2.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            noise = normal(task.seeds, 0, tuple(x.shape[1:]), x.dtype).mul_(self.variance**0.5)
-            noisy = noise.add_(task.x).clamp_(task.low, task.high)
-            logits = task.predict(noisy)
-            task.check_classes(logits.shape[1])
-            success, distance = task.reached(logits, task.labels), NORMS["l2"].size(noisy - task.x)
-            return Adversarial(noisy, success, distance, torch.ones_like(task.rows))
+        noise = normal(task.seeds, 0, tuple(task.x.shape[1:]), task.x.dtype).mul_(self.variance**0.5)
+        return blind(task, noise.add_(task.x).clamp_(task.low, task.high), {})
+
+
+def blind(task: Task, x: Tensor, info: dict[str, Tensor]) -> Adversarial:
+    """Return what an attack that did not look at the model made, ``x`` ``(B, ...)``, with its ``distance`` in L2."""
+    success = task.reached(task.predict(x), task.labels)
+    return Adversarial(x, success, NORMS["l2"].size(x - task.x), torch.ones_like(task.rows), info)

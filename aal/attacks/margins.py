@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Task, divisor, gradient_of
+from aal.attacks.base import divisor, gradient_of
+from aal.attacks.task import Task
 
 ROUNDING = 16.0  # of the largest logit, in units of its precision
 SMALL = 0.25  # a logit below it is a sum of larger terms that cancel, or goes into a sigmoid, which rounds 0.5 + z / 4
@@ -70,13 +71,17 @@ def aims(task: Task, logits: Tensor, rows: Tensor, most: int) -> Tensor:
     return ranked[:, : min(most, logits.shape[1] - 1)]
 
 
+def lead(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
+    """Return by how much logits ``(N, C)`` of ``rows`` reach the goal, ``(N,)``: below 0 where they do not."""
+    return margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)
+
+
 def beyond(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
     """Return by how much logits ``(N, C)`` reach the goal, less what rounding may take away the next time ``(N,)``.
 
     The smallest perturbation ends on the boundary, where the class is a matter of rounding.
     """
-    value = margin(logits, task.labels[rows]) * (-1 if task.targeted else 1)
-    return value - rounding(logits)
+    return lead(task, logits, rows) - rounding(logits)
 
 
 def rounding(logits: Tensor) -> Tensor:

@@ -1,18 +1,18 @@
 """Projected gradient descent: steepest ascent of the loss within a ball, from a random point of it."""
 
 from dataclasses import dataclass
-
-from torch import Tensor, nn
+from typing import ClassVar
 
 from aal.attacks.ascent import Ascent
-from aal.attacks.base import Adversarial, Attack, attacking
-from aal.attacks.norms import norm_of
+from aal.attacks.attack import WarmStart
+from aal.attacks.base import Adversarial
+from aal.attacks.task import Task
 from aal.checks import at_least, positive
 from aal.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD(Attack):
+class PGD(WarmStart):
     """Take steps of steepest ascent of the loss from a random point of the ball, and stay in the ball.
 
     Of all points on the way the one with the highest loss is returned, those that fool the model before the others.
@@ -33,8 +33,7 @@ class PGD(Attack):
         UserError: A value outside its range; more than one try, but none of them random.
     """
 
-    radius: float = 8 / 255
-    norm: str = "linf"
+    takes_l1: ClassVar[bool] = True
     steps: int = 20
     step_size: float | None = None
     random_start: bool = True
@@ -43,46 +42,19 @@ class PGD(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"radius": self.radius})
+        super().__post_init__()
         at_least(1, {"steps": self.steps, "restarts": self.restarts})
-        norm_of(self.norm)
         if self.step_size is not None:
             positive({"step_size": self.step_size})
         if self.restarts > 1 and not self.random_start:
             raise UserError("restarts: tries without random_start would all be the same")
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-        start: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high).
-            seeds: int64 ``(B,)``, what each sample's random starts depend on; ``None`` for its row.
-            start: Points to begin with ``(B, ...)``, such as the result for a smaller radius; ``None`` for
-                ``random_start``, which later tries have in any case.
 
         Returns:
             Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
         step_size = 2.5 * self.radius / self.steps if self.step_size is None else self.step_size
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            norm = norm_of(self.norm)
-            tries = (self.random_start, self.restarts, self.early_stop)
-            return Ascent(norm, self.radius, step_size, self.steps, *tries)(task, start)
+        tries = (self.random_start, self.restarts, self.early_stop)
+        return Ascent(self.ball, self.radius, step_size, self.steps, *tries)(task)

@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from aal.attacks.base import Adversarial, Attack, attacking, column
+from aal.attacks.attack import Attack
+from aal.attacks.base import Adversarial, column
 from aal.attacks.draws import uniform
-from aal.attacks.norms import NORMS
+from aal.attacks.gaussian_noise import blind
+from aal.attacks.task import Task
 from aal.checks import at_least
 from aal.errors import UserError
 
@@ -53,47 +55,21 @@ class SpatialJitter(Attack):
         if len(shape) != 3:
             raise UserError(f"jitter needs images (C, H, W), not samples of shape {shape}")
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Change images, and see whether the classifier is fooled.
-
-        Args:
-            model: A module from images ``(B, C, H, W)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Images ``(B, C, H, W)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label. The changes do not depend on them.
-            bounds: The data's range (low, high).
-            seeds: int64 ``(B,)``, what each image's changes depend on; ``None`` for its row.
 
         Returns:
             Images, ``success``, ``distance`` in L2, and in ``info``, each ``(B,)``: ``degrees`` turned
             counterclockwise, ``scale``, ``saturation`` and ``contrast`` (the change, so 0 for none), ``brightness``.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            self.check_shape(tuple(x.shape[1:]))
-            sizes = x.new_tensor([getattr(self, name) for name in CHANGES])
-            drawn = (uniform(task.seeds, 0, (len(CHANGES),), x.dtype) * 2 - 1) * sizes
-            change = dict(zip(CHANGES, drawn.unbind(1), strict=True))
-            # resampling is exact up to rounding only; where there is nothing to do an image is to stay as it is
-            jittered = moved(task.x, change["degrees"], 1 + change["scale"]) if self.degrees or self.scale else task.x
-            jittered = recoloured(jittered, change["saturation"], change["contrast"], change["brightness"])
-            jittered = jittered.clamp_(task.low, task.high)
-            logits = task.predict(jittered)
-            task.check_classes(logits.shape[1])
-            success, distance = task.reached(logits, task.labels), NORMS["l2"].size(jittered - task.x)
-            return Adversarial(jittered, success, distance, torch.ones_like(task.rows), change)
+        self.check_shape(tuple(task.x.shape[1:]))
+        sizes = task.x.new_tensor([getattr(self, name) for name in CHANGES])
+        drawn = (uniform(task.seeds, 0, (len(CHANGES),), task.x.dtype) * 2 - 1) * sizes
+        change = dict(zip(CHANGES, drawn.unbind(1), strict=True))
+        # resampling is exact up to rounding only; where there is nothing to do an image is to stay as it is
+        jittered = moved(task.x, change["degrees"], 1 + change["scale"]) if self.degrees or self.scale else task.x
+        jittered = recoloured(jittered, change["saturation"], change["contrast"], change["brightness"])
+        return blind(task, jittered.clamp_(task.low, task.high), change)
 
 
 CHANGES = ("degrees", "scale", "saturation", "contrast", "brightness")

@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, Task, attacking, column
-from aal.attacks.margins import margin
-from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.attack import WithinRadius
+from aal.attacks.base import Adversarial, column
+from aal.attacks.margins import lead
 from aal.attacks.squares import as_image, l2_square, linf_square, stripes, tiles, window_size
+from aal.attacks.task import Task
 from aal.checks import at_least, positive
 from aal.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Square(Attack):
+class Square(WithinRadius):
     """Change a square of the image at random, and keep the change where it brings the sample nearer to the goal.
 
     A black box: only the model's outputs are used, no gradient. A sample is finished once it is fooled.
@@ -35,69 +36,35 @@ class Square(Attack):
         UserError: A value outside its range.
     """
 
-    radius: float = 8 / 255
-    norm: str = "linf"
     queries: int = 5000
     area: float = 0.8
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"radius": self.radius})
+        super().__post_init__()
         at_least(2, {"queries": self.queries})
         positive({"area": self.area})
         if self.area > 1:
             raise UserError(f"area: must be at most 1, got {self.area}")
-        norm_but_l1(self.norm)
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-    ) -> Adversarial:
+    def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
-
-        Args:
-            model: A module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit of class 1 ``(B, 1)``.
-            x: Samples ``(B, ...)`` within ``bounds``.
-            y: Labels ``(B,)``.
-            target: Classes to reach ``(B,)``; ``None``: any but the label.
-            bounds: The data's range (low, high).
-            seeds: int64 ``(B,)``, what each sample's squares depend on; ``None`` for its row.
 
         Returns:
             Samples (the point that fools the model, or else the one nearest to it; where the goal is reached to begin
             with, the sample), ``success``, ``distance`` in the attack's norm, and in ``info`` the ``margin`` by which
             the goal is reached, below 0 where it is not.
-
-        Raises:
-            UserError: An argument is not of this kind; a sample that is not is named by its row.
-            RunStopped: The model's output is not finite; names the samples by their row.
         """
-        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            return self.on(task, task.rows)
-
-    def on(self, task: Task, rows: Tensor) -> Adversarial:
-        """Attack the samples ``rows`` ``(N,)`` of ``task``; the others are returned as they are."""
-        norm = norm_but_l1(self.norm)
-        found, queries = task.x.clone(), torch.zeros_like(task.rows)
+        rows, found, queries = task.rows, task.x.clone(), torch.zeros_like(task.rows)
         success = torch.zeros_like(queries, dtype=torch.bool)
         margins = task.x.new_full((len(found),), -torch.inf)
         origin = best = task.x[rows]
         with torch.no_grad():
             for query in range(self.queries):
-                x = best if query == 0 else self._proposal(task, norm, rows, origin, best, query)
+                x = best if query == 0 else self._proposal(task, rows, origin, best, query)
                 logits = task.logits(x, rows)
-                if query == 0:
-                    task.check_classes(logits.shape[1])
                 queries[rows] += 1
-                labels = task.labels[rows]
-                value = margin(logits, labels) * (-1 if task.targeted else 1)
-                fooled = task.reached(logits, labels)
+                value, fooled = lead(task, logits, rows), task.reached(logits, task.labels[rows])
                 # The first perturbed point is taken in any case: squares change a perturbation, not the sample.
                 better = fooled | (value > margins[rows]) | (query == 1)
                 best = torch.where(column(better, x), x, best)
@@ -109,9 +76,9 @@ class Square(Attack):
                 if len(rows) == 0:
                     break
         found[rows] = best
-        return Adversarial(found, success, norm.size(found - task.x), queries, {"margin": margins})
+        return Adversarial(found, success, self.ball.size(found - task.x), queries, {"margin": margins})
 
-    def _proposal(self, task: Task, norm: Norm, rows: Tensor, origin: Tensor, best: Tensor, query: int) -> Tensor:
+    def _proposal(self, task: Task, rows: Tensor, origin: Tensor, best: Tensor, query: int) -> Tensor:
         """Return the points ``(N, ...)`` to try next, within ball and bounds."""
         x, now, seeds = as_image(origin), as_image(best), task.seeds[rows]
         size = window_size(self.area, query, self.queries, *x.shape[2:])
@@ -122,5 +89,5 @@ class Square(Attack):
                 new = linf_square(x, now, self.radius, task.low, task.high, seeds, query, size)
         else:
             d = tiles(x, self.radius, seeds) if query == 1 else l2_square(x, now, self.radius, seeds, query, size)
-            new = x + norm.project(d, self.radius)
+            new = x + self.ball.project(d, self.radius)
         return new.clamp_(task.low, task.high).reshape(origin.shape)

@@ -1,9 +1,10 @@
 """How a command ends: exit codes, and the one line that says why."""
 
+import argparse
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -12,8 +13,24 @@ from aal.runs.files import NO_SPACE
 
 # What jsonargparse says about its own types, beside what is wrong.
 PARSER_NOISE = re.compile(
-    r"Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value type:|Given value: \W*(Namespace|NestedArg|{)"
+    r"Subtypes:|Errors:|Expected a path but|Expected a <class 'NoneType'>|Given value type:|"
+    r"Given value: \W*(Namespace|NestedArg|{)"
 )
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Raises on wrong arguments, so that they end like every other wrong input; takes no option for another."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(f"{self.prog}: {message}")
 
 
 def end_with(command: Callable[[], int]) -> NoReturn:
@@ -37,9 +54,7 @@ def end_with(command: Callable[[], int]) -> NoReturn:
 
 def reason(error: BaseException) -> str:
     """Return what was wrong in the first place, not how the parser came upon it."""
-    if (refusal := refusal_in(error)) is not None:
-        return str(refusal)
-    lines = [line.strip(" -") for line in str(error).splitlines()]
+    lines = [line.strip(" -") for line in str(refusal_in(error) or error).splitlines()]
     said = " ".join(line for line in lines if not PARSER_NOISE.match(line))
     return said.replace("Does not validate against any of the Union subtypes", "").replace("Parser key ", "")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, set_dumper, set_loader, set_parsing_settings
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
+from yaml import YAMLError
 
 from aal.callbacks import (
     AdversarialRetraining,
@@ -25,14 +25,17 @@ from aal.callbacks import (
     last_checkpoint,
 )
 from aal.callbacks.rounds import clock_of
+from aal.cli.arguments import with_files
+from aal.cli.class_names import use_class_names
 from aal.cli.exits import reason
+from aal.cli.loggers import loggers_in
 from aal.cli.origins import Origins
-from aal.cli.refusals import MAY_CHANGE, check_config_files, check_trainer, whole_seed
+from aal.cli.refusals import MAY_CHANGE, check_trainer, whole_seed
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier
+from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
-from aal.tracking.logger import loggers_in
 
 # The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
 CALLBACKS = {
@@ -53,6 +56,7 @@ TRAINER_DEFAULTS = {
     "log_every_n_steps": 1,
     "deterministic": True,
 }
+PARSER = {"exit_on_error": False, "allow_abbrev": False}
 CLI_ARGUMENTS: dict[str, Any] = {
     "model_class": Classifier,
     "datamodule_class": ActiveDataModule,
@@ -62,8 +66,12 @@ CLI_ARGUMENTS: dict[str, Any] = {
     "seed_everything_default": 0,
     "trainer_defaults": TRAINER_DEFAULTS,
     "auto_configure_optimizers": False,
-    "parser_kwargs": {"exit_on_error": False, "fit": {"exit_on_error": False}},
+    "parser_kwargs": {**PARSER, "fit": PARSER},
 }
+use_class_names()
+set_loader("yaml", from_yaml, (YAMLError,))  # the parser reads and writes as the rest of aal does
+set_dumper("yaml", to_yaml)
+set_parsing_settings(add_print_completion_argument=True)
 
 
 class AALCLI(LightningCLI):
@@ -89,9 +97,8 @@ class AALCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line and the configurations it names."""
-        check_config_files(sys.argv)
         try:
-            super().parse_arguments(parser, args)
+            self.config = parser.parse_args(with_files(sys.argv[1:]))
         except (ArgumentError, RecursionError) as error:
             raise UserError(reason(error)) from error
 
@@ -107,7 +114,7 @@ class AALCLI(LightningCLI):
         check_trainer(config["trainer"])
         if config["ckpt_path"] not in (None, "last"):
             raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
-        dump = yaml.safe_load(self.parser.dump(self.config, skip_none=False))["fit"]
+        dump = from_yaml(self.parser.dump(self.config, skip_unset=False))["fit"]
         self.dump = {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
         if getattr(rank_zero_only, "rank", 0) == 0:
             self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")

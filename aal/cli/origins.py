@@ -55,12 +55,12 @@ class Origins:
         self,
         build: Callable[..., Any],
         class_type: type[Any],
-        *,
+        *positional: Any,  # what code gives to a class that it was told to build itself, such as a sample's shape
         applied_instantiation_links: dict[str, Any],  # the parser asks for it by this name
         **arguments: Any,
     ) -> Any:  # noqa: ANN401
         self._linked |= {key.rpartition(".")[2] for key in applied_instantiation_links}
-        built = build(class_type, applied_instantiation_links=applied_instantiation_links, **arguments)
+        built = build(class_type, *positional, applied_instantiation_links=applied_instantiation_links, **arguments)
         self._built.append((built, arguments))
         return built
 
@@ -116,8 +116,10 @@ class Origins:
         return known is not None and self._is(configured, type(value), known)
 
 
-def _construct(class_type: type[Any], *, applied_instantiation_links: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401
-    return class_type(**arguments)
+def _construct(
+    class_type: type[Any], *positional: Any, applied_instantiation_links: dict[str, Any], **arguments: Any
+) -> Any:  # noqa: ANN401
+    return class_type(*positional, **arguments)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401

@@ -1,11 +1,9 @@
 """What ``aal fit`` refuses before anything is built."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from aal.errors import UserError
-from aal.runs.documents import read_mapping
 
 # What may differ between a run and its continuation: where and how it runs, not what it computes.
 MAY_CHANGE = (
@@ -22,24 +20,6 @@ DEFAULTS = {
     "min_epochs": None,
     "min_steps": None,
 }
-
-
-def check_config_files(arguments: Sequence[str]) -> None:
-    """Refuse a config file that the parser would stumble over without naming it.
-
-    Args:
-        arguments: The command line.
-
-    Raises:
-        UserError: A file after ``--config`` is missing, not YAML, or says something of the wrong kind.
-    """
-    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if option == "--config" or option.startswith("--config="):
-            path = Path(option.partition("=")[2] or following)
-            config = read_mapping(path)
-            for key in ("trainer", "checkpoint"):
-                if not isinstance(config.get(key, {}), dict):
-                    raise UserError(f"{path}: {key} must hold keys with values, not {config[key]!r}")
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ class SelftestCLI(AALCLI):
         return pl.Trainer(**{**config, **own})
 
 
-def main() -> int:
+def selftest() -> int:
     """Run ``aal selftest`` with the arguments in ``sys.argv``.
 
     Returns:

@@ -3,11 +3,12 @@
 import argparse
 import os
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
+from aal.cli.exits import OneLineParser
 from aal.errors import UserError
+from aal.runs.configs import config_path
 from aal.studies.execution import Broken, run_study
 from aal.studies.page import write_study_report
 from aal.studies.study import load_study, read_study
@@ -20,14 +21,7 @@ INTERRUPTED = 130  # what shells give for Ctrl-C
 WIDTH = 120  # columns of the printed table where the output is no terminal
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises on wrong arguments, so that they end like every other wrong input."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"aal study: {message}")
-
-
-def main(argv: list[str]) -> int:
+def study(argv: list[str]) -> int:
     """Run ``aal study`` with its arguments.
 
     Args:
@@ -43,7 +37,7 @@ def main(argv: list[str]) -> int:
     if arguments.action == "report":
         _conclude(arguments.directory)
         return 0
-    studies = [read_study(file, TABLES, arguments.seeds) for file in arguments.files]
+    studies = [read_study(config_path(file), TABLES, arguments.seeds) for file in arguments.files]
     folders = [arguments.out] if len(studies) == 1 else [arguments.out / study.name for study in studies]
     twice = [study.name for study, folder in zip(studies, folders, strict=True) if folders.count(folder) > 1]
     if twice:
@@ -92,11 +86,11 @@ def _name(broken: list[Broken]) -> None:
         console.print(str(failure), style="red", soft_wrap=True, markup=False)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="aal study", description="Run arms of an experiment over seeds and compare them.")
-    actions = parser.add_subparsers(dest="action", required=True, parser_class=_Parser)
+def _parser() -> OneLineParser:
+    parser = OneLineParser(prog="aal study", description="Run arms of an experiment over seeds and compare them.")
+    actions = parser.add_subparsers(dest="action", required=True)
     run = actions.add_parser("run", help="run a study's unfinished cells, then make its table and report")
-    run.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the study's YAML file, or several studies'")
+    run.add_argument("files", nargs="+", metavar="FILE", help="the study's YAML file, or several studies'")
     out = "the study's folder; of several studies, each has one of its name in it"
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
     run.add_argument("--seeds", type=int, metavar="N", help="use the seeds 0..N-1 instead of the file's")

@@ -3,8 +3,6 @@
 import math
 import struct
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
-import torch
-from torch import Tensor
+
+from aal.data.decoding import Unreadable
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 FORMATS = ("WAV", "WAVEX", "FLAC", "OGG")
@@ -21,10 +19,6 @@ CHANNELS = 2
 CONTEXT = 1000  # samples at the lower of both rates: the resampling filter sees no further to any 16-bit effect
 LOUDEST = 16.0  # times full scale: decoders overshoot it a little; far beyond lie integers in a file of floats
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-class Unreadable(ValueError):
-    """A file is no sound to be used; the message is the reason, without the file's name."""
 
 
 def read_clip(path: Path, sample_rate: int, length: int) -> npt.NDArray[np.int16]:
@@ -53,37 +47,6 @@ def read_clip(path: Path, sample_rate: int, length: int) -> npt.NDArray[np.int16
         raise Unreadable(f"cannot be read ({error.strerror})") from None
     except soundfile.LibsndfileError as error:
         raise Unreadable(f"no WAV, FLAC or OGG, or truncated or damaged ({error.error_string.rstrip('.')})") from None
-
-
-def read_clips(
-    paths: Sequence[Path], sample_rate: int, length: int, advance: Callable[[int], None]
-) -> tuple[Tensor, dict[int, str]]:
-    """Read the beginnings of many files, several at once.
-
-    Args:
-        paths: The files.
-        sample_rate: Samples a second to resample to, in Hz.
-        length: Samples a clip T.
-        advance: Told the number of files done.
-
-    Returns:
-        The clips that could be read ``(N, T)``, int16, in order, and of the others the place in ``paths`` and why not.
-    """
-    pcm = torch.zeros(len(paths), length, dtype=torch.int16)
-    reasons: dict[int, str] = {}
-
-    def read(place: int) -> None:
-        try:
-            pcm[place] = torch.from_numpy(read_clip(paths[place], sample_rate, length))
-        except Unreadable as reason:
-            reasons[place] = str(reason)
-
-    with ThreadPoolExecutor() as threads:  # libsndfile decodes without Python's lock
-        for _ in threads.map(read, range(len(paths))):
-            advance(1)
-    if reasons:
-        pcm = pcm[[place not in reasons for place in range(len(paths))]]
-    return pcm, dict(sorted(reasons.items()))
 
 
 def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> npt.NDArray[np.int16]:

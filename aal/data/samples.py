@@ -1,5 +1,6 @@
 """Samples of a split in memory, in the form they have on disk: what a save and a reload leaves of them."""
 
+import copy
 import io
 import os
 import wave
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import soundfile
 import torch
 from PIL import Image
 from torch import Tensor
 
 from aal.errors import UserError
-from aal.runs.files import read_tensors, write_bytes, write_tensors
+from aal.runs.files import read_bytes, read_tensors, write_bytes, write_tensors
 
 
 @dataclass(frozen=True)
@@ -62,32 +64,33 @@ class Sources:
 class Samples(ABC):
     """Samples by index, decoded to floats when asked for.
 
+    Args:
+        stored: The samples as they are kept, ``(N, ...)``.
+        sources: Where they come from, without those that are appended; ``None`` where they come from no file.
+
     Attributes:
         suffix: Ending of the files that single samples are saved in.
         bounds: Lowest and highest value of a sample.
-        sources: Where they come from, without those that were appended; ``None`` where they come from no file.
     """
 
     suffix: str
     bounds: tuple[float, float]
-    sources: Sources | None = None
 
-    @abstractmethod
+    def __init__(self, stored: Tensor, sources: Sources | None = None) -> None:
+        self.stored, self.sources = stored, sources
+
     def __len__(self) -> int:
-        """Return the number of samples."""
+        return len(self.stored)
 
-    @abstractmethod
     def __getitem__(self, indices: Tensor) -> Tensor:
         """Return the samples ``(B, ...)`` of indices ``(B,)`` as float32 within ``bounds``."""
+        return self.decoded(self.stored[indices])
 
-    @property
-    @abstractmethod
-    def stored(self) -> Tensor:
-        """The samples as they are kept, ``(N, ...)``."""
-
-    @abstractmethod
     def of(self, stored: Tensor) -> Self:
         """Return other samples of this kind, as they are kept ``(N, ...)``."""
+        other = copy.copy(self)
+        other.stored, other.sources = stored, None
+        return other
 
     def take(self, indices: Tensor) -> Self:
         """Return the samples of indices ``(B,)`` as samples of their own."""
@@ -101,17 +104,25 @@ class Samples(ABC):
             return None
         return self.sources.name(index)
 
-    @abstractmethod
     def append(self, x: Tensor) -> None:
         """Add samples ``(B, ...)`` as they were read back from files."""
+        self.stored = torch.cat([self.stored, self.encoded(x)])
 
-    @abstractmethod
     def put(self, indices: Tensor, x: Tensor) -> None:
         """Put samples ``(B, ...)``, as they were read back from files, in the place of the indices ``(B,)``."""
+        self.stored = self.stored.index_copy(0, indices, self.encoded(x))
 
-    @abstractmethod
     def saved(self, x: Tensor) -> Tensor:
         """Return what saving and loading leave of samples ``(B, ...)``: float32, on the CPU."""
+        return self.decoded(self.encoded(x))
+
+    @abstractmethod
+    def encoded(self, x: Tensor) -> Tensor:
+        """Return samples ``(B, ...)`` within ``bounds`` as they are kept, on the CPU."""
+
+    @abstractmethod
+    def decoded(self, stored: Tensor) -> Tensor:
+        """Return samples as they are kept ``(B, ...)`` as float32 within ``bounds``."""
 
     @abstractmethod
     def write(self, path: Path, x: Tensor) -> None:
@@ -123,45 +134,18 @@ class Samples(ABC):
 
 
 class ImageSamples(Samples):
-    """8-bit images; single ones are saved as PNG.
-
-    Args:
-        pixels: uint8 ``(N, C, H, W)`` with one or three channels C.
-        sources: Where they come from.
-    """
+    """8-bit images, uint8 ``(N, C, H, W)`` with one or three channels C, in [0, 1]; single ones are saved as PNG."""
 
     suffix = ".png"
     bounds = (0.0, 1.0)
 
-    def __init__(self, pixels: Tensor, sources: Sources | None = None) -> None:
-        self.pixels, self.sources = pixels, sources
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        return self.pixels[indices].float() / 255
-
-    @property
-    def stored(self) -> Tensor:
-        """The pixels, uint8 ``(N, C, H, W)``."""
-        return self.pixels
-
-    def of(self, stored: Tensor) -> Self:
-        """Return other images, uint8 ``(N, C, H, W)``."""
-        return type(self)(stored)
-
-    def append(self, x: Tensor) -> None:
-        """Add images ``(B, C, H, W)`` in [0, 1]."""
-        self.pixels = torch.cat([self.pixels, to_8_bit(x)])
-
-    def put(self, indices: Tensor, x: Tensor) -> None:
-        """Put images ``(B, C, H, W)`` in [0, 1] in the place of others."""
-        self.pixels = self.pixels.index_copy(0, indices, to_8_bit(x))
-
-    def saved(self, x: Tensor) -> Tensor:
+    def encoded(self, x: Tensor) -> Tensor:
         """Round images ``(B, C, H, W)`` in [0, 1] to 8 bits."""
-        return to_8_bit(x).float() / 255
+        return to_8_bit(x)
+
+    def decoded(self, stored: Tensor) -> Tensor:
+        """Return 8-bit images ``(B, C, H, W)`` in [0, 1]."""
+        return stored.float() / 255
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one image ``(C, H, W)`` in [0, 1], rounded to 8 bits."""
@@ -176,56 +160,36 @@ class ImageSamples(Samples):
         Raises:
             UserError: The file is missing or no PNG.
         """
+        content = read_bytes(path)
         try:
-            with Image.open(path, formats=["PNG"]) as image:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
                 pixels = torch.tensor(np.asarray(image))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
         except OSError as error:
             raise UserError(f"{path}: not a whole PNG ({error})") from None
-        return (pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)).float() / 255
+        return self.decoded(pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1))
 
 
 class TensorSamples(Samples):
     """Float tensors of any shape; single ones are saved as safetensors, without loss.
 
     Args:
-        values: float32 ``(N, ...)``.
+        stored: float32 ``(N, ...)``.
         bounds: Lowest and highest value of a sample.
     """
 
     suffix = ".safetensors"
 
-    def __init__(self, values: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
-        self.values = values
+    def __init__(self, stored: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
+        super().__init__(stored)
         self.bounds = bounds
 
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        return self.values[indices]
-
-    @property
-    def stored(self) -> Tensor:
-        """The values, float32 ``(N, ...)``."""
-        return self.values
-
-    def of(self, stored: Tensor) -> Self:
-        """Return other samples, float32 ``(N, ...)``, within the same bounds."""
-        return type(self)(stored, self.bounds)
-
-    def append(self, x: Tensor) -> None:
-        """Add samples ``(B, ...)``."""
-        self.values = torch.cat([self.values, x.to(self.values)])
-
-    def put(self, indices: Tensor, x: Tensor) -> None:
-        """Put samples ``(B, ...)`` in the place of others."""
-        self.values = self.values.index_copy(0, indices, x.to(self.values))
-
-    def saved(self, x: Tensor) -> Tensor:
+    def encoded(self, x: Tensor) -> Tensor:
         """Return samples ``(B, ...)`` as they are."""
         return x.float().cpu()
+
+    def decoded(self, stored: Tensor) -> Tensor:
+        """Return samples ``(B, ...)`` as they are."""
+        return stored
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one sample as it is."""
@@ -237,10 +201,10 @@ class TensorSamples(Samples):
 
 
 class AudioSamples(Samples):
-    """16-bit mono audio; single clips are saved as WAV.
+    """16-bit mono audio in [-1, 1]; single clips are saved as WAV.
 
     Args:
-        pcm: int16 ``(N, T)``.
+        stored: int16 ``(N, T)``.
         sample_rate: Samples a second, in Hz.
         sources: Where they come from.
     """
@@ -248,44 +212,22 @@ class AudioSamples(Samples):
     suffix = ".wav"
     bounds = (-1.0, 1.0)
 
-    def __init__(self, pcm: Tensor, sample_rate: int, sources: Sources | None = None) -> None:
-        self.pcm, self.sample_rate, self.sources = pcm, sample_rate, sources
+    def __init__(self, stored: Tensor, sample_rate: int, sources: Sources | None = None) -> None:
+        super().__init__(stored, sources)
+        self.sample_rate = sample_rate
 
-    def __len__(self) -> int:
-        return len(self.pcm)
+    def encoded(self, x: Tensor) -> Tensor:
+        """Round clips ``(B, T)`` in [-1, 1] to 16 bits; 1 itself becomes the highest value below it."""
+        return (x * 2**15).round().clamp(-(2**15), 2**15 - 1).to(torch.int16).cpu()
 
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        return self.pcm[indices].float() / 2**15
-
-    @property
-    def stored(self) -> Tensor:
-        """The samples of the clips, int16 ``(N, T)``."""
-        return self.pcm
-
-    def of(self, stored: Tensor) -> Self:
-        """Return other clips, int16 ``(N, T)``, of the same sample rate."""
-        return type(self)(stored, self.sample_rate)
-
-    def append(self, x: Tensor) -> None:
-        """Add clips ``(B, T)`` in [-1, 1]."""
-        self.pcm = torch.cat([self.pcm, to_16_bit(x)])
-
-    def put(self, indices: Tensor, x: Tensor) -> None:
-        """Put clips ``(B, T)`` in [-1, 1] in the place of others."""
-        self.pcm = self.pcm.index_copy(0, indices, to_16_bit(x))
-
-    def saved(self, x: Tensor) -> Tensor:
-        """Round clips ``(B, T)`` in [-1, 1] to 16 bits."""
-        return to_16_bit(x).float() / 2**15
+    def decoded(self, stored: Tensor) -> Tensor:
+        """Return 16-bit clips ``(B, T)`` in [-1, 1]."""
+        return stored.float() / 2**15
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one clip ``(T,)`` in [-1, 1], rounded to 16 bits."""
         buffer = io.BytesIO()
-        with wave.open(buffer, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(self.sample_rate)
-            file.writeframes(to_16_bit(x).numpy().astype("<i2").tobytes())
+        soundfile.write(buffer, self.encoded(x).numpy(), self.sample_rate, "PCM_16", format="WAV")
         write_bytes(path, buffer.getvalue(), durable=False)
 
     def read(self, path: Path) -> Tensor:
@@ -294,23 +236,17 @@ class AudioSamples(Samples):
         Raises:
             UserError: The file is missing, or no 16-bit mono WAV of this sample rate.
         """
+        content = read_bytes(path)
         try:
-            with wave.open(str(path), "rb") as file:
+            with wave.open(io.BytesIO(content), "rb") as file:
                 form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
                 frames = file.readframes(file.getnframes())
                 whole = len(frames) == 2 * file.getnframes()
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except (wave.Error, EOFError, OSError, RuntimeError) as error:  # the last: a chunk of a false length
+        except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk of a false length
             raise UserError(f"{path}: not a whole WAV ({error})") from None
         if form != (1, 2, self.sample_rate) or not whole:
             raise UserError(f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz")
-        return torch.tensor(np.frombuffer(frames, dtype="<i2")).float() / 2**15
-
-
-def to_16_bit(x: Tensor) -> Tensor:
-    """Round values in [-1, 1] to int16, on the CPU; 1 itself becomes the highest value below it."""
-    return (x * 2**15).round().clamp(-(2**15), 2**15 - 1).to(torch.int16).cpu()
+        return self.decoded(torch.tensor(np.frombuffer(frames, dtype="<i2")))
 
 
 def to_8_bit(x: Tensor) -> Tensor:

@@ -46,17 +46,16 @@ class FlipSelector:
         """Return among how many of ``size`` candidates it chooses, at most; what has less than a budget is refused."""
         return size
 
-    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse what the selector could not do, before anything is trained.
 
         Args:
             samples: Shape of a sample.
             inputs: Shape of what the classifier takes: a sample, or a frozen backbone's features.
             classes: Number of the classifier's logits.
-            key: The key of the selector's arguments in a configuration.
 
         Raises:
-            UserError: It could not; the message names the key.
+            UserError: It could not; the message names the argument.
         """
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:

@@ -78,14 +78,14 @@ class Bilevel(FlipSelector):
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
 
-    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a small network that cannot take the classifier's inputs, or has not as many logits as it."""
         if self.network is None:
             return
-        network = built(self.network, inputs, classes, f"{key}.network")
-        logits = dry_run(network, inputs, f"{key}.network")
+        network = built(self.network, inputs, classes, "network")
+        logits = dry_run(network, inputs, "network")
         if logits.shape != (1, classes):
-            raise UserError(f"{key}.network: must give {classes} logits a sample, not {tuple(logits.shape[1:])}")
+            raise UserError(f"network: must give {classes} logits a sample, not {tuple(logits.shape[1:])}")
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
         """Choose the ``n`` candidates with the highest logits.

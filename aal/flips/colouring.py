@@ -71,12 +71,12 @@ class Colouring(FlipSelector):
         if self.radius is not None:
             at_least(0, {"radius": self.radius})
 
-    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int, key: str) -> None:
+    def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a network that cannot take the samples, or has not as many outputs as there are colours."""
-        network = built(self.network, samples, COLOURS, f"{key}.network")
-        outputs = tuple(dry_run(network, samples, f"{key}.network").shape[1:])
+        network = built(self.network, samples, COLOURS, "network")
+        outputs = tuple(dry_run(network, samples, "network").shape[1:])
         if outputs != (COLOURS,):
-            raise UserError(f"{key}.network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")
+            raise UserError(f"network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""

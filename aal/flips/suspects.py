@@ -9,8 +9,6 @@ from aal.checks import at_least
 from aal.flips.path_length import paths_of_a_hundredth, shortest_first
 from aal.flips.view import FlipView
 
-KEY = "flips.init_args.suspects."
-
 
 @dataclass(frozen=True)
 class Suspects:
@@ -35,7 +33,7 @@ class Suspects:
 
     def __post_init__(self) -> None:
         """Refuse to draw nothing."""
-        at_least(1, {f"{KEY}shown": self.shown})
+        at_least(1, {"shown": self.shown})
 
     def order(self, view: FlipView) -> tuple[Tensor, Tensor]:
         """Return where each candidate stands, the shortest path first ``(U,)``, and the paths ``(U, 3)`` by place."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,20 +10,26 @@ from torch import Tensor
 from aal.flips.base import Flips, FlipSelector
 
 
-class Group(Protocol):
-    """Samples that a datamodule placed for labels that are not true of them (:class:`aal.datamodules.base.Placed`)."""
+@dataclass(frozen=True)
+class Placed:
+    """Samples that a datamodule placed in the pool, for labels that are not true of them.
 
-    @property
-    def distance(self) -> float:
-        """How far from the mean of their class."""
+    Attributes:
+        distance: How far from the mean of their class, in L2.
+        repeat: Which draw of samples at that distance it is.
+        indices: Their indices in the pool ``(b,)``; they have no label until a round is trained on them.
+    """
 
-    @property
-    def repeat(self) -> int:
-        """Which draw of samples at that distance it is."""
+    distance: float
+    repeat: int
+    indices: Tensor
 
-    @property
-    def indices(self) -> Tensor:
-        """Their indices in the pool."""
+
+@runtime_checkable
+class Places(Protocol):
+    """A datamodule that places samples for label flips to mislabel."""
+
+    placed: Sequence[Placed]
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Trial:
         return {"selector": self.name, **position, "repeat": self.repeat}
 
 
-def trials_of(selectors: Mapping[str, FlipSelector], repeats: int, placed: Sequence[Group] = ()) -> list[Trial]:
+def trials_of(selectors: Mapping[str, FlipSelector], repeats: int, placed: Sequence[Placed] = ()) -> list[Trial]:
     """Return all trials in order: all of the first repeat, then all of the second.
 
     Args:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from aal.checks import below_one
 from aal.errors import UserError
 from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.last_layer import take_last
@@ -37,8 +38,8 @@ class ConvClassifier(Classifier):
         momentum: float | None = None,
     ) -> None:
         super().__init__(num_classes, learning_rate, weight_decay)
-        if momentum is not None and not 0 <= momentum < 1:
-            raise UserError(f"momentum: must be at least 0 and less than 1, got {momentum}")
+        if momentum is not None:
+            below_one({"momentum": momentum})
         self.momentum = momentum
         self.network = network(tuple(sample_shape), num_classes)
         logits = dry_run(self.network, sample_shape, "network")

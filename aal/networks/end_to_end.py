@@ -17,16 +17,6 @@ def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def check_dropout(dropout: float) -> None:
-    """Refuse a share of dropped units outside [0, 1).
-
-    Raises:
-        UserError: It is outside.
-    """
-    if not 0 <= dropout < 1:
-        raise UserError(f"dropout: must be in [0, 1), got {dropout}")
-
-
 def he_weights(network: nn.Module) -> None:
     """Draw weights that keep the size of a rectified signal through the layers, from torch's default generator.
 

@@ -2,8 +2,9 @@
 
 from torch import nn
 
+from aal.checks import below_one
 from aal.errors import UserError
-from aal.networks.end_to_end import check_dropout, image_shape
+from aal.networks.end_to_end import image_shape
 
 LEAST = 12  # pixels that two convolutions and two poolings leave one of
 
@@ -30,7 +31,7 @@ class LeNet5(nn.Sequential):
         channels, height, width = image_shape(sample_shape)
         if min(height, width) < LEAST:
             raise UserError(f"sample_shape: got {sample_shape}, but LeNet5 takes images of {LEAST}x{LEAST} or more")
-        check_dropout(dropout)
+        below_one({"dropout": dropout})
         drop = [nn.Dropout(dropout)] if dropout else []
         super().__init__(
             nn.Conv2d(channels, 6, kernel_size=5, padding=2),

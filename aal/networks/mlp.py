@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from aal.checks import at_least
-from aal.networks.end_to_end import check_dropout
+from aal.checks import at_least, below_one
 
 
 class MLP(nn.Sequential):
@@ -33,7 +32,7 @@ class MLP(nn.Sequential):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        check_dropout(dropout)
+        below_one({"dropout": dropout})
         layers: list[nn.Module] = [nn.Flatten()]
         units = math.prod(sample_shape)
         for width in widths:

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock
 
+from aal.networks.image_backbone import IMAGENET
 from aal.networks.weights import load_weights
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the published weights expect
 
 
 class ResNet20(nn.Module):
@@ -30,12 +30,11 @@ class ResNet20(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = nn.Sequential(Block(16, 16), Block(16, 16), Block(16, 16))
-        self.layer2 = nn.Sequential(Block(16, 32), Block(32, 32), Block(32, 32))
-        self.layer3 = nn.Sequential(Block(32, 64), Block(64, 64), Block(64, 64))
+        self.layer1, self.layer2, self.layer3 = _stage(16, 16), _stage(16, 32), _stage(32, 64)
         self.linear = nn.Linear(64, num_classes)
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        mean, deviation = torch.tensor(IMAGENET).view(2, 3, 1, 1)  # which the published weights expect
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
         if weights != "none":
             load_weights(self, weights)
 
@@ -47,26 +46,25 @@ class ResNet20(nn.Module):
         return logits
 
 
-class Block(nn.Module):
-    """Two convolutions and a shortcut around them; where channels double, the image halves.
+class Shortcut(nn.Module):
+    """Option A: every second pixel of every second row, and zeros for the channels that are new.
 
     Args:
-        inputs: Number of channels that come in.
-        outputs: Number of channels that go out: ``inputs``, or twice as many.
+        added: Number of channels of zeros on either side.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, added: int) -> None:
         super().__init__()
-        self.stride = outputs // inputs
-        self.padding = (outputs - inputs) // 2  # channels of zeros on either side
-        self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, stride=self.stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.added = added
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.stride > 1:
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding))
-        return F.relu(x + y)
+        """Map ``(B, C, H, W)`` to ``(B, C + 2 added, H / 2, W / 2)``."""
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.added, self.added))
+
+
+def _stage(inputs: int, outputs: int) -> nn.Sequential:
+    """Return three blocks; where channels double, the image halves."""
+    halved = (2, Shortcut((outputs - inputs) // 2)) if outputs > inputs else (1, None)
+    return nn.Sequential(
+        BasicBlock(inputs, outputs, *halved), BasicBlock(outputs, outputs), BasicBlock(outputs, outputs)
+    )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from aal.networks.end_to_end import check_dropout, he_weights, image_shape
+from aal.checks import below_one
+from aal.networks.end_to_end import he_weights, image_shape
 
 DENSE = 512  # units of a hidden dense layer; ImageNet's 4096 are for a hundred times as many classes
 
@@ -18,29 +19,32 @@ class VGG(nn.Module):
     with dense layers of 512 units, and initial weights after He et al., "Delving Deep into Rectifiers".
 
     Args:
-        stages: Output channels of each stage's convolutions.
         sample_shape: Channels, height and width of an image.
         num_classes: Number of classes C.
         batch_norm: Whether every convolution is followed by a batch norm.
         dropout: Share of units dropped after each hidden dense layer in training, in [0, 1).
 
+    Attributes:
+        stages: Output channels of each stage's convolutions.
+
     Raises:
         UserError: The samples are no images; ``dropout`` outside its range.
     """
 
+    stages: Sequence[Sequence[int]]
+
     def __init__(
         self,
-        stages: Sequence[Sequence[int]],
-        sample_shape: tuple[int, ...],
-        num_classes: int,
-        batch_norm: bool,
-        dropout: float,
+        sample_shape: tuple[int, ...] = (3, 32, 32),
+        num_classes: int = 10,
+        batch_norm: bool = False,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         channels, height, width = image_shape(sample_shape)
-        check_dropout(dropout)
+        below_one({"dropout": dropout})
         layers: list[nn.Module] = []
-        for stage in stages:
+        for stage in self.stages:
             for outputs in stage:
                 norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
                 layers += [nn.Conv2d(channels, outputs, kernel_size=3, padding=1), *norm, nn.ReLU()]
@@ -73,14 +77,7 @@ class VGG8(VGG):
     4.1): this is the paper's VGG11 with one convolution a stage. Arguments as of :class:`VGG`.
     """
 
-    def __init__(
-        self,
-        sample_shape: tuple[int, ...] = (3, 32, 32),
-        num_classes: int = 10,
-        batch_norm: bool = False,
-        dropout: float = 0.5,
-    ) -> None:
-        super().__init__([[64], [128], [256], [512], [512]], sample_shape, num_classes, batch_norm, dropout)
+    stages = ((64,), (128,), (256,), (512,), (512,))
 
 
 class VGG16(VGG):
@@ -89,12 +86,4 @@ class VGG16(VGG):
     Arguments as of :class:`VGG`.
     """
 
-    def __init__(
-        self,
-        sample_shape: tuple[int, ...] = (3, 32, 32),
-        num_classes: int = 10,
-        batch_norm: bool = False,
-        dropout: float = 0.5,
-    ) -> None:
-        stages = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]
-        super().__init__(stages, sample_shape, num_classes, batch_norm, dropout)
+    stages = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)

@@ -1,5 +1,6 @@
 """Loading weights safely: safetensors or tensors-only ``torch.load``, checked against the module before use."""
 
+import io
 import pickle
 import re
 import warnings
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.errors import UserError
-from aal.runs.files import read_tensors
+from aal.runs.files import read_bytes, read_tensors
 
 OLD_NAME = re.compile(r"(?<=\.)(denselayer\d+\.(?:norm|conv))\.([12])\.")  # in the published weights of DenseNets
 
@@ -63,14 +64,11 @@ def _few(names: list[str]) -> str:
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    content = read_bytes(path)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+            tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
     except Exception as error:  # whatever a damaged file makes the reader stumble over

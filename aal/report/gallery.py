@@ -1,14 +1,31 @@
 """A gallery of training points: a row a class, those closest to the boundary beside those farthest from it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aal.report.style import INK, MUTED, panels, style
+from aal.data.samples import Samples
+from aal.flips.suspects import Suspects, closest_and_farthest
+from aal.flips.view import FlipView
+from aal.report.style import INK, MUTED, panels, render, style
+from aal.runs.files import write_bytes
 
+GALLERY = "figures/suspects.png"
 WIDTH = 2.2  # inches that a title takes
 TITLES = ("closest to the boundary", "farthest from it")
+
+
+def draw_suspects(folder: Path, suspects: Suspects, view: FlipView, order: Tensor, samples: Samples) -> None:
+    """Draw ``figures/suspects.png``: a row a class, the closest to the boundary left, the farthest right."""
+    rows = {
+        label: tuple(samples[view.candidates[places]] for places in pair)
+        for label, pair in closest_and_farthest(order, view.labels, suspects.shown).items()
+    }
+    figure = gallery_figure(rows, samples.bounds)
+    if figure is not None:
+        write_bytes(folder / GALLERY, render(figure))
 
 
 def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, float]) -> Figure | None:

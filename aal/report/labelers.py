@@ -4,9 +4,8 @@ from typing import Any
 
 from aal.report.curves import Panel, accuracy_figure, record_curve
 from aal.report.numbers import show
-from aal.report.page import Grid, Picture, Section, Tile, picture
-from aal.report.style import CLEAN, POOL, render
-from aal.runs import files
+from aal.report.page import Grid, Picture, Section, Tile, figure_picture
+from aal.report.style import CLEAN, POOL
 from aal.runs.reading import Run, number
 
 TITLE = "Labelers"
@@ -58,6 +57,4 @@ def _over_rounds(run: Run) -> tuple[Picture, ...]:
     columns = {"test": (CLEAN, "accuracy"), "secured": (POOL, "secured_accuracy")}
     curves = [record_curve(name, colour, [run], column) for name, (colour, column) in columns.items()]
     drawn = tuple(curve for curve in curves if curve is not None)
-    data = render(accuracy_figure([Panel("", drawn)]))
-    files.write_bytes(run.folder / "figures" / "secured_accuracy.png", data)
-    return (picture(data, SECURED, SECURED),)
+    return (figure_picture(run.folder, "secured_accuracy", accuracy_figure([Panel("", drawn)]), SECURED, SECURED),)

@@ -1,6 +1,7 @@
 """Decision regions: which class a classifier gives to each point of the plane, and the training points on top."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
@@ -10,9 +11,20 @@ from matplotlib.lines import Line2D
 from torch import Tensor, nn
 
 from aal.attacks.base import frozen
-from aal.report.style import INK, PALETTE, panels, style
+from aal.data.samples import Samples
+from aal.models.classifier import Classifier
+from aal.pool import Pool
+from aal.report.page import Section, picture
+from aal.report.style import INK, PALETTE, panels, render, style
+from aal.runs.files import write_bytes
+from aal.runs.reading import Run
 
 REGIONS = "figures/regions_round={}.png"  # where a run keeps those of a round
+SHOWN = 12  # of them, in a run's page
+TEXT = (
+    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
+    "was trained on in the colours of its labels."
+)
 RESOLUTION = 200  # points of the grid along each side
 MARGIN = 0.1  # of the points' extent, on every side
 BATCH = 4096  # points of the grid classified at once
@@ -34,6 +46,28 @@ class Regions:
     classes: Tensor
     extent: tuple[float, float, float, float]
     num_classes: int
+
+
+def draw_regions(folder: Path, round: int, module: Classifier, samples: Samples, pool: Pool, flipped: Tensor) -> None:
+    """Draw ``figures/regions_round=<r>.png``: the plane as the round's classifier sees it, and what it was trained on.
+
+    Nothing is drawn of samples that are no points of the plane.
+
+    Args:
+        folder: The run's folder.
+        round: The round.
+        module: Its classifier.
+        samples: The samples of the pool.
+        pool: Which of them are labelled, and how.
+        flipped: The indices ``(b,)`` of those that are mislabelled.
+    """
+    if samples.stored.shape[1:] != (2,):
+        return
+    labelled = pool.labelled
+    points, wrong = samples[labelled], torch.isin(labelled, flipped)
+    regions = regions_of(module, points.to(module.device))
+    figure = regions_figure(regions, points, pool.labels[labelled], wrong, f"Round {round}")
+    write_bytes(folder / REGIONS.format(round), render(figure), durable=False)
 
 
 def regions_of(model: nn.Module, around: Tensor, *, resolution: int = RESOLUTION) -> Regions:
@@ -75,7 +109,7 @@ def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Te
             regions.classes.numpy(),
             origin="lower",
             extent=(left - half, right + half, bottom - half, top + half),
-            cmap=ListedColormap([_pale(colour) for colour in colours(regions.num_classes)]),
+            cmap=ListedColormap([_pale(colour) for colour in class_colours(regions.num_classes)]),
             vmin=-0.5,
             vmax=regions.num_classes - 0.5,
             interpolation="nearest",
@@ -84,20 +118,33 @@ def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Te
         axes.set_title(title)
         _scatter(axes, points, labels, ~flipped, regions.num_classes, "o", 18)
         _scatter(axes, points, labels, flipped, regions.num_classes, "X", 45)
-        colour = dict(zip(names, colours(regions.num_classes), strict=True))
+        colour = dict(zip(names, class_colours(regions.num_classes), strict=True))
         keys = [Line2D([], [], marker="o", linestyle="", color=colour[name], label=name) for name in names]
         keys.append(Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled"))
         axes.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
     return figure
 
 
-def colours(count: int) -> list[str]:
+def regions_sections(run: Run) -> tuple[Section, ...]:
+    """Show the decision regions of the first rounds, where samples are points of the plane."""
+    drawn = [record for record in run.rounds if (run.folder / REGIONS.format(record["round"])).is_file()]
+    left = f" The first {SHOWN} of {len(drawn)} rounds; figures/ has the others." if len(drawn) > SHOWN else ""
+    shown = []
+    for record in drawn[:SHOWN]:
+        where = f" at {record['position']:g}" if "position" in record else ""
+        caption = f"round {record['round']}: {record.get('selector', '')}{where}"
+        data = (run.folder / REGIONS.format(record["round"])).read_bytes()
+        shown.append(picture(data, f"decision regions, {caption}", caption))
+    return (Section("Decision regions", TEXT + left, tuple(shown)),) if shown else ()
+
+
+def class_colours(count: int) -> list[str]:
     """Return one colour a class, the first ones again where there are many."""
     return [COLOURS[label % len(COLOURS)] for label in range(count)]
 
 
 def _scatter(axes: Axes, points: Tensor, labels: Tensor, chosen: Tensor, count: int, marker: str, size: float) -> None:
-    palette = colours(count)
+    palette = class_colours(count)
     shown = [palette[label] for label in labels[chosen].tolist()]
     x, y = points[chosen].unbind(1)
     axes.scatter(x.numpy(), y.numpy(), c=shown, marker=marker, s=size, edgecolors=INK, linewidths=0.8, zorder=3)

@@ -1,15 +1,13 @@
 """How a run's classifier stood up to attacks: tiles, tables, accuracy over labels and radius, examples."""
 
 import torch
-from matplotlib.figure import Figure
 
 from aal.errors import UserError
 from aal.report.curves import Curve, Panel, accuracy_figure, radius_figure, record_curve
 from aal.report.numbers import show
-from aal.report.page import Grid, Picture, Section, Tile, picture
-from aal.report.style import CLEAN, PALETTE, POISON, render
+from aal.report.page import Grid, Picture, Section, Tile, figure_picture, picture
+from aal.report.style import CLEAN, PALETTE, POISON
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
-from aal.runs import files
 from aal.runs.reading import Run, number
 
 TITLE = "Robustness"
@@ -109,7 +107,7 @@ def _over_rounds(run: Run, found: Evaluation, name: str) -> tuple[Picture, ...]:
     colours = {"natural": CLEAN} | {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(found.attacks)}
     curves = [record_curve(name, colour, [run], f"robust_{name}") for name, colour in colours.items()]
     drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) > 1)
-    return (_picture(run, accuracy_figure([Panel("", drawn)]), name, ROUNDS),) if drawn else ()
+    return (figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), ROUNDS, ROUNDS),) if drawn else ()
 
 
 def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
@@ -121,10 +119,4 @@ def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
     if not panels:
         return ()
     left = "accuracy" if found.target is None else "not taken for the target"
-    return (_picture(run, radius_figure(panels, left), "robust_radii", RADII),)
-
-
-def _picture(run: Run, figure: Figure, name: str, caption: str) -> Picture:
-    data = render(figure)
-    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
-    return picture(data, caption, caption)
+    return (figure_picture(run.folder, "robust_radii", radius_figure(panels, left), RADII, RADII),)

@@ -1,23 +1,20 @@
 """The report of one run: its figures as files, and one HTML page."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from aal.errors import UserError
-from aal.flips.outcomes import of_flips
 from aal.poisons.distortion import RATIOS
 from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
-from aal.report.flips import flips_sections, flips_tiles, flips_title, last_trial, trials_listing
 from aal.report.image_pairs import images_figure
 from aal.report.labelers import labelers_parts
 from aal.report.numbers import show
 from aal.report.page import (
     Listing,
     Page,
-    Picture,
     Section,
     Tile,
+    figure_picture,
     flattened,
     image_triples,
     picture,
@@ -25,25 +22,19 @@ from aal.report.page import (
     sound_triples,
 )
 from aal.report.pairs import read_pairs
-from aal.report.regions import REGIONS
 from aal.report.robustness import robust_parts
 from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
 from aal.runs import files
 from aal.runs.reading import Run, number, read_run
 
+PAGES: list[Callable[[Run], Page | None]] = []  # of runs of other kinds than queries
 LISTED = ("environment", "labelers")  # of the summary's parts, those that have a table of their own
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
     "Samples that were queried and the copies crafted of them, trained on with the same label, the first query to "
     "the last. Predicted: by the classifier of the last round, which has been trained on both."
-)
-
-REGIONS_SHOWN = 12
-REGIONS_TEXT = (
-    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
-    "was trained on in the colours of its labels."
 )
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
@@ -81,57 +72,47 @@ def write_run_report(folder: Path) -> None:
         OSError: A file could not be written.
     """
     run = read_run(folder)
-    page = _flips_page(run) if of_flips(run) else _page(run)
-    files.write_text(folder / "report.html", render_page(page))
+    made = (make(run) for make in (*PAGES, query_page))
+    files.write_text(folder / "report.html", render_page(next(page for page in made if page is not None)))
 
 
-def _flips_page(run: Run) -> Page:
-    """Make the page of a run of flipped labels, which has nothing over the labels and no poison."""
-    _, robust_sections = robust_parts(run, after=last_trial(run))
+def register_page(make: Callable[[Run], Page | None]) -> None:
+    """Have runs of a kind shown on a page of their own.
+
+    Args:
+        make: Makes the page of a run from its folder's files, :func:`run_page` with what it has to show; ``None`` for a
+            run of another kind.
+    """
+    PAGES.append(make)
+
+
+def run_page(
+    run: Run, title: str, tiles: Iterable[Tile], sections: Iterable[Section], listings: Iterable[Listing] = ()
+) -> Page:
+    """Return a run's page: what it has to show of its own, and what is listed of every run."""
     return Page(
-        title=flips_title(run),
-        subtitle=_subtitle(run),
-        note=_note(run),
-        tiles=flips_tiles(run),
+        title=title,
+        subtitle=f"Run {run.folder.resolve().name}",
+        note="" if run.summary else "This run has not finished.",
+        tiles=tuple(tiles),
         results=None,
-        sections=(*flips_sections(run), *_regions(run), *robust_sections),
-        listings=(*trials_listing(run), *_listings(run)),
+        sections=tuple(sections),
+        listings=(
+            *listings,
+            *summary_listing(run),
+            *config_listing("Configuration", run),
+            *environment_listing([run]),
+        ),
     )
 
 
-def _page(run: Run) -> Page:
+def query_page(run: Run) -> Page:
     """Make the page of a run of active learning, poisoned or not."""
     robust_tiles, robust_sections = robust_parts(run)
     labeler_tiles, labeler_sections = labelers_parts(run)
-    sections = (
-        _curves(run),
-        *labeler_sections,
-        *_crafted(run),
-        *robust_sections,
-        features_section({"": run}),
-        _pairs(run),
-    )
-    return Page(
-        title=_title(run),
-        subtitle=_subtitle(run),
-        note=_note(run),
-        tiles=(*_tiles(run), *labeler_tiles, *robust_tiles),
-        results=None,
-        sections=sections,
-        listings=_listings(run),
-    )
-
-
-def _subtitle(run: Run) -> str:
-    return f"Run {run.folder.resolve().name}"
-
-
-def _note(run: Run) -> str:
-    return "" if run.summary else "This run has not finished."
-
-
-def _listings(run: Run) -> tuple[Listing, ...]:
-    return (*summary_listing(run), *config_listing("Configuration", run), *environment_listing([run]))
+    curves, features, pairs = _curves(run), features_section({"": run}), _pairs(run)
+    sections = (curves, *labeler_sections, *_crafted(run), *robust_sections, features, pairs)
+    return run_page(run, _title(run), (*_tiles(run), *labeler_tiles, *robust_tiles), sections)
 
 
 def features_section(runs: dict[str, Run]) -> Section:
@@ -234,10 +215,10 @@ def _curves(run: Run) -> Section:
     accuracy, share = accuracy_curve("accuracy", _colour(run), [run]), poison_curve("poison", POISON, [run])
     if accuracy is None:
         return Section(title, missing="No round has ended yet.")
-    pictures = [_figure(run, accuracy_figure([Panel("", (accuracy,))]), "accuracy", ACCURACY)]
+    pictures = [figure_picture(run.folder, "accuracy", accuracy_figure([Panel("", (accuracy,))]), ACCURACY, ACCURACY)]
     if share is not None:
         figure = poison_figure([Panel("", (share,), expected_share(run))])
-        pictures.append(_figure(run, figure, "poison_share", SHARE))
+        pictures.append(figure_picture(run.folder, "poison_share", figure, SHARE, SHARE))
     return Section(title, pictures=tuple(pictures))
 
 
@@ -249,24 +230,6 @@ def _crafted(run: Run) -> tuple[Section, ...]:
     return (Section("Crafted copies", CRAFTED, (picture(path.read_bytes(), CRAFTED),)),)
 
 
-def _regions(run: Run) -> tuple[Section, ...]:
-    """Show the decision regions of the first rounds, where samples are points of the plane."""
-    pictures, text = [], REGIONS_TEXT
-    for record in run.rounds:
-        path = run.folder / REGIONS.format(record["round"])
-        if path.is_file():
-            where = f" at {record['position']:g}" if "position" in record else ""
-            caption = f"round {record['round']}: {record.get('selector', '')}{where}"
-            pictures.append((path, caption))
-    if len(pictures) > REGIONS_SHOWN:
-        text += f" The first {REGIONS_SHOWN} of {len(pictures)} rounds; figures/ has the others."
-    shown = tuple(
-        picture(path.read_bytes(), f"decision regions, {caption}", caption)
-        for path, caption in pictures[:REGIONS_SHOWN]
-    )
-    return (Section("Decision regions", text, shown),) if shown else ()
-
-
 def _pairs(run: Run) -> Section:
     section = pairs_section(run.folder, PAIRS, "Base instances and poison")
     if not section.missing:
@@ -274,9 +237,3 @@ def _pairs(run: Run) -> Section:
         figure = sounds_figure(pairs) if pairs[0].is_sound else images_figure(pairs)
         files.write_bytes(run.folder / "figures" / "pairs.png", render(figure))
     return section
-
-
-def _figure(run: Run, figure: Figure, name: str, caption: str) -> Picture:
-    data = render(figure)
-    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
-    return picture(data, caption, caption)

@@ -7,7 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from aal.attacks import AdversarialPath, Attack, CollisionAttack, TargetedCollision
+from aal.attacks import AdversarialPath, Attack
+from aal.attacks.feature_collision import FeatureCollision
 from aal.checks import at_least
 from aal.errors import UserError
 from aal.seeds import generator
@@ -53,7 +54,7 @@ def refuse_others(attacks: Mapping[str, Attack]) -> None:
         UserError: Names the argument and what is wrong with it.
     """
     for name, attack in attacks.items():
-        if isinstance(attack, CollisionAttack | TargetedCollision):
+        if isinstance(attack, FeatureCollision):
             raise UserError(f"attacks.{name}: collisions are made of features, they attack no classifier")
         if isinstance(attack, AdversarialPath) and not attack.clip:
             raise UserError(f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")

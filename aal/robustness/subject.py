@@ -1,9 +1,9 @@
 """What a robust evaluation attacks: a model on samples, a batch at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
-from aal.attacks.base import attacking
+from aal.attacks.attack import WarmStart
+from aal.attacks.task import attacking
 from aal.errors import RunStopped, UserError
 from aal.robustness.results import COLUMNS
 from aal.seeds import sample_seeds
@@ -90,11 +91,8 @@ class Subject:
         Raises:
             RunStopped: What came back are no samples like those given, or no distances.
         """
-        call: Callable[..., Adversarial] = attack  # type: ignore[assignment]  # Attack is a marker; see its contract
-        how: dict[str, object] = {"target": batch.target, "bounds": self.bounds, "seeds": batch.seeds}
-        if start is not None and "start" in signature(call).parameters:
-            how["start"] = start
-        result = call(self.model, batch.x, batch.y, **how)
+        call = attack if start is None or not isinstance(attack, WarmStart) else partial(attack, start=start)
+        result = call(self.model, batch.x, batch.y, target=batch.target, bounds=self.bounds, seeds=batch.seeds)
         low, high = self.bounds
         if result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all():
             raise RunStopped(f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given")
@@ -105,9 +103,7 @@ class Subject:
     def predicted(self, x: Tensor, y: Tensor) -> Tensor:
         """Predict the classes of samples ``(B, ...)`` with labels ``y`` ``(B,)``, ``(B,)``."""
         with attacking(self.model, x, y, target=None, bounds=self.bounds, seeds=None) as task:
-            logits = task.predict(x)
-            task.check_classes(logits.shape[1])
-            return logits.argmax(1)
+            return task.predict(x).argmax(1)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from aal.errors import UserError
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader reads ``1e-5`` as text and lets the second of two equal keys win; this one does neither."""
+    """PyYAML's safe loader reads ``1e-5`` as text, lets the second of two equal keys win, and makes dates of texts."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -29,6 +29,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: node.value)
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver(
         "tag:yaml.org,2002:float",
@@ -43,6 +44,15 @@ def to_yaml(value: object) -> str:
     return text
 
 
+def from_yaml(text: str) -> Any:  # noqa: ANN401
+    """Read YAML text.
+
+    Raises:
+        yaml.YAMLError: It is none.
+    """
+    return yaml.load(text, _Loader)
+
+
 def read_mapping(path: Path, called: str = "") -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
@@ -55,7 +65,7 @@ def read_mapping(path: Path, called: str = "") -> dict[str, Any]:
     """
     file = f"{called}: {path}" if called else str(path)
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        value = from_yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UserError(f"{file}: no such file") from None
     except RecursionError:

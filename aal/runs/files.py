@@ -10,7 +10,8 @@ import errno
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,33 @@ PARTIAL = ".partial"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+@contextmanager
+def whole_or_absent(path: Path, *, durable: bool = True) -> Iterator[io.BufferedRandom]:
+    """Open a file that takes the place of ``path`` at the end, so that a reader sees all that is written or none.
+
+    Args:
+        path: Where to; its folder is made if there is none.
+        durable: Whether to wait until the data are on the disk.
+
+    Raises:
+        OSError: The file could not be written; ``path`` is as it was before, as with any other exception.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with partial.open("w+b") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write ``data`` to ``path`` so that a reader, or a run killed at any moment, sees all of it or none.
 
@@ -35,19 +63,8 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises:
         OSError: The file could not be written; ``path`` is as it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        error.filename = error.filename or str(path)
-        raise
+    with whole_or_absent(path, durable=durable) as file:
+        file.write(data)
 
 
 def is_partial(path: Path) -> bool:
@@ -86,6 +103,20 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], *, durable: bool = Tru
     write_bytes(path, data, durable=durable)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
@@ -93,11 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         UserError: The file is missing, truncated or no safetensors file.
     """
     try:
-        return safetensors.torch.load(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        return safetensors.torch.load(read_bytes(path))
     except safetensors.SafetensorError as error:
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from None
 
@@ -108,12 +135,9 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     Raises:
         UserError: The file is missing, cannot be read or is not JSON.
     """
+    content = read_bytes(path)
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        return json.loads(content)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
 

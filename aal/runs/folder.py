@@ -1,17 +1,18 @@
 """The folder of one run: taken by one process, new or resumed with the configuration it was started with."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from aal.errors import UserError
-from aal.runs.documents import read_mapping
+from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.files import NO_SPACE, is_partial, remove_partials, write_text
 
 LOCK = ".lock"
+EARLIER = re.compile(r"class_path: callbacks\.(QueryRounds|ReplayLedger|TargetedSets|LabelFlip)$", re.MULTILINE)
 
 
 class RunFolder:
@@ -61,6 +62,7 @@ class RunFolder:
         path = self.path / "config.yaml"
         if not path.exists():
             return
+        refuse_earlier(self.path)
         before, now = _flat(read_mapping(path)), _flat(config)
         for key in sorted(before.keys() | now.keys()):
             changed = before.get(key) != now.get(key)
@@ -72,7 +74,7 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write ``config.yaml``."""
-        write_text(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_text(self.path / "config.yaml", to_yaml(config))
 
     def release(self) -> None:
         """Give the folder free; one that nothing was written to is removed."""
@@ -80,6 +82,17 @@ class RunFolder:
             (self.path / LOCK).unlink()
             self.path.rmdir()
         self._lock.release()
+
+
+def refuse_earlier(folder: Path) -> None:
+    """Refuse a run that was made when the classes of a configuration had other names.
+
+    Raises:
+        UserError: The run in the folder is such a one.
+    """
+    path = folder / "config.yaml"
+    if path.is_file() and EARLIER.search(path.read_text(encoding="utf-8", errors="replace")):
+        raise UserError(f"{folder}: an earlier version of aal made this run, which this one cannot read; run it anew")
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401

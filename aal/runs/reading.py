@@ -8,6 +8,7 @@ from typing import Any
 from aal.errors import UserError
 from aal.runs import files
 from aal.runs.documents import read_mapping
+from aal.runs.folder import refuse_earlier
 from aal.runs.records import read_rounds
 
 TEXTS = ("data", "strategy")
@@ -35,10 +36,11 @@ def read_run(folder: Path) -> Run:
     """Read a run's folder, finished or not.
 
     Raises:
-        UserError: There is no such folder, or a file in it is not what a run writes.
+        UserError: There is no such folder, or what is in it is not what a run of this version writes.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
+    refuse_earlier(folder)
     config = folder / "config.yaml"
     return Run(
         folder=folder,
@@ -111,7 +113,7 @@ def part(run: Run, key: str) -> tuple[str, dict[str, Any]]:
 def class_and_arguments(value: object) -> tuple[str, dict[str, Any]]:
     """Return the class, without its module, and the arguments of a part of a configuration, if it is one."""
     value = value if isinstance(value, dict) else {}
-    arguments = value.get("init_args")
+    arguments = next((value[key] for key in value if key not in ("class_path", "dict_kwargs")), None)
     return str(value.get("class_path", "")).rpartition(".")[2], arguments if isinstance(arguments, dict) else {}
 
 

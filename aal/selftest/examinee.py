@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from aal.attacks import PGD, Adversarial
 from aal.attacks.ascent import log_odds
-from aal.attacks.base import Task, attacking, check_samples
 from aal.attacks.norms import Norm, norm_of
+from aal.attacks.task import Task, attacking, check_samples
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
 

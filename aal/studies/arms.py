@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aal.errors import UserError
+from aal.runs.configs import config_path, laid_out
 from aal.runs.documents import read_mapping
 
 Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline
@@ -108,17 +109,29 @@ def _configs(path: Path, value: object, called: str) -> tuple[Config, ...]:
         raise UserError(f"{called} must be a list of config files and inline configs, not {value!r}")
     configs: list[Config] = []
     for index, item in enumerate(value):
-        if isinstance(item, dict) and all(isinstance(key, str) for key in item):
-            configs.append(item)
-        elif isinstance(item, str):
-            file = (path.parent / item).resolve()
-            if read := named([read_mapping(file, f"{called}[{index}]")]):
-                where = f"{called}[{index}]: {file}"
-                raise UserError(f"{where}: {CELL}{read[0]} must be in a config written in the study itself")
-            configs.append(str(file))
-        else:
-            raise UserError(f"{called}[{index}] must be the path of a config or a config itself, not {item!r}")
+        configs += _laid_out(path, item, f"{called}[{index}]")
     return tuple(configs)
+
+
+def _laid_out(path: Path, item: object, called: str) -> list[Config]:
+    """Return the files and inline configs that an item of a list of configs stands for."""
+    if not isinstance(item, str) and not (isinstance(item, dict) and all(isinstance(key, str) for key in item)):
+        raise UserError(f"{called} must be the path of a config or a config itself, not {item!r}")
+    try:
+        file = config_path(item, path.parent).resolve() if isinstance(item, str) else None
+        content = item if isinstance(item, dict) else read_mapping(cast(Path, file))
+        parts = laid_out(content)
+    except UserError as error:
+        raise UserError(f"{called}: {error}") from None
+    if file is not None and (read := named([content])):
+        raise UserError(f"{called}: {file}: {CELL}{read[0]} must be in a config written in the study itself")
+    if parts == [content]:
+        return [content if file is None else str(file)]
+    return [
+        config
+        for part in parts
+        for config in ([part] if isinstance(part, dict) else _laid_out(path, str(part), called))
+    ]
 
 
 def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[str]:

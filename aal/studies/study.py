@@ -9,6 +9,7 @@ from aal.errors import UserError
 from aal.report.page import Section
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
+from aal.runs.folder import refuse_earlier
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms
 from aal.studies.tables.table import Table
@@ -176,6 +177,8 @@ def claim_folder(study: Study, directory: Path) -> None:
     before = load_study(directory)
     if before.name != study.name:
         raise UserError(f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}")
+    for config in directory.glob("*/seed=*/config.yaml"):
+        refuse_earlier(config.parent)
     for name, arm in study.arms.items():
         if next((directory / name).glob("seed=*/config.yaml"), None) is None:  # nothing was run yet
             continue

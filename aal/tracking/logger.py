@@ -8,11 +8,9 @@ import subprocess
 import sys
 import uuid
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import jsonargparse
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
 
@@ -28,7 +26,7 @@ GRACE_SECONDS = 2.0  # between asking a process that hangs to stop and killing i
 class WandbTracker(Logger):
     """Shows a run in Weights & Biases: metrics, ledger, figures, report, and the folder as an artifact.
 
-    Metrics are shown against labels, those of flipped labels, which are as many in every round, against rounds.
+    Metrics are shown against ``axis``, the column of a round's record that the run's clock goes along.
 
     ``wandb`` is never imported here. A process beside the run (:mod:`aal.tracking.process`) reads the files that the
     run writes anyway, so a missing, raising, hanging or dying W&B can neither stop the run nor change it: no thread, no
@@ -40,7 +38,7 @@ class WandbTracker(Logger):
     after every callback's ``on_fit_end`` and ``teardown``: then the folder is complete.
 
     Args:
-        save_dir: The run's folder. The CLI fills it in when it is empty (:func:`loggers_in`).
+        save_dir: The run's folder. The command line fills it in when it is empty.
         project: W&B project; None is ``WANDB_PROJECT``, else "aal".
         entity: W&B user or team; None is ``WANDB_ENTITY``, else the account's default.
         group: Group of the run. None: a study's cell ``<arm>/seed=<n>`` is grouped under its arm, others have none.
@@ -69,9 +67,9 @@ class WandbTracker(Logger):
     ) -> None:
         super().__init__()
         if not save_dir:
-            raise UserError("WandbTracker.save_dir: empty, but it must name the run's folder")
+            raise UserError("save_dir: must name the run's folder, got an empty text")
         if not 0 <= wait < float("inf"):
-            raise UserError(f"WandbTracker.wait: {wait} is no number of seconds from 0 on")
+            raise UserError(f"wait: must be a number of seconds from 0 on, got {wait}")
         self._folder = Path(os.path.abspath(save_dir))
         arm, cell = self._folder.parent.name, self._folder.name
         in_study = cell.startswith("seed=")
@@ -85,6 +83,7 @@ class WandbTracker(Logger):
             "mode": mode,
             "wait": wait,
         }
+        self.axis = "labels"
         self._started = (mode or os.environ.get("WANDB_MODE")) == "disabled"  # then there is nothing to start
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -141,7 +140,7 @@ class WandbTracker(Logger):
     def _start(self) -> None:
         home = self._folder / "wandb"
         try:
-            options = json.dumps({**self._options, "id": run_id(home / "run_id")})
+            options = json.dumps({**self._options, "axis": self.axis, "id": run_id(home / "run_id")})
             command = [sys.executable, "-u", "-m", "aal.tracking.process", str(self._folder), options]
             with (home / "tracking.log").open("ab") as output:
                 self._process = subprocess.Popen(
@@ -206,28 +205,3 @@ def end(process: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-def loggers_in(
-    folder: Path, configured: jsonargparse.Namespace | list[jsonargparse.Namespace] | bool | None
-) -> list[jsonargparse.Namespace]:
-    """Return what ``trainer.logger`` names as a list of configurations that write into the run's folder.
-
-    Args:
-        folder: The run's folder, ``--out``.
-        configured: The parsed ``trainer.logger``: True and None mean the CSV logger, False none.
-
-    Returns:
-        Copies, each with an empty ``save_dir`` filled in; the configuration itself stays as the user wrote it.
-    """
-    if configured is None or configured is True:
-        make: Callable[..., jsonargparse.Namespace] = jsonargparse.Namespace  # its constructor has no types
-        init_args = make(save_dir="", name="", version="")
-        configured = make(class_path="pytorch_lightning.loggers.CSVLogger", init_args=init_args)
-    if isinstance(configured, bool):
-        return []
-    loggers = [logger.clone() for logger in (configured if isinstance(configured, list) else [configured])]
-    for logger in loggers:
-        if logger.get("init_args.save_dir") == "":
-            logger["init_args.save_dir"] = str(folder)
-    return loggers

@@ -94,7 +94,7 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
     Args:
         wandb: The module, imported late so that a missing one is reported like any other failure.
         folder: The run's folder.
-        options: What :class:`aal.tracking.logger.WandbTracker` was given, and the run's ``id``.
+        options: What :class:`aal.tracking.logger.WandbTracker` was given, the run's ``id`` and ``axis``.
 
     Returns:
         The run, and whether it had to be recorded offline because the server was not reached.
@@ -124,9 +124,8 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
         traceback.print_exc()
         wandb.teardown()  # its service still holds the run's id
         run, kept = init("offline"), True
-    axis = "round" if config.get("flips") else "labels"  # flipped labels are as many in every round
-    run.define_metric(axis, hidden=True)
-    run.define_metric("*", step_metric=axis)
+    run.define_metric(options["axis"], hidden=True)
+    run.define_metric("*", step_metric=options["axis"])
     return run, kept
 
 

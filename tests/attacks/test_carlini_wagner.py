@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aal.attacks import Adversarial, CarliniWagner, DeepFool, carlini_wagner
+from aal.attacks import Adversarial, Attack, CarliniWagner, DeepFool, Task, carlini_wagner
 from aal.errors import UserError
 from aal.seeds import generator
 
@@ -19,12 +19,13 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     """Let the search begin elsewhere than with DeepFool's point: with ``where(x)``, or without any point."""
 
     def begin(where: Callable[[Tensor], Tensor] | None) -> None:
-        def given(model: nn.Module, x: Tensor, y: Tensor, **_: object) -> Adversarial:
-            found = torch.full_like(y, where is not None, dtype=torch.bool)
-            start = x if where is None else where(x)
-            return Adversarial(start, found, (start - x).flatten(1).norm(dim=1), torch.zeros_like(y))
+        class Given(Attack):
+            def attack(self, task: Task) -> Adversarial:
+                found = torch.full_like(task.rows, where is not None, dtype=torch.bool)
+                start = task.x if where is None else where(task.x)
+                return Adversarial(start, found, (start - task.x).flatten(1).norm(dim=1), torch.zeros_like(task.rows))
 
-        monkeypatch.setattr(carlini_wagner, "DeepFool", lambda: given)
+        monkeypatch.setattr(carlini_wagner, "DeepFool", Given)
 
     return begin
 

@@ -398,7 +398,7 @@ def test_targets_of_an_evaluation_may_not_be_flips_where_none_are(tmp_path: Path
     targets = ("--config", ROOT / "configs" / "robust" / "pgd.yaml", "--robust.init_args.targets=flips")
     run = aal("fit", "--config", EXPERIMENT, *targets, "--out", tmp_path / "run")
     assert run.returncode == 2
-    assert "robust.init_args.targets: flips is for runs that flip labels" in run.stderr
+    assert "targets: no callback of the run has a map of classes 'flips'" in run.stderr
 
 
 def test_a_record_says_what_it_flipped_in_words(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def labels_of(out: Path) -> list[str]:
 
 def data_arguments(config: dict[str, Any], folder: Path) -> list[str]:
     """Write the files of the data set that a configuration names; return and put into it where they are."""
-    arguments = FILES[getattr(datamodules, config["data"]["class_path"].removeprefix("datamodules."))](folder)
+    arguments = FILES[getattr(datamodules, config["data"]["class_path"])](folder)
     given = {key: arguments[key] for key in ("root", "checksums") if key in arguments}
     config["data"].get("init_args", {}).update(given)
     return [f"--data.init_args.{key}={value}" for key, value in given.items()]
@@ -243,6 +243,8 @@ def laid_over(wanted: object, resolved: object) -> bool:
     """Whether ``resolved`` has everything that ``wanted`` says."""
     if isinstance(wanted, dict):
         return isinstance(resolved, dict) and all(laid_over(wanted[key], resolved.get(key)) for key in wanted)
+    if isinstance(wanted, str) and isinstance(resolved, str) and wanted.isidentifier():
+        return resolved.rpartition(".")[2] == wanted  # the short name of a class
     if isinstance(wanted, list):
         return isinstance(resolved, list) and all(map(laid_over, wanted, resolved))
     return wanted == resolved

@@ -41,7 +41,7 @@ def test_audio_is_16_bit(tmp_path: Path) -> None:
     samples.append(back[None])
     assert torch.equal(samples[torch.tensor([0])][0], back), "rounded a second time"
     with pytest.raises(UserError, match=r"x\.wav: not a whole 16-bit mono WAV of 8000 Hz"):
-        AudioSamples(samples.pcm, sample_rate=8000).read(tmp_path / "x.wav")
+        AudioSamples(samples.stored, sample_rate=8000).read(tmp_path / "x.wav")
     (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes()[:-10])
     with pytest.raises(UserError, match=r"x\.wav: not a whole"):
         samples.read(tmp_path / "x.wav")

@@ -138,7 +138,7 @@ def test_labels_that_cannot_be(tmp_path: Path) -> None:
     assert refusal(arguments, labels=["Zebra!!", "Cat"]).endswith("has no label 'Zebra!!'")
     assert refusal(arguments, labels=["Cat", "Cat"]) == "labels: names Cat twice"
     assert "at least 2 classes, got 1" in refusal(arguments, labels=["Cat"])
-    assert "has no clip of Bird in balanced_train_segments.csv" in refusal(arguments, labels=["Dog", "Bird"])
+    assert "has no sample of Bird in balanced_train_segments.csv" in refusal(arguments, labels=["Dog", "Bird"])
 
 
 def test_tables_that_were_cut_or_changed_are_named(tmp_path: Path) -> None:

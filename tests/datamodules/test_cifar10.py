@@ -98,9 +98,9 @@ def test_what_is_no_batch_is_named(batch: object, tmp_path: Path) -> None:
 def test_one_byte_altered_is_noticed_in_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cifar10(tmp_path)
     files = sorted((tmp_path / BATCHES).iterdir())
-    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in files}
-    published = {part: [[name, sums[name]] for name, _ in each] for part, each in datamodules.cifar10.BATCHES.items()}
-    monkeypatch.setattr(datamodules.cifar10, "BATCHES", published)
+    published = {f"{BATCHES}/{path.name}": f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" for path in files}
+    assert published.keys() == CIFAR10.digests.keys()
+    monkeypatch.setattr(CIFAR10, "digests", published)
     CIFAR10(root=str(tmp_path), test="published").setup("fit")
     for path in files:
         whole = path.read_bytes()
@@ -116,7 +116,7 @@ def test_the_archive_is_unpacked_where_a_batch_is_missing(tmp_path: Path, monkey
     with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
         archive.add(made / BATCHES, BATCHES)
     asked: list[tuple[str, Path, str]] = []
-    monkeypatch.setattr(datamodules.cifar10, "fetch", lambda *given: asked.append(given))
+    monkeypatch.setattr(datamodules.published, "fetch", lambda *given: asked.append(given))
     module = CIFAR10(**{**arguments, "root": str(tmp_path)}, download=True)
     module.prepare_data()
     module.setup("fit")

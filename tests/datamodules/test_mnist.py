@@ -81,8 +81,9 @@ def test_digits_that_make_no_problem_are_refused(digits: list[int], line: str) -
 def test_one_byte_altered_is_noticed_in_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist(tmp_path)
     files = [unpacked(path) for path in sorted((tmp_path / RAW).iterdir())]
-    published = {path.name: f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" for path in files}
-    monkeypatch.setattr(datamodules.mnist, "CHECKSUMS", published)
+    published = {f"{RAW}/{path.name}": f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" for path in files}
+    assert published.keys() == MNIST.digests.keys()
+    monkeypatch.setattr(MNIST, "digests", published)
     MNIST(root=str(tmp_path), test="published").setup("fit")
     for path in files:
         whole = path.read_bytes()
@@ -126,7 +127,7 @@ def test_only_what_is_missing_and_needed_is_fetched(tmp_path: Path, monkeypatch:
     (tmp_path / RAW / "train-labels-idx1-ubyte.gz").unlink()
     (tmp_path / RAW / "t10k-labels-idx1-ubyte.gz").unlink()
     asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(datamodules.mnist, "fetch", lambda url, path, checksum: asked.append((url, checksum)))
+    monkeypatch.setattr(datamodules.published, "fetch", lambda url, path, checksum: asked.append((url, checksum)))
     MNIST(root=str(tmp_path)).prepare_data()
     assert not asked
     MNIST(root=str(tmp_path), download=True).prepare_data()
@@ -164,7 +165,7 @@ def refusing(number: int) -> Callable[..., object]:
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO, errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("what", ["aal.datamodules.published.FileLock", "aal.datamodules.mnist.fetch"])
+@pytest.mark.parametrize("what", ["aal.datamodules.published.FileLock", "aal.datamodules.published.fetch"])
 def test_what_the_disk_refuses_is_told_where_all_ranks_are(
     number: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

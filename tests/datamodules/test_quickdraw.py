@@ -80,14 +80,14 @@ def test_bytes_that_do_not_belong_are_noticed(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_fetched_under_its_quoted_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, Path]] = []
-    monkeypatch.setattr(datamodules.quickdraw, "fetch", lambda *given: asked.append(given))
+    asked: list[tuple[str, Path, None]] = []
+    monkeypatch.setattr(datamodules.published, "fetch", lambda *given: asked.append(given))
     QuickDraw(root=str(tmp_path), categories=["cat", "The Eiffel Tower"], download=True).prepare_data()
     address = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
     folder = tmp_path / "quickdraw"
     assert asked == [
-        (f"{address}cat.npy", folder / "cat.npy"),
-        (f"{address}The%20Eiffel%20Tower.npy", folder / "The Eiffel Tower.npy"),
+        (f"{address}cat.npy", folder / "cat.npy", None),
+        (f"{address}The%20Eiffel%20Tower.npy", folder / "The Eiffel Tower.npy", None),
     ]
 
 

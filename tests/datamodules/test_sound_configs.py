@@ -37,7 +37,7 @@ def test_a_data_set_of_sound_is_laid_over_an_experiment(
     )
     assert run.returncode == 0, run.stderr
     resolved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]
-    assert resolved["class_path"] == wanted["class_path"]
+    assert resolved["class_path"] == f"aal.datamodules.{wanted['class_path']}"
     assert resolved["init_args"].items() >= {**wanted["init_args"], "root": str(tmp_path / "data")}.items()
     summary = results(tmp_path / "run")["summary"]
     assert (summary["labels"], summary["poisons"]) == (22, 2)

@@ -85,7 +85,7 @@ def test_each_speaker_stays_in_one_split(tmp_path: Path) -> None:
 def test_too_few_speakers(tmp_path: Path) -> None:
     arguments = written(tmp_path, train=2, val=0, test=0)
     assert "3 clips" not in refusal(arguments, test="speakers")
-    assert "2 clips of yes, by 2 speakers" in refusal(arguments, test="speakers")
+    assert "2 samples of class yes, by 2 speakers" in refusal(arguments, test="speakers")
 
 
 def test_copies_of_a_clip_stay_in_one_split(tmp_path: Path) -> None:
@@ -164,10 +164,10 @@ def test_words_that_cannot_be(tmp_path: Path) -> None:
     arguments = written(tmp_path)
     folder = tmp_path / "speech_commands_v0.02"
     (folder / "sheila").mkdir()
-    assert "has no clip of sheila" in refusal(arguments, words=["yes", "sheila"])
+    assert "has no sample of sheila" in refusal(arguments, words=["yes", "sheila"])
     (folder / "sheila" / "a_nohash_0.wav").write_bytes(b"")
     line = refusal(arguments, words=["yes", "sheila"])
-    assert "has no clip of sheila" in line
+    assert "has no sample of sheila" in line
     assert line.endswith("a_nohash_0.wav: empty")
     assert "has no speech_commands_v0.02/marvin; put them there" in refusal(arguments, words=["yes", "marvin"])
     assert refusal(arguments, words=["yes", "yes"]) == "words: names yes twice"
@@ -220,7 +220,7 @@ class TestRealClips:
         names = {speaker(path) for path in root.glob("*/*.flac")}
         assert len(names) == 216
         assert {published_part(name) for name in names} == {"test"}
-        assert "has no clip of yes in the published training part" in refusal({"root": str(root)}, test="published")
+        assert "has no sample of yes in the published training part" in refusal({"root": str(root)}, test="published")
 
     def test_speakers_stay_apart(self) -> None:
         root = data("speech_commands")

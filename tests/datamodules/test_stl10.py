@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aal import datamodules
 from aal.datamodules import STL10
 from aal.errors import UserError
 from tests.datamodules.files import samples, stl10
@@ -46,9 +45,9 @@ def test_a_label_that_cannot_be_is_named(label: int, tmp_path: Path) -> None:
 def test_one_byte_altered_is_noticed_in_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stl10(tmp_path)
     files = sorted((tmp_path / "stl10_binary").iterdir())
-    monkeypatch.setattr(
-        datamodules.stl10, "MD5", {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in files}
-    )
+    published = {f"stl10_binary/{path.name}": f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" for path in files}
+    assert published.keys() <= STL10.digests.keys()
+    monkeypatch.setattr(STL10, "digests", published)
     STL10(root=str(tmp_path), test="published").setup("fit")
     for path in files:
         whole = path.read_bytes()

@@ -336,10 +336,10 @@ def test_values_outside_their_range_are_refused_by_name(arguments: dict[str, flo
 )
 def test_a_network_that_does_not_fit_is_refused_before_training(network: type[nn.Module]) -> None:
     state = torch.get_rng_state()
-    with pytest.raises(UserError, match=r"^flips\.network: "):
-        Bilevel(network).check((1, 2), (5,), 3, "flips")
-    Bilevel().check((1, 2), (5,), 3, "flips")
-    Bilevel(None).check((1, 2), (5,), 3, "flips")
+    with pytest.raises(UserError, match=r"^network: "):
+        Bilevel(network).check((1, 2), (5,), 3)
+    Bilevel().check((1, 2), (5,), 3)
+    Bilevel(None).check((1, 2), (5,), 3)
     assert torch.equal(torch.get_rng_state(), state)
 
 

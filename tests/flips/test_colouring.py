@@ -151,18 +151,18 @@ def test_with_all_edges_each_sample_has_a_colour_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("network", "line"),
     [
-        (LeNet5, r"^flips\.network: .*LeNet5 takes images of 12x12 or more$"),
+        (LeNet5, r"^network: .*LeNet5 takes images of 12x12 or more$"),
         (
             lambda shape, number: nn.Conv2d(3, number, 1),
-            r"^flips\.network: Conv2d cannot take samples of ",
+            r"^network: Conv2d cannot take samples of ",
         ),
-        (lambda shape, number: MLP(shape, 2), r"^flips\.network: must give 3 outputs for 3 colours, not \(2,\)$"),
+        (lambda shape, number: MLP(shape, 2), r"^network: must give 3 outputs for 3 colours, not \(2,\)$"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused(network: Any, line: str) -> None:  # noqa: ANN401
     with pytest.raises(UserError, match=line):
-        Colouring(network=network).check((1, 4, 4), (5,), 10, "flips")
-    Colouring().check((1, 4, 4), (5,), 10, "flips")
+        Colouring(network=network).check((1, 4, 4), (5,), 10)
+    Colouring().check((1, 4, 4), (5,), 10)
 
 
 @pytest.mark.parametrize(

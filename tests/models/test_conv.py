@@ -101,7 +101,7 @@ def test_a_momentum_trains_by_stochastic_gradient_descent() -> None:
         optimizer.step()
         torch.testing.assert_close(weight.detach(), expected)
     for momentum in (-0.1, 1.0, float("nan")):
-        with pytest.raises(UserError, match=r"momentum: must be at least 0 and less than 1"):
+        with pytest.raises(UserError, match=r"^momentum: must be in \[0, 1\), got"):
             ConvClassifier(LeNet5, 5, SHAPE, momentum=momentum)
 
 

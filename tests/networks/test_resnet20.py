@@ -7,7 +7,6 @@ import torch
 
 from aal.errors import UserError
 from aal.networks import ResNet20
-from aal.networks.resnet20 import Block
 from tests.real_data import cifar10, data
 
 
@@ -27,12 +26,13 @@ def test_it_maps_images_to_logits() -> None:
 
 
 def test_a_shortcut_takes_every_second_pixel_and_pads_the_channels_with_zeros() -> None:
-    block = Block(2, 4).eval()
+    block = ResNet20().layer2[0].eval()
     torch.nn.init.zeros_(block.bn2.weight)
-    x = torch.rand(1, 2, 6, 6)
-    assert torch.equal(block(x)[:, 1:3], x[:, :, ::2, ::2])
-    assert (block(x)[:, [0, 3]] == 0).all()
-    same = Block(2, 2).eval()
+    x = torch.rand(1, 16, 6, 6)
+    assert torch.equal(block(x)[:, 8:24], x[:, :, ::2, ::2])
+    assert (block(x)[:, :8] == 0).all()
+    assert (block(x)[:, 24:] == 0).all()
+    same = ResNet20().layer1[0].eval()
     torch.nn.init.zeros_(same.bn2.weight)
     assert torch.equal(same(x), x)
 

@@ -9,10 +9,9 @@ from matplotlib.colors import to_hex
 from torch import Tensor, nn
 
 from aal.data.samples import ImageSamples, TensorSamples
-from aal.flips.listing import draw_regions
 from aal.models import SoftKNNClassifier
 from aal.pool import Pool
-from aal.report.regions import COLOURS, REGIONS, regions_figure, regions_of
+from aal.report.regions import COLOURS, REGIONS, draw_regions, regions_figure, regions_of
 
 
 class Quadrants(nn.Module):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from aal.attacks import PGD, Adversarial, Attack
+from aal.attacks import PGD, Adversarial, Attack, Task
+from aal.attacks.attack import WarmStart
 from aal.seeds import generator
 
 WIDE = (-10.0, 10.0)
@@ -51,7 +52,7 @@ def cloud(n: int, d: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded(Attack):
+class Recorded(WarmStart):
     """Does what ``move`` says, and lets ``seen`` see each call.
 
     Args:
@@ -64,24 +65,17 @@ class Recorded(Attack):
     seen: Callable[[Tensor, Tensor | None], object] = lambda x, start: None
     radius: float = 1.0
 
+    def __post_init__(self) -> None:
+        pass  # the radius may be None here
+
     def __repr__(self) -> str:  # functions have addresses
         return f"Recorded(radius={self.radius})"
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-        start: Tensor | None = None,
-    ) -> Adversarial:
-        self.seen(x.clone(), None if start is None else start.clone())
-        moved = self.move(x, y, target, self)
-        distance = (moved - x).flatten(1).abs().amax(1)
-        return Adversarial(moved, torch.zeros_like(y, dtype=torch.bool), distance, torch.ones_like(y))
+    def attack(self, task: Task) -> Adversarial:
+        self.seen(task.x.clone(), None if task.start is None else task.start.clone())
+        moved = self.move(task.x, task.y, task.target, self)
+        distance = (moved - task.x).flatten(1).abs().amax(1)
+        return Adversarial(moved, torch.zeros_like(task.y, dtype=torch.bool), distance, torch.ones_like(task.y))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +84,9 @@ class WatchedPGD(PGD):
 
     watch: Callable[[Tensor], object] = field(repr=False, compare=False)
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        target: Tensor | None = None,
-        bounds: tuple[float, float] = (0.0, 1.0),
-        seeds: Tensor | None = None,
-        start: Tensor | None = None,
-    ) -> Adversarial:
-        self.watch(x)
-        return super().__call__(model, x, y, target=target, bounds=bounds, seeds=seeds, start=start)
+    def attack(self, task: Task) -> Adversarial:
+        self.watch(task.x)
+        return super().attack(task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +94,6 @@ class Cascade(Attack):
     """Attacks, one after another."""
 
     attacks: tuple[Attack, ...]
+
+    def attack(self, task: Task) -> Adversarial:
+        raise NotImplementedError("an evaluation calls them by themselves")

@@ -41,9 +41,9 @@ VARIED = {  # studies of one key: its place, and its value in each arm
     "noise_hash": (
         "model.init_args.network",
         {
-            "plain": {"class_path": "aal.networks.MLP", "init_args": WIDTHS},
-            "hashed": {"class_path": "aal.networks.HashedMLP", "init_args": WIDTHS},
-            "batch_norm": {"class_path": "aal.networks.MLP", "init_args": WIDTHS | {"batch_norm": True}},
+            "plain": {"class_path": "MLP", "init_args": WIDTHS},
+            "hashed": {"class_path": "HashedMLP", "init_args": WIDTHS},
+            "batch_norm": {"class_path": "MLP", "init_args": WIDTHS | {"batch_norm": True}},
         },
     ),
 }
@@ -115,7 +115,7 @@ def test_robust_arms_face_what_the_papers_table_has_them_face(start: str, table:
         assert bool(own.get("poison")) == (faced == "V")
         assert bool(own.get("secured")) == bool(own.get("retraining")) == (learner == "Proposed")
         strategy = own["query"]["init_args"]["strategy"]["class_path"]
-        assert strategy == f"aal.strategies.{'ClusterMaxMin' if learner == 'Proposed' else 'Random'}"
+        assert strategy == ("ClusterMaxMin" if learner == "Proposed" else "Random")
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_each_row_of_the_papers_tables_has_one_of_ours(start: str, figures: Iter
 def test_a_row_has_the_papers_figures_for_its_data_networks_and_strategy(name: str) -> None:
     study = STUDIES[name]
     of = {
-        "MNIST": "aal.datamodules.MNIST",
-        "Quick-Draw": "aal.datamodules.QuickDraw",
-        "Shoe-Bag": "aal.datamodules.ImageFolder",
+        "MNIST": "MNIST",
+        "Quick-Draw": "QuickDraw",
+        "Shoe-Bag": "ImageFolder",
     }
     named = {"uncertainty": "Entropy", "CORE-SET": "CoreSet", "RANDOM": "Random"}
     for row in study.rows:
@@ -152,9 +152,9 @@ def test_a_row_has_the_papers_figures_for_its_data_networks_and_strategy(name: s
         own = config(study, row.arm)
         assert own["data"]["class_path"] == source["data"]["class_path"] == of[data]
         for network, of_arm in ((chooser, source), (trained, own)):
-            assert of_arm["model"]["init_args"]["network"]["class_path"] == f"aal.networks.{network}"
+            assert of_arm["model"]["init_args"]["network"]["class_path"] == network
         class_path = source["query"]["init_args"]["strategy"]["class_path"]
-        assert class_path == f"aal.strategies.{named.get(strategy, strategy)}"
+        assert class_path == named.get(strategy, strategy)
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith(("dfal_", "shadow_"))])
@@ -185,7 +185,7 @@ def test_flips_are_measured_by_an_attack_that_their_arms_have(name: str) -> None
         attacks = robust["attacks"] | (robust.get("untargeted") or {})
         measured = attacks[study.settings["attack"]]
         assert measured == {
-            "class_path": "aal.attacks.PGD",
+            "class_path": "PGD",
             "init_args": {"radius": 0.1, "steps": 40, "early_stop": True},
         }
         aimed = study.settings["attack"] in robust["attacks"] and robust["targets"] is not None
@@ -200,7 +200,7 @@ def test_flips_compare_with_random_ones_and_a_sweep_has_a_middle(name: str) -> N
     assert len(study.seeds) >= LEAST, "else nothing is tested"
     for arm in study.arms:
         selectors = flips_of(study, arm)["selectors"]
-        assert selectors["random"] == {"class_path": "aal.flips.Random"}
+        assert selectors["random"] == {"class_path": "Random"}
         if "mnist" in name:
             assert selectors["path_length"]["init_args"]["buckets"] >= 3
 

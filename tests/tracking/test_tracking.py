@@ -23,8 +23,9 @@ from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader, TensorDataset
 
+from aal.cli.loggers import loggers_in
 from aal.errors import UserError
-from aal.tracking.logger import WandbTracker, loggers_in
+from aal.tracking import WandbTracker
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "logger"
 
@@ -350,15 +351,15 @@ def test_resumed_run_continues_where_the_server_is(fake: Fake, tmp_path: Path) -
         assert options["resume"] == "allow"
 
 
-def test_rounds_of_flips_which_have_as_many_labels_all_arrive(fake: Fake, tmp_path: Path) -> None:
+def test_rounds_with_as_many_labels_each_arrive_along_the_axis_of_the_clock(fake: Fake, tmp_path: Path) -> None:
     records = [
         {"round": 0, "labels": 600, "accuracy": 0.9, "selector": "clean"},
         {"round": 1, "labels": 600, "accuracy": 0.8, "selector": "path_length", "position": 3.0},
     ]
-    (tmp_path / "config.yaml").write_text("flips:\n  class_path: callbacks.LabelFlip\n")
     (tmp_path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     write_end(tmp_path)
     tracker = WandbTracker(str(tmp_path))
+    tracker.axis = "round"
     tracker.save()
     tracker.finalize("success")
     assert [arguments for arguments, _ in fake.calls("log")][:2] == [[records[0], 0], [records[1], 1]]
@@ -375,7 +376,7 @@ def test_killed_run_is_marked_as_failed(orphan: bool, fake: Fake, tmp_path: Path
         "-m",
         "aal.tracking.process",
         str(tmp_path),
-        json.dumps({**options, "wait": 5, "id": "x"}),
+        json.dumps({**options, "wait": 5, "id": "x", "axis": "labels"}),
     ]
     script = f"""
 import os, signal, subprocess, time

@@ -1,18 +1,18 @@
 """What a run of flipped labels shows: its trials, accuracy over positions, paths, suspects, what was passed over."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 from aal.errors import UserError
-from aal.flips.names import GALLERY, PATHS, SUSPECTS
+from aal.flips.listing import PATHS, SUSPECTS
 from aal.flips.outcomes import (
     CLEAN,
     RANDOM,
     FlipSelection,
+    of_flips,
     over_repeats,
     selection_of,
     selections,
@@ -21,11 +21,14 @@ from aal.flips.outcomes import (
 )
 from aal.report.curves import Panel, position_figure
 from aal.report.flip_curves import level, paths_figure, position_curve
+from aal.report.gallery import GALLERY
 from aal.report.numbers import NONE, show
-from aal.report.page import Grid, Listing, Picture, Section, Tile, picture
-from aal.report.style import PALETTE, render
+from aal.report.page import Grid, Listing, Page, Section, Tile, figure_picture, picture
+from aal.report.regions import regions_sections
+from aal.report.robustness import robust_parts
+from aal.report.run_page import run_page
+from aal.report.style import PALETTE
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
-from aal.runs import files
 from aal.runs.reading import Run, number
 
 ENDS = ("_not_target", "_distance")  # of columns that belong to an attack's
@@ -55,16 +58,18 @@ SUSPECTED = (
 PASSED_OVER = "Selections that could not be made, because there were fewer samples than labels to flip."
 
 
-def flips_sections(run: Run) -> tuple[Section, ...]:
-    """Show a run's trials, sweeps, paths and suspects; its figures also become files of the run."""
-    return (
-        _trials(run),
-        *_positions(run),
-        *_classes(run),
-        *_paths(run),
-        *_suspects(run),
-        *_passed_over(run),
-    )
+def flips_page(run: Run) -> Page | None:
+    """Make the page of a run of flipped labels, which has nothing over the labels and no poison; none of others.
+
+    Its figures also become files of the run.
+    """
+    if not of_flips(run):
+        return None
+    repeat = number(run.rounds[-1], "repeat")
+    last = f"{selection_of(run.rounds[-1])}" + ("" if repeat is None else f", repeat {repeat:.0f}")
+    own = (_trials(run), *_positions(run), *_classes(run), *_paths(run), *_suspects(run), *_passed_over(run))
+    sections = (*own, *regions_sections(run), *robust_parts(run, after=last)[1])
+    return run_page(run, flips_title(run), flips_tiles(run), sections, trials_listing(run))
 
 
 def flips_title(run: Run) -> str:
@@ -83,7 +88,9 @@ def flips_tiles(run: Run) -> tuple[Tile, ...]:
     runs, attacks = {0: run}, attack_columns(run)
     known = selections([run])
     clean = values(runs, FlipSelection(CLEAN), "accuracy")
-    tiles = [Tile("test accuracy, clean labels", show(level(clean), 3), f"{_labels(run)} labels")]
+    tiles = [
+        Tile("test accuracy, clean labels", show(level(clean), 3), f"{show(number(run.rounds[0], 'labels'), 0)} labels")
+    ]
     for name, column in attacks.items():
         means = {one: level(values(runs, one, column)) for one in known}
         held = {one: mean for one, mean in means.items() if mean is not None}
@@ -101,22 +108,23 @@ def flips_tiles(run: Run) -> tuple[Tile, ...]:
 
 def trials_listing(run: Run) -> tuple[Listing, ...]:
     """List every round with what it flipped and what that did."""
-    columns = {"flips": 0, "memorised": 0, "epochs": 0, "accuracy": 4, **dict.fromkeys(robust_columns(run), 4)}
+    columns = {
+        "repeat": 0,
+        "flips": 0,
+        "memorised": 0,
+        "epochs": 0,
+        "accuracy": 4,
+        **dict.fromkeys(robust_columns(run), 4),
+    }
     rows = []
     for record in run.rounds:
-        repeat = show(number(record, "repeat"), 0)
+        position = number(record, "position")
+        at = NONE if position is None else f"{position:g}"
         shown = (show(number(record, column), digits) for column, digits in columns.items())
-        rows.append((str(record["round"]), str(record["selector"]), _position(record), repeat, *shown))
+        rows.append((str(record["round"]), str(record["selector"]), at, *shown))
     header = ("round", "flips", "position", "repeat", "labels", "memorised", "epochs", "natural accuracy")
-    robust = (column.removeprefix("robust_").replace("_not_target", ": not target") for column in robust_columns(run))
+    robust = (_called(column) for column in robust_columns(run))
     return (Listing("Every trial", header=(*header, *robust), rows=tuple(rows)),)
-
-
-def last_trial(run: Run) -> str:
-    """Return what the last round flipped and which repeat of it that was."""
-    record = run.rounds[-1]
-    repeat = number(record, "repeat")
-    return f"{selection_of(record)}" + ("" if repeat is None else f", repeat {repeat:.0f}")
 
 
 def robust_columns(run: Run) -> list[str]:
@@ -130,13 +138,8 @@ def attack_columns(run: Run) -> dict[str, str]:
     return {name.removeprefix("robust_"): name for name in robust_columns(run) if not name.endswith(ENDS)}
 
 
-def _labels(run: Run) -> str:
-    return show(number(run.rounds[0], "labels"), 0)
-
-
-def _position(record: Mapping[str, object]) -> str:
-    position = number(record, "position")
-    return NONE if position is None else f"{position:g}"
+def _called(column: str) -> str:
+    return column.removeprefix("robust_").replace("_not_target", ": not target")
 
 
 def _trials(run: Run) -> Section:
@@ -148,7 +151,7 @@ def _trials(run: Run) -> Section:
         memorised = level(values(runs, one, "memorised"))
         cells = (str(one), str(len(tried)), show(level(tried), 0), show(memorised, 2))
         rows.append((*cells, *(_spread(values(runs, one, column)) for column in columns)))
-    robust = (column.removeprefix("robust_").replace("_not_target", ": not target") for column in columns[1:])
+    robust = (_called(column) for column in columns[1:])
     header = ("flips", "repeats", "labels", "memorised", "natural accuracy", *robust)
     return Section("What each selection did", TRIALS, grids=(Grid(header, tuple(rows)),))
 
@@ -169,13 +172,18 @@ def _positions(run: Run) -> tuple[Section, ...]:
             for k, (name, positions) in enumerate(sweeps.items())
         ]
         if drawn := tuple(filter(None, curves)):
-            title = column.removeprefix("robust_").replace("_not_target", ": not target")
-            title = "natural" if column == "accuracy" else title
-            panels.append(Panel(title, drawn, {name: at for name, at in levels.items() if at is not None}))
+            panels.append(
+                Panel(
+                    "natural" if column == "accuracy" else _called(column),
+                    drawn,
+                    {name: at for name, at in levels.items() if at is not None},
+                )
+            )
     if not panels:
         return ()
     figure = position_figure(panels, "position", "accuracy on the test split")
-    return (Section("Over the positions", pictures=(_picture(run, figure, "flips_positions", POSITIONS),)),)
+    shown = figure_picture(run.folder, "flips_positions", figure, POSITIONS, POSITIONS)
+    return (Section("Over the positions", pictures=(shown,)),)
 
 
 def _classes(run: Run) -> tuple[Section, ...]:
@@ -194,7 +202,7 @@ def _classes(run: Run) -> tuple[Section, ...]:
             (str(one), *(show(sum(t[label] for t in tries) / len(tries), 3) for label in classes))
             for one, tries in by_selection.items()
         ]
-        header = (name.replace("_not_target", ": not target"), *(str(label) for label in classes))
+        header = (_called(name), *(str(label) for label in classes))
         grids.append(Grid(header, tuple(rows)))
     return (Section("Class by class", CLASSES, grids=tuple(grids)),) if grids else ()
 
@@ -226,7 +234,8 @@ def _paths(run: Run) -> tuple[Section, ...]:
     for number_of_kind, (kind, rows) in enumerate(kinds.items()):
         steps, arrived, labels = torch.tensor(rows).unbind(1)
         name = "flips_paths" if number_of_kind == 0 else f"flips_paths_{number_of_kind + 1}"
-        pictures.append(_picture(run, paths_figure(steps, arrived.bool(), labels), name, LENGTHS.format(kind=kind)))
+        text = LENGTHS.format(kind=kind)
+        pictures.append(figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text, text))
     return (Section("How far the training points are from the boundary", pictures=tuple(pictures)),)
 
 
@@ -245,38 +254,22 @@ def _suspects(run: Run) -> tuple[Section, ...]:
     return (Section("Suspects", text, pictures, grids=(Grid(header, tuple(shown)),)),)
 
 
-def _passed_over(run: Run) -> tuple[Section, ...]:
+def _passed_over(run: Run) -> Iterator[Section]:
     """Tell what was not tried, and which rounds were not memorised."""
-    sections = []
-    passed = run.summary.get("passed_over", {})
-    if passed:
+    if passed := run.summary.get("passed_over"):
         rows = tuple((str(name), str(reason)) for name, reason in passed.items())
-        sections.append(Section("Passed over", PASSED_OVER, grids=(Grid(("selection", "why"), rows),)))
-    left = [record for record in run.rounds if record.get("memorised") == 0]
+        yield Section("Passed over", PASSED_OVER, grids=(Grid(("selection", "why"), rows),))
+    columns = {"round": 0, "repeat": 0, "epochs": 0, "flips_memorised": 2}
+    left = tuple(
+        (str(selection_of(record)), *(show(number(record, name), digits) for name, digits in columns.items()))
+        for record in run.rounds
+        if record.get("memorised") == 0
+    )
     if left:
-        grid = Grid(
-            ("flips", "round", "repeat", "epochs", "share of flips memorised"),
-            tuple(
-                (
-                    str(selection_of(record)),
-                    str(record["round"]),
-                    show(number(record, "repeat"), 0),
-                    show(number(record, "epochs"), 0),
-                    show(number(record, "flips_memorised"), 2),
-                )
-                for record in left
-            ),
-        )
-        sections.append(Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,)))
-    return tuple(sections)
+        grid = Grid(("flips", "round", "repeat", "epochs", "share of flips memorised"), left)
+        yield Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _picture(run: Run, figure: Figure, name: str, caption: str) -> Picture:
-    data = render(figure)
-    files.write_bytes(run.folder / "figures" / f"{name}.png", data)
-    return picture(data, caption, caption)

@@ -1,0 +1,123 @@
+"""The contract of every attack: a frozen dataclass of hyper-parameters, one pure call, and the hook that it calls."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from aal.attacks.base import Adversarial
+from aal.attacks.norms import Norm, norm_but_l1, norm_of
+from aal.attacks.task import Task, attacking
+from aal.checks import at_least
+
+
+class Attack(ABC):
+    """The attacks. Each is a frozen, keyword-only dataclass of hyper-parameters that fills :meth:`attack`.
+
+    Radii and step sizes are in the units of the samples.
+    """
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack samples; the model and the caller's tensors are left as they were.
+
+        Args:
+            model: For attacks on classifiers a module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit
+                of class 1 ``(B, 1)`` or ``(B,)``; for feature collisions one from samples to features ``(B, D)``.
+            x: Samples ``(B, ...)`` within ``bounds``, floating point.
+            y: Labels ``(B,)``; feature collisions do not depend on them.
+            target: Classes to reach ``(B,)``; ``None``: any but the label. What feature collisions aim at, each says.
+            bounds: The data's range (low, high); its ends may be infinite.
+            seeds: int64 ``(B,)``, what each sample's randomness depends on, so that it gets the same answer alone as in
+                a batch; ``None`` for its row.
+
+        Returns:
+            What the hook returns: see the attack's :meth:`attack`.
+
+        Raises:
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
+            RunStopped: The model's output is not finite; names the samples by their row.
+        """
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            return self.attack(task)
+
+    @abstractmethod
+    def attack(self, task: Task) -> Adversarial:
+        """Attack the samples of a task: its arguments are checked, its model is frozen, gradients are enabled."""
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:  # noqa: B027  # most attacks take any
+        """Refuse samples of a shape ``(...)``, without the batch, that the attack cannot take.
+
+        Raises:
+            UserError: Says what the attack needs.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithinRadius(Attack):
+    """The attacks that stay within a radius.
+
+    Args:
+        radius: Largest perturbation, in the units of the samples, at least 0.
+        norm: Its norm: ``linf``, ``l2`` or, where ``takes_l1``, ``l1``.
+
+    Raises:
+        UserError: A negative ``radius``, another ``norm``.
+    """
+
+    radius: float = 8 / 255
+    norm: str = "linf"
+    takes_l1: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(0, {"radius": self.radius})
+        assert self.ball
+
+    @property
+    def ball(self) -> Norm:
+        """The norm's functions."""
+        return norm_of(self.norm) if self.takes_l1 else norm_but_l1(self.norm)
+
+
+class WarmStart(WithinRadius):
+    """The attacks that can be told where to begin."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+        start: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack samples: arguments as of every :class:`Attack`, and ``start``.
+
+        Args:
+            model: A module from samples to logits.
+            x: Samples ``(B, ...)``.
+            y: Labels ``(B,)``.
+            target: Classes to reach ``(B,)``.
+            bounds: The data's range.
+            seeds: int64 ``(B,)``.
+            start: Points to begin with ``(B, ...)``, such as the result for a smaller radius; ``None``: the attack's
+                own choice, which later tries have in any case.
+
+        Returns:
+            As of every attack.
+        """
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            task.start = start
+            return self.attack(task)

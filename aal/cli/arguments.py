@@ -1,0 +1,51 @@
+"""The command line as the parser takes it: names of configurations become the files that they stand for."""
+
+from collections.abc import Sequence
+
+from aal.errors import UserError
+from aal.runs.configs import ALIKE, NAMED, config_path, laid_out, named_file
+from aal.runs.documents import read_mapping, to_yaml
+
+
+def with_files(arguments: Sequence[str]) -> list[str]:
+    """Put ``--config FILE`` in the place of each name of a configuration; the order stays.
+
+    Args:
+        arguments: The command line: ``--config aal:experiment/x`` or ``--query margin`` name configurations that ship,
+            and so may the files after ``--config``.
+
+    Raises:
+        UserError: A file after ``--config`` is missing, not YAML, or says something of the wrong kind, which the parser
+            would stumble over without naming it; or a name is none.
+    """
+    given: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        option, separator, value = word.partition("=")
+        if option not in {f"--{key}" for key in ("config", *NAMED, *ALIKE)}:
+            given.append(word)
+            continue
+        if not separator and words:
+            value = words.pop(0)
+        if option == "--config":
+            given += _config_arguments(value)
+        else:
+            file = named_file(option.removeprefix("--"), value)
+            given += [f"{option}={value}"] if file is None else _config_arguments(str(file))
+    return given
+
+
+def _config_arguments(name: str) -> list[str]:
+    path = config_path(name)
+    config = read_mapping(path)
+    for key in ("trainer", "checkpoint"):
+        if not isinstance(config.get(key, {}), dict):
+            raise UserError(f"{path}: {key} must hold keys with values, not {config[key]!r}")
+    parts = laid_out(config)
+    if parts == [config]:
+        return ["--config", str(path)]
+    given: list[str] = []
+    for part in parts:
+        given += [f"--config={to_yaml(part)}"] if isinstance(part, dict) else _config_arguments(str(part))
+    return given

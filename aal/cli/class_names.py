@@ -1,0 +1,61 @@
+"""Names of classes in configurations and on the command line: short, whole, or those of before."""
+
+import sys
+from importlib import import_module
+from typing import Any, cast
+
+from jsonargparse import _typehints
+
+from aal.errors import UserError, did_you_mean
+
+MOVED = ("callbacks", "datamodules")  # where aal's own classes once were; a project may have folders of these names
+INSTALLED = ("site-packages", "dist-packages")
+
+_by_the_parser = _typehints.resolve_class_path_by_name
+
+
+def use_class_names() -> None:
+    """Have the parser take names of classes as :func:`class_path` does; it has no hook for it."""
+    _typehints.resolve_class_path_by_name = cast(Any, class_path)
+
+
+def class_path(base: Any, name: str) -> str:  # noqa: ANN401 - a class, a tuple of classes or a type hint
+    """Return the whole path of the class that a name means where a subclass of ``base`` is asked for.
+
+    A short name is looked for among the classes that have been imported. A class of ``aal``, or of the user's own, goes
+    before one of a library; between two of these nothing is chosen.
+
+    Raises:
+        UserError: The name fits several classes, or it is one of before; the line has the whole paths.
+    """
+    if "." in name:
+        _refuse_moved(name)
+        return name
+    bases = base if isinstance(base, tuple) else (base,)
+    known = {path for one in bases for path in _typehints.get_all_subclass_paths(one)}
+    found = sorted(path for path in known if path.rpartition(".")[2] == name)
+    nearer = [path for path in found if not _of_a_library(path)] or found
+    if len(nearer) > 1:
+        raise UserError(f"{name}: could be {' or '.join(nearer)}; give the whole path")
+    if not nearer and (near := did_you_mean(name, (path.rpartition(".")[2] for path in known))):
+        raise UserError(f"{name}: no such class{near}")
+    return nearer[0] if nearer else str(_by_the_parser(base, name))
+
+
+def _refuse_moved(name: str) -> None:
+    if name.partition(".")[0] in MOVED and not _exists(name) and _exists(f"aal.{name}"):
+        raise UserError(f"{name}: is called aal.{name} now; {name.rpartition('.')[2]} for short")
+
+
+def _exists(path: str) -> bool:
+    module, _, name = path.rpartition(".")
+    try:
+        return hasattr(import_module(module), name)
+    except ImportError:
+        return False
+
+
+def _of_a_library(path: str) -> bool:
+    top = path.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return top != "aal" and any(part in file for part in INSTALLED)

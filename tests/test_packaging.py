@@ -1,0 +1,163 @@
+"""What is built and installed works inside somebody's project, which has folders of the same names as aal's."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import aal
+from tests.commands import ROOT, SMALL
+from tests.test_readme import block
+
+PACKAGED = ("aal", "callbacks", "datamodules", "configs", "pyproject.toml", "README.md", "LICENSE")
+STRATEGY = "--query.init_args.strategy=callbacks.mine.Typical"
+STUDY = """
+name: tiny
+configs: [aal:experiment/collision_digits, {query: random, poison: none}, own.yaml]
+seeds: 1
+table: labels
+settings: {columns: [22]}
+arms: {mine: []}
+rows: [{arm: mine}]
+"""
+OWN = "query: {init_args: {strategy: {class_path: callbacks.mine.Typical}, budget: 2, max_epochs: 2}}\n"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what is packaged and build a source archive of it, and a wheel of what is in the archive."""
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "source"
+    source.mkdir()
+    for name in PACKAGED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source / name)
+    build(source, "sdist", folder)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    build(next((folder / "unpacked").iterdir()), "wheel", folder)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "installed")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Make a project with folders of its own, and a strategy in one of them."""
+    folder = tmp_path / "project"
+    for name in ("callbacks", "datamodules", "configs", "tests"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").touch()
+    (folder / "callbacks" / "mine.py").write_text(block("class Typical"))
+    (folder / "study.yaml").write_text(STUDY)
+    (folder / "own.yaml").write_text(OWN)
+    return folder
+
+
+def build(source: Path, kind: str, folder: Path) -> None:
+    """Build without an environment of its own: nothing is downloaded."""
+    code = f"from setuptools import build_meta; build_meta.build_{kind}({str(folder)!r})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def command(
+    project: Path, *arguments: str, path: Path | None = None, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(path or "")}
+    return subprocess.run(
+        [python, "-m", "aal", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def fit_in(project: Path, path: Path | None = None, python: str = sys.executable) -> None:
+    run = command(
+        *(project, "fit", "--experiment", "collision_digits", "--query", "margin", *SMALL, "--poison=null", STRATEGY),
+        *("--out", "run"),
+        path=path,
+        python=python,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "class_path: callbacks.mine.Typical" in (project / "run" / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_a_wheel_has_everything_and_nothing_beside_aal(built: Path) -> None:
+    installed = built / "installed"
+    assert [path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")] == ["aal"]
+    kinds = ("*.py", "*.yaml", "*.html", "py.typed", "*.safetensors")
+    source = {path.relative_to(ROOT) for kind in kinds for path in (ROOT / "aal").rglob(kind)}
+    for name in ("callbacks", "datamodules", "configs"):  # pathlib does not follow links
+        source |= {Path("aal", name, path.relative_to(ROOT / name)) for path in (ROOT / name).rglob("*.[py]*")}
+    wanted = {path for path in source if "__pycache__" not in path.parts}
+    assert wanted == {path for path in wanted if (installed / path).is_file()}
+
+
+@pytest.mark.slow
+def test_a_wheel_works_in_a_project_with_folders_of_the_same_names(built: Path, project: Path) -> None:
+    installed = built / "installed"
+    helped = command(project, "fit", "--help", path=installed)
+    assert helped.returncode == 0, helped.stderr
+    assert "query/margin" in command(project, "configs", "list", path=installed).stdout
+    fit_in(project, installed)
+    study = command(project, "study", "run", "study.yaml", "--out", "study", "--jobs", "1", path=installed)
+    assert study.returncode == 0, study.stdout + study.stderr
+    assert "class_path: callbacks.mine.Typical" in (project / "study" / "mine" / "seed=0" / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_an_editable_install_works_in_such_a_project(built: Path, project: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", symlinks=True)
+    packages = next((tmp_path / "env").glob("lib/python*/site-packages"))
+    (packages / "those_of_the_tests.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    python = str(tmp_path / "env" / "bin" / "python")
+    options = ("--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check", "--editable")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", *options, str(built / "source")]
+    made = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    fit_in(project, python=python)
+    script = subprocess.run(
+        [tmp_path / "env" / "bin" / "aal", "configs", "show", "query/margin"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert script.stdout == (ROOT / "configs" / "query" / "margin.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_a_clone_works_in_such_a_project(project: Path) -> None:
+    fit_in(project, ROOT)
+
+
+def test_a_copy_without_links_says_so(tmp_path: Path) -> None:
+    (tmp_path / "aal").mkdir()
+    shutil.copy(Path(aal.__file__), tmp_path / "aal")
+    (tmp_path / "aal" / "callbacks").write_text("../callbacks")
+    for arguments in (["-m", "aal"], ["-c", "import aal.callbacks"]):
+        run = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode != 0
+        assert "aal/callbacks is a text file, not a link to the folder callbacks" in run.stderr.splitlines()[-1]
