@@ -16,7 +16,7 @@ from aal.callbacks.secured_set import SecuredSet
 from aal.checks import at_least
 from aal.errors import RunStopped, UserError
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
-from aal.flips.base import Flips, fault_of
+from aal.flips.base import Flips, flips_fault
 from aal.flips.listing import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
@@ -325,7 +325,7 @@ class LabelFlip(Rounds):
             part = view if label is None else view.only(view.labels == label)
             chance = generator(seed, "flips", trial.called, draw, -1 if label is None else label)
             flips = trial.selector.select(part, self.budget, generator=chance)
-            if fault := fault_of(flips, part, self.budget):
+            if fault := flips_fault(flips, part, self.budget):
                 raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {size}")
             parts.append(flips)
         return together(parts)

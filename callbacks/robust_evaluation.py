@@ -18,8 +18,6 @@ from aal.robustness.arguments import refuse_shape
 from aal.runs.files import write_bytes
 from aal.sharding import Shard
 
-KEY = "robust.init_args."
-
 
 class RobustEvaluation(RoundCallback):
     """Attacks the test split and adds what is left of its accuracy to the round's record.
@@ -63,30 +61,27 @@ class RobustEvaluation(RoundCallback):
         curves: dict[str, list[float]] | None = None,
         examples: int = 8,
     ) -> None:
-        at_least(1, {f"{KEY}batch_size": batch_size, f"{KEY}every": 1 if every is None else every})
-        at_least(0, {f"{KEY}examples": examples})
+        at_least(1, {"batch_size": batch_size, "every": 1 if every is None else every})
+        at_least(0, {"examples": examples})
         self.attacks, self.targets, self.untargeted, self.curves = attacks, targets, untargeted, curves or {}
         self.every, self.samples, self.batch_size, self.examples = every, samples, batch_size, examples
         self.figures: dict[str, float] = {}  # of the last round that was evaluated
-        try:
-            check(attacks, self.curves, targets if isinstance(targets, dict) else None)
-        except UserError as error:
-            raise UserError(f"{KEY}{error}") from None
+        check(attacks, self.curves, targets if isinstance(targets, dict) else None)
         if untargeted is not None:
             self._check_untargeted(untargeted)
 
     def _check_untargeted(self, untargeted: dict[str, Attack]) -> None:
         """Refuse untargeted attacks where all are, or whose figures could not be told from another's."""
         if self.targets is None:
-            raise UserError(f"{KEY}untargeted: without targets all attacks are; name these under attacks")
+            raise UserError("untargeted: without targets all attacks are; name these under attacks")
         try:
             check(untargeted, {}, None)
             check({**self.attacks, **untargeted}, {}, None)
         except UserError as error:
-            raise UserError(f"{KEY}untargeted: {error}") from None
+            raise UserError(f"untargeted: {error}") from None
         both = [name for name in untargeted if name in self.attacks]
         if both:
-            raise UserError(f"{KEY}untargeted: {both[0]!r} names one of attacks too; take another name")
+            raise UserError(f"untargeted: {both[0]!r} names one of attacks too; take another name")
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
@@ -94,13 +89,10 @@ class RobustEvaluation(RoundCallback):
         self.class_map = self._class_map(trainer)
         for label in [label for pair in (self.class_map or {}).items() for label in pair]:
             if label >= data.num_logits:
-                raise UserError(f"{KEY}targets: there is no class {label} among {data.num_logits}")
-        try:
-            refuse_shape(self.attacks, data.sample_shape)
-            refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
-            chosen(data.labels["test"], self.class_map, self.samples, data.seed)
-        except UserError as error:
-            raise UserError(f"{KEY}{error}") from None
+                raise UserError(f"targets: there is no class {label} among {data.num_logits}")
+        refuse_shape(self.attacks, data.sample_shape)
+        refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
+        chosen(data.labels["test"], self.class_map, self.samples, data.seed)
 
     def _class_map(self, trainer: pl.Trainer) -> dict[int, int] | None:
         """Return which class the attacks aim at from which."""
@@ -111,10 +103,8 @@ class RobustEvaluation(RoundCallback):
         known = {name: of for callback in round_callbacks(trainer) for name, of in callback.class_maps.items()}
         if self.targets not in known:
             has = ", ".join(known) or "none"
-            raise UserError(
-                f"{KEY}targets: no callback of the run has a map of classes {self.targets!r} (there is {has}); take "
-                "next, a map, or null"
-            )
+            told = f"no callback of the run has a map of classes {self.targets!r} (there is {has})"
+            raise UserError(f"targets: {told}; take next, a map, or null")
         return known[self.targets]
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:

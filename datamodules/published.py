@@ -13,10 +13,10 @@ from torch import Tensor
 
 from aal.checks import at_least
 from aal.data.decoding import read_each
+from aal.data.downloads import fetch, missing, require, unpack
 from aal.data.samples import Samples
 from aal.data.splits import grouped, of_each_class, stratified
 from aal.datamodules.base import ActiveDataModule
-from aal.datamodules.downloads import fetch, missing, require, unpack
 from aal.errors import RunStopped, UserError
 from aal.runs.files import NO_SPACE
 from aal.runs.progress import Progress

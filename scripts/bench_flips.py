@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from aal.flips import Bilevel
 from aal.flips.graphs import class_graph
-from aal.flips.near_pairs import Distance, distances
+from aal.flips.near_pairs import Distance, pair_distances
 from aal.flips.view import CleanSet, FlipView
 from aal.models import ConvClassifier
 from aal.networks import MLP
@@ -75,7 +75,7 @@ def _graph(size: int, norm: Distance, share: float, threads: int, out: Connectio
     torch.set_num_threads(threads)
     points = _strokes(size)
     i, j = torch.randint(size, (2, 20_000), generator=generator(0, "pairs"))
-    apart = distances(points, i[i != j], j[i != j], norm).sort().values
+    apart = pair_distances(points, i[i != j], j[i != j], norm).sort().values
     gamma = float(apart[int(share * len(apart))])
     labels = torch.zeros(size, dtype=torch.int64)
     class_graph(points[:600], labels[:600], gamma, norm)  # loads what is loaded once

@@ -3,9 +3,8 @@
 from aal.attacks.adversarial_path import AdversarialPath
 from aal.attacks.apgd import APGD
 from aal.attacks.apgdt import APGDT
-from aal.attacks.attack import Attack
 from aal.attacks.auto_attack import AutoAttack
-from aal.attacks.base import Adversarial, frozen
+from aal.attacks.base import Adversarial, Attack, Task, frozen
 from aal.attacks.bim import BIM
 from aal.attacks.carlini_wagner import CarliniWagner
 from aal.attacks.collision import CollisionAttack
@@ -17,7 +16,6 @@ from aal.attacks.pgd import PGD
 from aal.attacks.spatial_jitter import SpatialJitter
 from aal.attacks.square import Square
 from aal.attacks.targeted_collision import TargetedCollision
-from aal.attacks.task import Task
 
 __all__ = [
     "APGD",

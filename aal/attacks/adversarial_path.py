@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from aal.attacks.ascent import log_odds_gradient
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial, gradient_of
+from aal.attacks.base import Adversarial, Attack, Task, gradient_of
 from aal.attacks.norms import NORMS
-from aal.attacks.task import Task
 from aal.checks import at_least, positive
 
 

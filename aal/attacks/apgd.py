@@ -7,11 +7,8 @@ import torch
 from torch import Tensor
 
 from aal.attacks.ascent import Points, log_odds
-from aal.attacks.attack import WithinRadius
-from aal.attacks.base import Adversarial, PerSample, column
+from aal.attacks.base import Adversarial, PerSample, Task, WithinRadius, column
 from aal.attacks.margins import dlr, rivals, slope, targeted_dlr
-from aal.attacks.norms import Norm
-from aal.attacks.task import Task
 from aal.checks import at_least
 from aal.errors import UserError
 
@@ -94,11 +91,10 @@ def climb(
         found: The best points so far ``(B, ...)``, improved here.
         queries: Forward passes so far ``(B,)``, counted on here.
     """
-    norm, radius = within.ball, within.radius
     best, judged, checked = found.take(rows), checkpoints(steps), 0
     origin = task.x[rows]
-    start = origin + norm.random(origin, radius, task.seeds[rows], draw)
-    walk = _Walk.begin(rows, origin, _into_ball(task, norm, radius, start, origin), 2 * radius)
+    start = origin + within.ball.random(origin, within.radius, task.seeds[rows], draw)
+    walk = _Walk.begin(rows, origin, within.into_ball(task, start, origin), 2 * within.radius)
     for step in range(steps + 1):
         last = step == steps
         leaf = walk.x.detach().requires_grad_(not last)
@@ -120,16 +116,15 @@ def climb(
             walk, best = walk.take(left), best.take(left)
         if len(left) == 0:
             return
-        ahead = norm.steepest(walk.gradient, 1.0, walk.x, task.low, task.high).mul_(column(walk.length, walk.x))
-        ahead = _into_ball(task, norm, radius, ahead.add_(walk.x), walk.origin)
+        ahead = within.ball.steepest(walk.gradient, 1.0, walk.x, task.low, task.high).mul_(column(walk.length, walk.x))
+        ahead = within.into_ball(task, ahead.add_(walk.x), walk.origin)
         if step > 0:
             ahead = walk.x + MOMENTUM * (ahead - walk.x) + (1 - MOMENTUM) * (walk.x - walk.before)
-            ahead = _into_ball(task, norm, radius, ahead, walk.origin)
-        walk.before, walk.x = walk.x, ahead
+            ahead = within.into_ball(task, ahead, walk.origin)
+        walk.update(before=walk.x, x=ahead)
     found.put(walk.rows, best)
 
 
-@dataclass
 class _Walk(PerSample):
     """Where each sample is on its way.
 
@@ -149,35 +144,38 @@ class _Walk(PerSample):
         halved: Whether the step was halved there.
     """
 
-    rows: Tensor
-    origin: Tensor
-    x: Tensor
-    before: Tensor
-    value: Tensor
-    gradient: Tensor
-    length: Tensor
-    top: Tensor
-    top_value: Tensor
-    top_gradient: Tensor
-    rises: Tensor
-    checked: Tensor
-    halved: Tensor
-
     @classmethod
     def begin(cls, rows: Tensor, origin: Tensor, x: Tensor, length: float) -> "_Walk":
         lowest = x.new_full((len(x),), -torch.inf)
         none, zeros = torch.zeros_like(rows), torch.zeros_like(x)
         lengths = x.new_full((len(x),), length)
-        return cls(rows, origin, x, x, lowest, zeros, lengths, x, lowest, zeros, none, lowest, none.bool())
+        return cls(
+            rows=rows,
+            origin=origin,
+            x=x,
+            before=x,
+            value=lowest,
+            gradient=zeros,
+            length=lengths,
+            top=x,
+            top_value=lowest,
+            top_gradient=zeros,
+            rises=none,
+            checked=lowest,
+            halved=none.bool(),
+        )
 
     def arrive(self, value: Tensor, gradient: Tensor) -> None:
         """Take note of the loss and its gradient at ``x``."""
-        self.rises = self.rises + (value > self.value)
-        self.value, self.gradient = value, gradient
         higher = value > self.top_value
-        self.top = torch.where(column(higher, self.x), self.x, self.top)
-        self.top_gradient = torch.where(column(higher, gradient), gradient, self.top_gradient)
-        self.top_value = torch.where(higher, value, self.top_value)
+        self.update(
+            rises=self.rises + (value > self.value),
+            value=value,
+            gradient=gradient,
+            top=torch.where(column(higher, self.x), self.x, self.top),
+            top_gradient=torch.where(column(higher, gradient), gradient, self.top_gradient),
+            top_value=torch.where(higher, value, self.top_value),
+        )
 
     def check(self, steps: int) -> None:
         """Halve the step where too few of the last ``steps`` made the loss rise, or its maximum stays where it was.
@@ -186,19 +184,16 @@ class _Walk(PerSample):
         """
         few = self.rises < RISES * steps
         stays = ~self.halved & (self.top_value == self.checked)
-        self.halved = few | stays
-        self.length = torch.where(self.halved, self.length / 2, self.length)
-        back = column(self.halved, self.x)
-        self.x = torch.where(back, self.top, self.x)
-        self.gradient = torch.where(back, self.top_gradient, self.gradient)
-        self.value = torch.where(self.halved, self.top_value, self.value)
-        self.checked = self.top_value
-        self.rises = torch.zeros_like(self.rises)
-
-
-def _into_ball(task: Task, norm: Norm, radius: float, x: Tensor, origin: Tensor) -> Tensor:
-    """Project onto the ball, then onto the data's range, which moves no element away from ``origin``."""
-    return norm.project(x - origin, radius).add_(origin).clamp_(task.low, task.high)
+        halved, back = few | stays, column(few | stays, self.x)
+        self.update(
+            halved=halved,
+            length=torch.where(halved, self.length / 2, self.length),
+            x=torch.where(back, self.top, self.x),
+            gradient=torch.where(back, self.top_gradient, self.gradient),
+            value=torch.where(halved, self.top_value, self.value),
+            checked=self.top_value,
+            rises=torch.zeros_like(self.rises),
+        )
 
 
 def checkpoints(steps: int) -> set[int]:

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from aal.attacks.apgd import climb
 from aal.attacks.ascent import Points
-from aal.attacks.attack import WithinRadius
-from aal.attacks.base import Adversarial
+from aal.attacks.base import Adversarial, Task, WithinRadius
 from aal.attacks.margins import aims, rivals, targeted_dlr
-from aal.attacks.task import Task
 from aal.checks import at_least
 
 
@@ -49,9 +47,8 @@ class APGDT(WithinRadius):
             Samples (the point that fools the model, or else the one with the highest loss; where the goal is reached
             to begin with, the sample), ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss``.
         """
-        found, queries = Points.none(task.x), torch.ones_like(task.rows)
-        logits = task.predict(task.x)
-        found.success = task.reached(logits, task.labels)
+        found, queries, logits = Points.none(task.x), torch.ones_like(task.rows), task.predict(task.x)
+        found.update(success=task.reached(logits, task.labels))
         classes = aims(task, logits, task.rows, self.targets)
 
         def loss(logits: Tensor, rows: Tensor, turn: int) -> Tensor:

@@ -6,11 +6,9 @@ import torch
 
 from aal.attacks.apgd import APGD
 from aal.attacks.apgdt import APGDT
-from aal.attacks.attack import WithinRadius
-from aal.attacks.base import Adversarial
+from aal.attacks.base import Adversarial, Task, WithinRadius
 from aal.attacks.fab import FABT
 from aal.attacks.square import Square
-from aal.attacks.task import Task
 from aal.checks import at_least
 
 

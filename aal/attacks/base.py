@@ -1,13 +1,31 @@
-"""What attacks return, and what all of them ask of models and tensors."""
+"""The contract of every attack: a frozen dataclass of hyper-parameters, one pure call, and the hook that it calls."""
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from typing import Self
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
+
+from aal.attacks.norms import Norm, norm_but_l1, norm_of
+from aal.attacks.task import Task, attacking, check_samples, frozen
+from aal.attacks.tensors import PerSample, column, dimensions, divisor, gradient_of
+from aal.checks import at_least
+
+__all__ = [
+    "Adversarial",
+    "Attack",
+    "PerSample",
+    "Task",
+    "WarmStart",
+    "WithinRadius",
+    "attacking",
+    "check_samples",
+    "column",
+    "dimensions",
+    "divisor",
+    "frozen",
+    "gradient_of",
+]
 
 
 @dataclass(frozen=True)
@@ -30,67 +48,119 @@ class Adversarial:
     info: dict[str, Tensor] = field(default_factory=dict)
 
 
-class PerSample:
-    """A dataclass of tensors, each with one entry a sample: those of some samples are taken out and put back."""
+class Attack(ABC):
+    """The attacks. Each is a frozen, keyword-only dataclass of hyper-parameters that fills :meth:`attack`.
 
-    def take(self, rows: Tensor) -> Self:
-        """Return the entries at ``rows`` ``(N,)``, or those that a mask marks."""
-        return type(self)(**{entry.name: getattr(self, entry.name)[rows] for entry in fields(self)})  # type: ignore[arg-type]
-
-    def put(self, rows: Tensor, entries: Self) -> None:
-        """Set the entries at ``rows`` ``(N,)``."""
-        for entry in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
-            getattr(self, entry.name)[rows] = getattr(entries, entry.name)
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode with no gradients to its parameters; afterwards everything is as before.
-
-    A sub-module's own mode is restored, not the root's, and so is each parameter's ``requires_grad``.
+    Radii and step sizes are in the units of the samples.
     """
-    modes = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        model.eval()
-        for parameter in wanted:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, requires_grad in wanted.items():
-            parameter.requires_grad_(requires_grad)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack samples; the model and the caller's tensors are left as they were.
+
+        Args:
+            model: For attacks on classifiers a module from samples ``(B, ...)`` to logits ``(B, C)``, or to the logit
+                of class 1 ``(B, 1)`` or ``(B,)``; for feature collisions one from samples to features ``(B, D)``.
+            x: Samples ``(B, ...)`` within ``bounds``, floating point.
+            y: Labels ``(B,)``; feature collisions do not depend on them.
+            target: Classes to reach ``(B,)``; ``None``: any but the label. What feature collisions aim at, each says.
+            bounds: The data's range (low, high); its ends may be infinite.
+            seeds: int64 ``(B,)``, what each sample's randomness depends on, so that it gets the same answer alone as in
+                a batch; ``None`` for its row.
+
+        Returns:
+            What the hook returns: see the attack's :meth:`attack`.
+
+        Raises:
+            UserError: An argument is not of this kind; a sample that is not is named by its row.
+            RunStopped: The model's output is not finite; names the samples by their row.
+        """
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            return self.attack(task)
+
+    @abstractmethod
+    def attack(self, task: Task) -> Adversarial:
+        """Attack the samples of a task: its arguments are checked, its model is frozen, gradients are enabled."""
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:  # noqa: B027  # most attacks take any
+        """Refuse samples of a shape ``(...)``, without the batch, that the attack cannot take.
+
+        Raises:
+            UserError: Says what the attack needs.
+        """
 
 
-def gradient_of(outputs: Tensor, x: Tensor, weights: Tensor, *, again: bool = False) -> Tensor:
-    """Return the gradient by ``x`` ``(N, ...)`` of the weighted sum of a model's outputs; it may be an expanded view.
-
-    It is 0 where the model shows none because it does not compute by differentiable steps: attacks that take no
-    gradient may still break it.
+@dataclass(frozen=True, kw_only=True)
+class WithinRadius(Attack):
+    """The attacks that stay within a radius.
 
     Args:
-        outputs: What the model made of ``x``, ``(N, ...)``.
-        x: Points that require a gradient.
-        weights: The weights, shaped like ``outputs``.
-        again: Whether another gradient of the same outputs will be asked for.
+        radius: Largest perturbation, in the units of the samples, at least 0.
+        norm: Its norm: ``linf``, ``l2`` or, where ``takes_l1``, ``l1``.
+
+    Raises:
+        UserError: A negative ``radius``, another ``norm``.
     """
-    if not outputs.requires_grad:
-        return torch.zeros_like(x)
-    gradient = torch.autograd.grad(outputs, x, weights, retain_graph=again, allow_unused=True)[0]
-    return torch.zeros_like(x) if gradient is None else gradient
+
+    radius: float = 8 / 255
+    norm: str = "linf"
+    takes_l1: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        at_least(0, {"radius": self.radius})
+        assert self.ball
+
+    @property
+    def ball(self) -> Norm:
+        """The norm's functions."""
+        return norm_of(self.norm) if self.takes_l1 else norm_but_l1(self.norm)
+
+    def into_ball(self, task: Task, x: Tensor, origin: Tensor) -> Tensor:
+        """Project ``x`` onto the ball around ``origin``, then onto the data's range, which moves nothing away from it.
+
+        ``x`` ``(N, ...)`` is overwritten.
+        """
+        return self.ball.project(x.sub_(origin), self.radius).add_(origin).clamp_(task.low, task.high)
 
 
-def column(values: Tensor, x: Tensor) -> Tensor:
-    """Shape one value a sample ``(B,)`` so that it multiplies ``x`` ``(B, ...)``."""
-    return values.view(-1, *[1] * (x.ndim - 1))
+class WarmStart(WithinRadius):
+    """The attacks that can be told where to begin."""
 
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        seeds: Tensor | None = None,
+        start: Tensor | None = None,
+    ) -> Adversarial:
+        """Attack samples: arguments as of every :class:`Attack`, and ``start``.
 
-def divisor(norms: Tensor) -> Tensor:
-    """Keep norms ``(B,)`` of 0 from dividing: what they divide is 0 too, and stays 0."""
-    return norms.clamp_min(torch.finfo(norms.dtype).tiny ** 0.5)
+        Args:
+            model: A module from samples to logits.
+            x: Samples ``(B, ...)``.
+            y: Labels ``(B,)``.
+            target: Classes to reach ``(B,)``.
+            bounds: The data's range.
+            seeds: int64 ``(B,)``.
+            start: Points to begin with ``(B, ...)``, such as the result for a smaller radius; ``None``: the attack's
+                own choice, which later tries have in any case.
 
-
-def dimensions(x: Tensor) -> int:
-    """Return the number of elements of one sample of ``x`` ``(B, ...)``."""
-    return math.prod(x.shape[1:])
+        Returns:
+            As of every attack.
+        """
+        with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
+            task.start = start
+            return self.attack(task)

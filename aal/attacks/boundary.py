@@ -1,15 +1,12 @@
 """Straight ways from samples to beyond a decision boundary: turned to its nearest point, and shortened to end at it."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from aal.attacks.base import column, divisor, gradient_of
+from aal.attacks.base import PerSample, Task, column, divisor, gradient_of
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import beyond
 from aal.attacks.norms import Norm, norm_but_l1
-from aal.attacks.task import Task
 
 PRECISION = 1e-3  # share of a way within which the boundary is before its end
 TURNS = (0.7, 0.2)  # how far a way is turned; where the boundary is curved the other way, all the way is too far
@@ -18,8 +15,7 @@ LAST_TRIES = 20  # most points looked at on the last way; nearly always a few do
 PATIENCE = 5  # points looked at on a way after which the search may be slow
 
 
-@dataclass
-class Ways:
+class Ways(PerSample):
     """Straight ways from the samples, and between which two points of each the boundary lies.
 
     Attributes:
@@ -31,18 +27,12 @@ class Ways:
         queries: Points looked at, int64 ``(B,)``.
     """
 
-    far: Tensor
-    low: Tensor
-    high: Tensor
-    under: Tensor
-    over: Tensor
-    queries: Tensor
-
     @classmethod
     def none(cls, x: Tensor) -> "Ways":
         """Return ways that end where they begin, ``x`` ``(B, ...)``."""
         low, high, under, over = (x.new_zeros(len(x)) for _ in range(4))
-        return cls(x.clone(), low, high, under, over, torch.zeros_like(low, dtype=torch.int64))
+        queries = torch.zeros_like(low, dtype=torch.int64)
+        return cls(far=x.clone(), low=low, high=high, under=under, over=over, queries=queries)
 
     def lead(self, rows: Tensor, far: Tensor, under: Tensor, over: Tensor) -> None:
         """Let the ways of ``rows`` ``(N,)`` end at ``far`` ``(N, ...)``; ``under`` is at the sample, ``over`` there."""

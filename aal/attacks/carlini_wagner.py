@@ -6,13 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial, PerSample, column, dimensions, divisor
+from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, dimensions, divisor
 from aal.attacks.boundary import finite
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.margins import beyond, lead, slope
 from aal.attacks.norms import NORMS
-from aal.attacks.task import Task
 from aal.checks import at_least, positive
 from aal.errors import UserError
 
@@ -119,7 +117,6 @@ class CarliniWagner(Attack):
         return self.confidence - value.detach(), finite(slope(value, leaf)) * (task.low - task.high)
 
 
-@dataclass
 class _Active(PerSample):
     """The samples still being moved. Distances are in units of the data's range.
 
@@ -142,24 +139,6 @@ class _Active(PerSample):
         best: Its squared distance.
         before: That when c was chosen; at first, what is expected.
     """
-
-    rows: Tensor
-    origin: Tensor
-    variable: Tensor
-    mean: Tensor
-    square: Tensor
-    rate: Tensor
-    constant: Tensor
-    lower: Tensor
-    upper: Tensor
-    age: Tensor
-    hit: Tensor
-    lowest: Tensor
-    mark: Tensor
-    tried: Tensor
-    best_x: Tensor
-    best: Tensor
-    before: Tensor
 
     @classmethod
     def begin(cls, task: Task, start: Tensor, there: Tensor) -> "_Active":
@@ -195,44 +174,49 @@ class _Active(PerSample):
         size = NORMS["l2"].size
         steepness = divisor(size(pull))
         r = (size(d) + short.clamp_min(0) / steepness).clamp(torch.finfo(d.dtype).eps, math.sqrt(dimensions(d)))
-        self.constant, self.before = constant * 2 * r / steepness, r.square()
-        self.rate = rate * r / size(tilt)
+        self.update(constant=constant * 2 * r / steepness, before=r.square(), rate=rate * r / size(tilt))
 
     def record(self, x: Tensor, d: Tensor, short: Tensor) -> None:
         """Keep the iterates that are the best so far."""
         distance, hit = d.flatten(1).square().sum(1), short < 0
         better = hit & (distance < self.best)
-        self.best_x = torch.where(column(better, x), x, self.best_x)
-        self.best = torch.where(better, distance, self.best)
-        self.hit = self.hit | hit
-        self.lowest = torch.minimum(self.lowest, distance / self.constant + short.clamp_min(0))
-        self.age = self.age + 1
+        self.update(
+            best_x=torch.where(column(better, x), x, self.best_x),
+            best=torch.where(better, distance, self.best),
+            hit=self.hit | hit,
+            lowest=torch.minimum(self.lowest, distance / self.constant + short.clamp_min(0)),
+            age=self.age + 1,
+        )
 
     def descend(self, gradient: Tensor, step: int) -> None:
         """Take a step of Adam, the same ``step`` for all samples, and stop at the ends of the range."""
-        self.mean = self.mean.lerp(gradient, 1 - MEAN)
-        self.square = self.square.lerp(gradient.square(), 1 - SQUARE)
+        self.update(mean=self.mean.lerp(gradient, 1 - MEAN), square=self.square.lerp(gradient.square(), 1 - SQUARE))
         mean, square = self.mean / (1 - MEAN**step), self.square / (1 - SQUARE**step)
-        end = math.atanh(SHRINK)
-        self.variable = (self.variable - column(self.rate, mean) * mean / divisor(square.sqrt())).clamp(-end, end)
+        variable, end = self.variable - column(self.rate, mean) * mean / divisor(square.sqrt()), math.atanh(SHRINK)
+        self.update(variable=variable.clamp(-end, end))
 
     def judge(self, steps: int, constants: int) -> Tensor:
         """Choose the next c of samples that stalled or whose c is older than ``steps``; tell which are finished."""
         over = (self.lowest > self.mark * (1 - PROGRESS)) | (self.age > steps)
         enough, small = over & self.hit, over & ~self.hit
-        self.lower = torch.where(small, self.constant, self.lower)
-        self.upper = torch.where(enough, self.constant, self.upper)
-        middle = torch.where(self.upper.isfinite(), (self.lower + self.upper) / 2, self.constant * RAISE)
-        self.constant = torch.where(over, middle, self.constant)
+        lower = torch.where(small, self.constant, self.lower)
+        upper = torch.where(enough, self.constant, self.upper)
+        middle = torch.where(upper.isfinite(), (lower + upper) / 2, self.constant * RAISE)
         ratio = (self.best / self.before).clamp_max(1)
-        self.rate = torch.where(enough, self.rate * COOL * ratio.sqrt(), self.rate)
-        self.tried = self.tried + over
-        finished = over & (self.tried >= constants) | enough & (self.lower > 0) & (ratio > 1 - GAIN)
-        self.before = torch.where(over, self.before * ratio, self.before)
-        self.age = self.age.masked_fill(over, 0)
-        self.mark = self.lowest = self.lowest.masked_fill(over, torch.inf)
-        self.hit = torch.zeros_like(self.hit)
-        return finished
+        tried, lowest = self.tried + over, self.lowest.masked_fill(over, torch.inf)
+        self.update(
+            lower=lower,
+            upper=upper,
+            constant=torch.where(over, middle, self.constant),
+            rate=torch.where(enough, self.rate * COOL * ratio.sqrt(), self.rate),
+            tried=tried,
+            before=torch.where(over, self.before * ratio, self.before),
+            age=self.age.masked_fill(over, 0),
+            mark=lowest,
+            lowest=lowest,
+            hit=torch.zeros_like(self.hit),
+        )
+        return over & (tried >= constants) | enough & (lower > 0) & (ratio > 1 - GAIN)
 
     def leave(self, finished: Tensor, result: Tensor) -> "_Active":
         """Write the best points of those ``finished`` (bool) to ``result``; return the others."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from aal.attacks.base import column, divisor
+from aal.attacks.base import Task, column, divisor
 from aal.attacks.feature_collision import FeatureCollision, Walk, l2
-from aal.attacks.task import Task
 from aal.checks import positive
 from aal.errors import UserError
 
@@ -45,8 +44,6 @@ class CollisionAttack(FeatureCollision):
     half_range: float = 127.0
     steps: int = 500
     step_size: float = 0.3
-    momentum: float = 0.75
-    tolerance: float = 0.01
     patience: int = 100
     success: float = 0.09
 
@@ -59,19 +56,19 @@ class CollisionAttack(FeatureCollision):
         """Begin at the samples, and evaluate them."""
         walk = Walk.begin(task.x, _vectors(task), task.x.new_zeros(len(task.x)), self.step_size)
         self.evaluate(task, walk)
-        walk.initial = walk.norm
+        walk.update(initial=walk.norm)
         return walk
 
     def evaluate(self, task: Task, walk: Walk) -> None:
         """Find the objective and its gradient at the current iterates."""
         walk.look(task.model, unit=True)
-        walk.objective, weight = walk.norm, self._weight(task)
+        weight, objective = self._weight(task), walk.norm
         if weight > 0:
             perturbation = walk.x - walk.base
             size = l2(perturbation)
-            walk.gradient = walk.gradient.addcmul_(perturbation, column(weight / divisor(size), perturbation))
-            walk.objective = walk.norm + weight * size
-        walk.record()
+            walk.gradient.addcmul_(perturbation, column(weight / divisor(size), perturbation))
+            objective = objective + weight * size
+        walk.record(objective)
 
     def left(self, task: Task, walk: Walk) -> Tensor:
         """Return the distance of the best iterates' features from mu."""

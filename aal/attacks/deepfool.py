@@ -5,13 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial, PerSample, column, divisor, gradient_of
+from aal.attacks.base import Adversarial, Attack, PerSample, Task, attacking, column, divisor, gradient_of
 from aal.attacks.boundary import Ways, finite, refine
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import beyond, rivals, rounding
 from aal.attacks.norms import Norm, norm_but_l1
-from aal.attacks.task import Task, attacking
 from aal.checks import at_least
 
 SLOPES = {"l2": 2.0, "linf": 1.0}  # the order of the norm that is dual to that of the perturbation
@@ -138,7 +136,7 @@ class DeepFool(Attack):
             distance = aims.choose(distances, gaps)
             if step == 0:
                 linearised[rows] = distance
-                aims.open &= self._chosen(distances)
+                aims.update(open=aims.open & self._chosen(distances))
             stuck = distance.isinf()
             moved = norm.size(x - task.x[rows])
             rise = (1 + self.overshoot) * distance.masked_fill(stuck, 0) + self.overshoot * moved
@@ -200,7 +198,6 @@ class DeepFool(Attack):
         return size
 
 
-@dataclass
 class _Aims(PerSample):
     """The classes that points step towards.
 
@@ -211,17 +208,13 @@ class _Aims(PerSample):
         gap: Its gap then ``(N,)``.
     """
 
-    open: Tensor
-    failed: Tensor
-    last: Tensor
-    gap: Tensor
-
     @classmethod
     def all(cls, task: Task, logits: Tensor) -> "_Aims":
         """Return all classes that reach the goal of the task, for its samples' logits ``(B, C)``."""
         given = nn.functional.one_hot(task.labels, logits.shape[1]).bool()
         gap = torch.full_like(logits[:, 0], torch.inf)
-        return cls(given if task.targeted else ~given, torch.zeros_like(given), torch.zeros_like(task.rows), gap)
+        wanted, failed = given if task.targeted else ~given, torch.zeros_like(given)
+        return cls(open=wanted, failed=failed, last=torch.zeros_like(task.rows), gap=gap)
 
     def gaps(self, task: Task, logits: Tensor, rows: Tensor) -> Tensor:
         """Return how much too low each logit of the points is ``(N, C)``, infinite where a class is not aimed at now.
@@ -231,14 +224,15 @@ class _Aims(PerSample):
         gaps = logits.gather(1, rivals(task, logits, rows)[:, None]) - logits + 2 * rounding(logits)[:, None]
         last = self.last[:, None]
         vain = gaps.gather(1, last) >= self.gap[:, None]
-        self.failed.scatter_(1, last, self.failed.gather(1, last) | vain)
-        self.failed &= (self.open & ~self.failed).any(1, keepdim=True)
-        return gaps.masked_fill_(~self.open | self.failed, torch.inf)
+        failed = self.failed.scatter(1, last, self.failed.gather(1, last) | vain)
+        failed &= (self.open & ~failed).any(1, keepdim=True)
+        self.update(failed=failed)
+        return gaps.masked_fill_(~self.open | failed, torch.inf)
 
     def choose(self, distances: Tensor, gaps: Tensor) -> Tensor:
         """Aim at the nearest class, given all distances and gaps ``(N, C)``, and return how near it is ``(N,)``."""
-        nearest, self.last = distances.min(1)
-        self.gap = gaps.gather(1, self.last[:, None]).squeeze(1)
+        nearest, last = distances.min(1)
+        self.update(last=last, gap=gaps.gather(1, last[:, None]).squeeze(1))
         return nearest
 
 

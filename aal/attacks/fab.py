@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial, column, divisor
+from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, divisor
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import aims, beyond, rivals, slope
 from aal.attacks.norms import Norm, norm_but_l1
-from aal.attacks.task import Task
 from aal.checks import at_least
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
@@ -139,16 +137,12 @@ class FABT(Attack):
         queries[rows] += 1 + FINAL_STEPS
 
 
-@dataclass
-class _Ends:
+class _Ends(PerSample):
     """The nearest point that fools the model for each of B samples, and its distance, at first infinite."""
-
-    x: Tensor
-    distance: Tensor
 
     @classmethod
     def none(cls, x: Tensor) -> "_Ends":
-        return cls(x.clone(), x.new_full((len(x),), torch.inf))
+        return cls(x=x.clone(), distance=x.new_full((len(x),), torch.inf))
 
     def improve(self, rows: Tensor, x: Tensor, fooled: Tensor, distance: Tensor) -> None:
         """Take the points ``x`` ``(N, ...)`` of ``rows`` ``(N,)`` that fool the model and are nearer."""

@@ -8,10 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial, PerSample, column, dimensions, divisor
+from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, dimensions, divisor
 from aal.attacks.norms import NORMS
-from aal.attacks.task import Task
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
 
@@ -23,6 +21,7 @@ PROGRESS = 0.01
 l2 = NORMS["l2"].size
 
 
+@dataclass(frozen=True, kw_only=True)
 class FeatureCollision(Attack):
     """The attacks on a feature extractor, which bring features to an aim and keep samples near where they were.
 
@@ -34,8 +33,8 @@ class FeatureCollision(Attack):
     beta: float
     steps: int
     step_size: float
-    momentum: float
-    tolerance: float
+    momentum: float = 0.75
+    tolerance: float = 0.01
     patience: int
     success: float
     looks: ClassVar[int] = 0  # forward passes before the first iteration
@@ -100,7 +99,6 @@ class FeatureCollision(Attack):
         """Take one step within the data's range."""
 
 
-@dataclass
 class Walk(PerSample):
     """The samples still being moved.
 
@@ -121,22 +119,6 @@ class Walk(PerSample):
         mark: The best objective at the last look.
         stalls: Looks in a row without progress, int64.
     """
-
-    rows: Tensor
-    base: Tensor
-    aim: Tensor
-    initial: Tensor
-    x: Tensor
-    velocity: Tensor
-    share: Tensor
-    norm: Tensor
-    gradient: Tensor
-    objective: Tensor
-    best_x: Tensor
-    best: Tensor
-    best_norm: Tensor
-    mark: Tensor
-    stalls: Tensor
 
     @classmethod
     def begin(cls, base: Tensor, aim: Tensor, initial: Tensor, share: float) -> "Walk":
@@ -165,27 +147,29 @@ class Walk(PerSample):
         leaf = self.x.detach().requires_grad_()
         features = model(leaf)
         gap = features.detach().to(self.aim) - self.aim
-        self.norm = l2(gap)
+        norm = l2(gap)
         # The norm's own gradient is gap / norm: given to autograd, not built by it, and 0 where the norm is 0.
-        weights = gap / divisor(self.norm)[:, None] if unit else gap
-        (self.gradient,) = torch.autograd.grad(features, leaf, weights.to(features))
+        weights = gap / divisor(norm)[:, None] if unit else gap
+        self.update(norm=norm, gradient=torch.autograd.grad(features, leaf, weights.to(features))[0])
 
-    def record(self) -> None:
+    def record(self, objective: Tensor) -> None:
         """Keep the current iterate where it is the best so far."""
-        better = self.objective < self.best
+        better = objective < self.best
         torch.where(column(better, self.x), self.x, self.best_x, out=self.best_x)
-        self.best = torch.where(better, self.objective, self.best)
-        self.best_norm = torch.where(better, self.norm, self.best_norm)
+        best, norm = torch.where(better, objective, self.best), torch.where(better, self.norm, self.best_norm)
+        self.update(objective=objective, best=best, best_norm=norm)
 
     def restart_stalled(self) -> None:
         """Send samples without progress since the last look back to their best iterate, with half the share."""
         stalled = self.best > self.mark * (1 - PROGRESS)
-        self.stalls = (self.stalls + 1) * stalled
         back = column(stalled, self.x)
-        self.x = torch.where(back, self.best_x, self.x)
-        self.velocity.masked_fill_(back, 0)
-        self.share = torch.where(stalled, self.share / 2, self.share)
-        self.mark = self.best
+        self.update(
+            stalls=(self.stalls + 1) * stalled,
+            x=torch.where(back, self.best_x, self.x),
+            velocity=self.velocity.masked_fill_(back, 0),
+            share=torch.where(stalled, self.share / 2, self.share),
+            mark=self.best,
+        )
 
     def step(self, task: Task, height: Tensor) -> tuple[Tensor, Tensor]:
         """Return the length ``(N,)`` of the step that would bring a linear ``height`` to 0, and the slope ``(N,)``.

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial
+from aal.attacks.base import Adversarial, Attack, Task
 from aal.attacks.draws import normal
 from aal.attacks.norms import NORMS
-from aal.attacks.task import Task
 from aal.checks import at_least
 
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from aal.attacks.base import divisor, gradient_of
-from aal.attacks.task import Task
+from aal.attacks.base import Task, divisor, gradient_of
 
 ROUNDING = 16.0  # of the largest logit, in units of its precision
 SMALL = 0.25  # a logit below it is a sum of larger terms that cancel, or goes into a sigmoid, which rounds 0.5 + z / 4

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import column, dimensions, divisor
 from aal.attacks.draws import normal, uniform
+from aal.attacks.tensors import column, dimensions, divisor
 from aal.errors import UserError
 
 

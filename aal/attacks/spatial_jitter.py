@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aal.attacks.attack import Attack
-from aal.attacks.base import Adversarial, column
+from aal.attacks.base import Adversarial, Attack, Task, column
 from aal.attacks.draws import uniform
 from aal.attacks.gaussian_noise import blind
-from aal.attacks.task import Task
 from aal.checks import at_least
 from aal.errors import UserError
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.attack import WithinRadius
-from aal.attacks.base import Adversarial, column
+from aal.attacks.base import Adversarial, Task, WithinRadius, column
 from aal.attacks.margins import lead
 from aal.attacks.squares import as_image, l2_square, linf_square, stripes, tiles, window_size
-from aal.attacks.task import Task
 from aal.checks import at_least, positive
 from aal.errors import UserError
 

@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from aal.attacks.base import column
+from aal.attacks.base import Task, check_samples, column
 from aal.attacks.feature_collision import FeatureCollision, Walk, l2
-from aal.attacks.task import Task, check_samples
 from aal.errors import UserError
 
 
@@ -50,8 +49,6 @@ class TargetedCollision(FeatureCollision):
     opacity: float = 0.0
     steps: int = 200
     step_size: float = 1.0
-    momentum: float = 0.75
-    tolerance: float = 0.01
     patience: int = 40
     success: float = 0.5
 
@@ -77,8 +74,7 @@ class TargetedCollision(FeatureCollision):
     def evaluate(self, task: Task, walk: Walk) -> None:
         """Find the objective at the current iterates, and half the gradient of its first term."""
         walk.look(task.model, unit=False)
-        walk.objective = walk.norm**2 + self._weight(task) * l2(walk.x - walk.base) ** 2
-        walk.record()
+        walk.record(walk.norm**2 + self._weight(task) * l2(walk.x - walk.base) ** 2)
 
     def left(self, task: Task, walk: Walk) -> Tensor:
         """Return the distance of the best iterates' features from the target's."""
@@ -88,10 +84,10 @@ class TargetedCollision(FeatureCollision):
         """Go forward along the mean gradient and back towards the base."""
         length, slope = walk.step(task, walk.norm**2)
         length = length / slope
-        walk.velocity = torch.lerp(column(length, walk.x) * walk.gradient, walk.velocity, self.momentum)
+        velocity = torch.lerp(column(length, walk.x) * walk.gradient, walk.velocity, self.momentum)
         back = column(walk.share * length * self._weight(task), walk.x)
-        forward = walk.x - column(walk.share, walk.x) * walk.velocity
-        walk.x = ((forward + back * walk.base) / (1 + back)).clamp_(task.low, task.high)
+        forward = walk.x - column(walk.share, walk.x) * velocity
+        walk.update(velocity=velocity, x=((forward + back * walk.base) / (1 + back)).clamp_(task.low, task.high))
 
     def _weight(self, task: Task) -> float:
         return self.beta / (task.high - task.low) ** 2

@@ -7,9 +7,28 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import frozen
 from aal.attacks.folding import folded
 from aal.errors import RunStopped, UserError
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Put a model into eval mode with no gradients to its parameters; afterwards everything is as before.
+
+    A sub-module's own mode is restored, not the root's, and so is each parameter's ``requires_grad``.
+    """
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval()
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, requires_grad in wanted.items():
+            parameter.requires_grad_(requires_grad)
 
 
 class Task:

@@ -24,7 +24,7 @@ from aal.errors import RunStopped, UserError
 from aal.runs.files import write_json
 from aal.runs.progress import Progress
 from aal.seeds import generator, sample_seeds
-from aal.selftest.examinee import Subject, Verdict
+from aal.selftest.examinee import Examinee, Verdict
 from aal.selftest.verdicts import run_checks
 from aal.strategies import Random
 
@@ -126,7 +126,7 @@ def selftest() -> int:
     samples, labels = data.samples["test"], data.labels["test"]
     drawn = torch.randperm(len(samples), generator=generator(data.seed, "selftest"))[: config["samples"]].sort().values
     device = cli.trainer.strategy.root_device
-    subject = Subject(
+    examinee = Examinee(
         model=cli.model.to(device),
         x=samples[drawn].to(device),
         y=labels[drawn].to(device),
@@ -137,10 +137,10 @@ def selftest() -> int:
         batch_size=data.batch_size,
     )
     with cli.origins.named():
-        verdicts = run_checks(subject, Progress())
+        verdicts = run_checks(examinee, Progress())
     about = (
         f"{type(cli.model).__name__}, {weights}, on {len(drawn)} test samples of {data.name}: "
-        f"attacks in {subject.norm} with a radius of {subject.radius:.4g}"
+        f"attacks in {examinee.norm} with a radius of {examinee.radius:.4g}"
     )
     print_verdicts(verdicts, about)
     if config["json"] is not None:

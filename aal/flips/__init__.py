@@ -5,7 +5,7 @@ from aal.flips.bilevel import Bilevel
 from aal.flips.class_graph import ClassGraph
 from aal.flips.colouring import Colouring
 from aal.flips.path_length import PathLength
-from aal.flips.random import Random
+from aal.flips.random import RandomFlips
 from aal.flips.suspects import Suspects
 from aal.flips.view import CleanSet, FlipView
 
@@ -18,7 +18,7 @@ __all__ = [
     "FlipView",
     "Flips",
     "PathLength",
-    "Random",
+    "RandomFlips",
     "Suspects",
     "TooFew",
 ]

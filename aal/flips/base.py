@@ -73,7 +73,7 @@ class FlipSelector:
         raise NotImplementedError
 
 
-def fault_of(flips: Flips, view: FlipView, n: int) -> str:
+def flips_fault(flips: Flips, view: FlipView, n: int) -> str:
     """Return how a selection breaks the contract, empty where it does not.
 
     Args:
@@ -92,7 +92,7 @@ def fault_of(flips: Flips, view: FlipView, n: int) -> str:
     return f"has a figure that is not finite: {', '.join(bad)}" if bad else ""
 
 
-def highest(selector: FlipSelector, view: FlipView, scores: Tensor, n: int, generator: torch.Generator) -> Flips:
+def highest_flips(selector: FlipSelector, view: FlipView, scores: Tensor, n: int, generator: torch.Generator) -> Flips:
     """Select the ``n`` candidates with the highest scores ``(U,)``; among equal ones chance decides.
 
     Raises:

@@ -9,7 +9,7 @@ from torch import Tensor
 from aal.attacks.pgd import PGD
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.base import Flips, FlipSelector, highest_flips
 from aal.flips.rehearsal import Build, Training, built, rehearsing
 from aal.flips.view import FlipView
 from aal.models.classifier import dry_run
@@ -115,7 +115,7 @@ class Bilevel(FlipSelector):
                     mass += flips.detach() / averaged
                 optimizer.step()
                 task.advance(1)
-        chosen = highest(self, view, logits.detach(), n, generator)
+        chosen = highest_flips(self, view, logits.detach(), n, generator)
         figures = {
             "outer_start": float(losses[:averaged].mean()),
             "outer_end": float(losses[-averaged:].mean()),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.base import Flips, FlipSelector, highest_flips
 from aal.flips.graphs import Graph, class_graph, dominating
 from aal.flips.near_pairs import Distance, gamma_for
 from aal.flips.view import FlipView
@@ -75,17 +75,17 @@ class ClassGraph(FlipSelector):
             points[torch.searchsorted(view.candidates, part.indices)] += torch.arange(size, 0, -1).double()
         shared = samples.indices[torch.isin(samples.indices, features.indices)]
         points[torch.searchsorted(view.candidates, shared)] += 2 * size  # above all that were chosen in one
-        flips = highest(self, view, points, n, generator)
+        flips = highest_flips(self, view, points, n, generator)
         figures = {f"feature_{name}": figure for name, figure in features.figures.items()}
         figures["in_both"] = float(torch.isin(flips.indices, shared).double().mean())
         return Flips(flips.indices, flips.scores, {**samples.figures, **figures})
 
     def _within(self, view: FlipView, space: Space, n: int, generator: torch.Generator) -> Flips:
         """Choose ``n`` candidates by the graph of one space."""
-        points = points_in(view, space, self.components)
+        points = points_of(view, space, self.components)
         graph, figures = graph_of(self, view, points, (self.norm, self.gamma, self.neighbours), generator)
         if self.selection == "greedy":
-            flips = highest(self, view, graph.degrees.double(), n, generator)
+            flips = highest_flips(self, view, graph.degrees.double(), n, generator)
         else:
             chosen, gained = dominating(graph, n, generator)
             flips = Flips(view.candidates[chosen], gained.double())
@@ -106,7 +106,7 @@ def check_distance(norm: str, gamma: float | None, neighbours: float) -> None:
     positive({"neighbours": neighbours})
 
 
-def points_in(view: FlipView, space: Space, components: int) -> Tensor:
+def points_of(view: FlipView, space: Space, components: int) -> Tensor:
     """Return a view's candidates as points of a space, ``(U, D)`` on the CPU.
 
     Args:

@@ -10,7 +10,7 @@ from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest
+from aal.flips.base import Flips, FlipSelector, highest_flips
 from aal.flips.class_graph import check_distance, graph_of
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
@@ -91,7 +91,7 @@ class Colouring(FlipSelector):
             scores = self._reached(network, view, graph, colours, figures["gamma"])
         figures["colours"] = float(colours.max()) + 1
         figures["reached"] = float(scores.sum()) / max(1, 2 * graph.edges)
-        flips = highest(self, view, scores, n, generator)
+        flips = highest_flips(self, view, scores, n, generator)
         return Flips(flips.indices, flips.scores, figures)
 
     def _fresh(self, sample_shape: tuple[int, ...], colours: int, generator: torch.Generator) -> nn.Module:

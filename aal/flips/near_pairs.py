@@ -52,12 +52,12 @@ def near_pairs(points: Tensor, gamma: float, norm: Distance, block: tuple[int, i
             sure = surely(i, j)
             i, j = i.add_(top), j.add_(left)
             unsure = (~sure).nonzero()[:, 0]
-            sure[unsure] = distances(points, i[unsure], j[unsure], norm) <= gamma
+            sure[unsure] = pair_distances(points, i[unsure], j[unsure], norm) <= gamma
             found.append((i[sure].int(), j[sure].int()))
     return torch.cat([i for i, _ in found]), torch.cat([j for _, j in found])
 
 
-def distances(points: Tensor, i: Tensor, j: Tensor, norm: Distance) -> Tensor:
+def pair_distances(points: Tensor, i: Tensor, j: Tensor, norm: Distance) -> Tensor:
     """Return how far points ``(N, D)`` are apart, pairs by their places ``(P,)``, float64 ``(P,)``."""
     size, apart = max(1, ELEMENTS // max(1, points.shape[1])), torch.empty(len(i), dtype=torch.float64)
     for start in range(0, len(i), size):
@@ -98,7 +98,7 @@ def gamma_for(neighbours: float, points: Tensor, labels: Tensor, norm: Distance,
     first = (sizes.cumsum(0) - sizes)[group]
     if every:
         i, j, first = i[i < j], j[i < j], first[i < j]
-    apart = distances(points, order[first + i], order[first + j], norm).sort().values
+    apart = pair_distances(points, order[first + i], order[first + j], norm).sort().values
     near = math.ceil(min(len(apart), neighbours * len(points) * len(apart) / total))
     return float(apart[near - 1])
 

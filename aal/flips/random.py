@@ -9,7 +9,7 @@ from aal.flips.view import FlipView
 
 
 @dataclass(frozen=True)
-class Random(FlipSelector):
+class RandomFlips(FlipSelector):
     """Flip labels at random."""
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:

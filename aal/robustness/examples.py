@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aal.attacks import Attack
 from aal.robustness.results import Evaluation
-from aal.robustness.subject import Indexed, Subject, named
+from aal.robustness.subject import Indexed, Subject, located
 from aal.seeds import generator
 
 
@@ -65,7 +65,7 @@ def fooled_examples(
         return None
     subject = Subject(model, x, found.index, found.label, found.target, bounds, seed)
     batch = subject.batch(rows)
-    with named(name, found.index[rows]):
+    with located(name, found.index[rows]):
         adversarial = subject.attack(attack, batch).x
         after = subject.predicted(adversarial, batch.y)
     return Examples(batch.x.cpu(), adversarial.cpu(), found.label[rows], found.natural[rows], after.cpu(), bounds)

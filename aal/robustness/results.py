@@ -47,12 +47,11 @@ class Outcome:
             repr(attack), radius, list(radii), natural.clone(), nothing.double(), nothing.clone(), nothing.clone()
         )
 
-    def put(self, rows: Tensor, columns: Tensor) -> None:
-        """Take in one more stage of the samples ``rows`` ``(B,)``, in columns ``(B, 4)`` named by ``COLUMNS``."""
-        after, distance, queries, tried = columns.cpu().double().unbind(1)
-        self.after[rows], self.distance[rows] = after.long(), distance
-        self.queries[rows] += queries.long()
-        self.tried[rows] += tried.long()
+    def put(self, rows: Tensor, found: dict[str, Tensor]) -> None:
+        """Take in one more stage of the samples ``rows`` ``(B,)``: tensors ``(B,)`` named by ``COLUMNS``."""
+        self.after[rows], self.distance[rows] = found["after"].cpu(), found["distance"].cpu()
+        self.queries[rows] += found["queries"].cpu()
+        self.tried[rows] += found["tried"].cpu()
 
 
 @dataclass

@@ -5,27 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
-from aal.attacks.attack import WarmStart
-from aal.attacks.task import attacking
+from aal.attacks.base import WarmStart, attacking
+from aal.data.samples import Samples
 from aal.errors import RunStopped, UserError
 from aal.robustness.results import COLUMNS
 from aal.seeds import sample_seeds
 
-
-class Indexed(Protocol):
-    """Samples by index: a tensor ``(N, ...)``, or :class:`aal.data.samples.Samples`, which need not be in memory."""
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    def __getitem__(self, indices: Tensor, /) -> Tensor:
-        """Return the samples ``(B, ...)`` of indices ``(B,)``."""
+Indexed = Tensor | Samples
+"""Samples by index: a tensor ``(N, ...)``, or :class:`aal.data.samples.Samples`, which need not be in memory."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +41,10 @@ class Subject:
     def natural(self, rows: Tensor) -> Tensor:
         """Predict the classes of ``rows`` ``(B,)`` without an attack, ``(B,)``."""
         batch = self.batch(rows)
-        with named("without an attack", self.index[rows]):
+        with located("without an attack", self.index[rows]):
             return self.predicted(batch.x, batch.y)
 
-    def attacked(self, name: str, series: Sequence[Attack], rows: Tensor) -> Tensor:
+    def attacked(self, name: str, series: Sequence[Attack], rows: Tensor) -> dict[str, Tensor]:
         """Attack ``rows`` ``(B,)`` with one attack after another, each time those that are left.
 
         Args:
@@ -61,22 +53,24 @@ class Subject:
             rows: Which samples.
 
         Returns:
-            The columns of an outcome, float64 ``(B, 4)``.
+            The tensors of an outcome ``(B,)``.
         """
         batch, left, start = self.batch(rows), torch.arange(len(rows), device=self.device), None
-        columns = torch.zeros(len(rows), len(COLUMNS), dtype=torch.float64, device=self.device)
+        nothing = torch.zeros(len(rows), dtype=torch.int64, device=self.device)
+        found = {name: nothing.double() if name == "distance" else nothing.clone() for name in COLUMNS}
         for attack in series:
             now = batch.take(left)
-            with named(name, self.index[rows][left.cpu()]):
+            with located(name, self.index[rows][left.cpu()]):
                 result = self.attack(attack, now, start)
                 after = self.predicted(result.x, now.y)
-            counts = columns[left, 2:] + torch.stack([result.queries, torch.ones_like(after)], dim=1)
-            columns[left] = torch.cat([torch.stack([after, result.distance.double()], dim=1), counts], dim=1)
+            found["after"][left], found["distance"][left] = after, result.distance.double()
+            found["queries"][left] += result.queries
+            found["tried"][left] += 1
             survived = after == now.y if now.target is None else after != now.target
             left, start = left[survived], result.x[survived]
             if len(left) == 0:
                 break
-        return columns
+        return found
 
     def batch(self, rows: Tensor) -> "Batch":
         """Return what an attack on ``rows`` ``(B,)`` takes, on the model's device."""
@@ -122,7 +116,7 @@ class Batch:
 
 
 @contextmanager
-def named(what: str, index: Tensor) -> Iterator[None]:
+def located(what: str, index: Tensor) -> Iterator[None]:
     """Say what was done where an error came up, and which samples of ``index`` ``(B,)`` its rows are."""
     try:
         yield

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
 from typing import NamedTuple, Self, TextIO, TypeVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
@@ -56,9 +55,9 @@ class Progress:
         self._bars: Bars | None = None
         self._drawn = 0.0
 
-    def task(self, description: str, total: int) -> "Task":
+    def task(self, description: str, total: int) -> "SamplesTask":
         """Begin to show a task such as "encoding pool" over ``total`` samples."""
-        return Task(self, description, total)
+        return SamplesTask(self, description, total, SLOW_SECONDS)
 
     def rounds(self, total: int, unit: str = "labels") -> "RoundsTask":
         """Begin to show the rounds of a run, until there are ``total`` of what it counts, such as labels."""
@@ -137,70 +136,79 @@ class Progress:
             return None
 
 
-class Task:
-    """Samples of one job, such as crafting or encoding; a context manager.
+class Shown:
+    """Something of which is shown how far it is; a context manager, which ends it.
 
-    Where there are no bars it prints a line now and then; none if it is over within a second.
+    Attributes:
+        total: What is counted up to; it may change while it goes on.
     """
 
-    def __init__(self, progress: Progress, description: str, total: int) -> None:
-        """Begin; :meth:`Progress.task` is the way to do it."""
-        self._progress, self._description, self._total = progress, description, total
-        self._done = 0
-        self._begun = time.monotonic()
-        self._next_line = self._begun + SLOW_SECONDS
-        self._bar = progress.open(description, total)
-        self._open = True
+    between = TASK_LINE_SECONDS  # two lines, where there are no bars
 
-    def advance(self, samples: int) -> None:
-        """Count ``samples`` more as done."""
-        self._done += samples
-        self._progress.draw(self._bar, self._done, self._state)
-        if not self._progress.on_terminal and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + TASK_LINE_SECONDS
-            self._progress.line(f"{self._description}: {self._state()}")
+    def __init__(self, progress: Progress, description: str, total: int, quiet_for: float) -> None:
+        self._progress, self._description, self.total = progress, description, total
+        self._counted, self._open = 0, True
+        self._begun = time.monotonic()
+        self._next_line = self._begun + quiet_for
+        self._bar = progress.open(description, total)
 
     def done(self) -> None:
-        """End the task; again is harmless."""
-        if not self._open:
-            return
-        self._open = False
-        self._progress.close(self._bar)
-        took = time.monotonic() - self._begun
-        if took >= SLOW_SECONDS and not self._progress.nested():
-            self._progress.line(f"{self._description}: {self._done}/{self._total}, took {clock(took)}")
+        """End it; again is harmless."""
+        if self._open:
+            self._open = False
+            self._progress.close(self._bar)
+            self._say_end()
+
+    def _show(self, at_once: bool = False) -> None:
+        """Move the bar; where there are none, print a line if it is time to."""
+        self._progress.draw(self._bar, self._counted, self._state)
+        if not self._progress.on_terminal and (at_once or time.monotonic() >= self._next_line):
+            self._next_line = time.monotonic() + self.between
+            self._say()
+
+    def _say(self) -> None:
+        self._progress.line(f"{self._description}: {self._state()}")
+
+    def _say_end(self) -> None:
+        raise NotImplementedError
 
     def _state(self) -> str:
-        left = (time.monotonic() - self._begun) / max(self._done, 1) * (self._total - self._done)
-        return f"{self._done}/{self._total}, {clock(left)} left"
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.done()
 
 
-class RoundsTask:
-    """Rounds of a run, counted in labels or another unit. Without bars: a line every few seconds, and the last.
+class SamplesTask(Shown):
+    """Samples of one job, such as crafting or encoding. Without bars: a line now and then; none within a second."""
 
-    Attributes:
-        total: What is counted up to; it may change while the run goes on.
-    """
+    def advance(self, samples: int) -> None:
+        """Count ``samples`` more as done."""
+        self._counted += samples
+        self._show()
+
+    def _say_end(self) -> None:
+        took = time.monotonic() - self._begun
+        if took >= SLOW_SECONDS and not self._progress.nested():
+            self._progress.line(f"{self._description}: {self._counted}/{self.total}, took {clock(took)}")
+
+    def _state(self) -> str:
+        left = (time.monotonic() - self._begun) / max(self._counted, 1) * (self.total - self._counted)
+        return f"{self._counted}/{self.total}, {clock(left)} left"
+
+
+class RoundsTask(Shown):
+    """Rounds of a run, counted in labels or another unit. Without bars: a line every few seconds, and the last."""
+
+    between = ROUND_LINE_SECONDS
 
     def __init__(self, progress: Progress, total: int, unit: str) -> None:
-        """Begin; :meth:`Progress.rounds` is the way to do it."""
-        self._progress, self.total, self._unit = progress, total, unit
-        self._begun = time.monotonic()
+        super().__init__(progress, "rounds", total, 0.0)
+        self._unit, self._told, self._epoch, self._unsaid = unit, "", 0, False
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_ROUNDS)  # (time, counted) of rounds done here
-        self._round, self._counted, self._epoch, self._remark = 0, 0, 0, ""
-        self._accuracy: float | None = None
-        self._next_line = 0.0
-        self._unsaid = False
-        self._bar = progress.open("rounds", total)
-        self._open = True
 
     def update(self, counted: int, round: int, accuracy: float | None, remark: str = "") -> None:
         """Show that a round is over.
@@ -211,40 +219,27 @@ class RoundsTask:
             accuracy: On the test split, in [0, 1], or None if it was not measured.
             remark: What else is to be said.
         """
-        self._counted, self._round, self._accuracy, self._epoch = counted, round, accuracy, 0
-        self._remark = remark
-        now = time.monotonic()
-        self._recent.append((now, counted))
-        self._progress.draw(self._bar, counted, self._state)
-        self._unsaid = True
-        if not self._progress.on_terminal and (now >= self._next_line or counted >= self.total):
-            self._next_line = now + ROUND_LINE_SECONDS
-            self._say()
+        self._counted, self._epoch, self._unsaid = counted, 0, True
+        told = (f"round {round}: {counted}/{self.total} {self._unit}", remark)
+        self._told = ", ".join([*filter(None, told), *([] if accuracy is None else [f"accuracy {accuracy:.3f}"])])
+        self._recent.append((time.monotonic(), counted))
+        self._show(at_once=counted >= self.total)
 
     def epoch(self, epoch: int) -> None:
         """Show that an ``epoch`` (from 1) of the next round's training is over; leaves no line."""
         self._epoch = epoch
         self._progress.draw(self._bar, self._counted, self._state)
 
-    def done(self) -> None:
-        """End the rounds with a line on the last of them; again is harmless."""
-        if not self._open:
-            return
-        self._open = False
-        self._progress.close(self._bar)
-        if self._unsaid:
-            self._say()
-
     def _say(self) -> None:
         self._unsaid = False
         self._progress.line(self._state())
 
+    def _say_end(self) -> None:
+        if self._unsaid:
+            self._say()
+
     def _state(self) -> str:
-        parts = [f"round {self._round}: {self._counted}/{self.total} {self._unit}"]
-        if self._remark:
-            parts.append(self._remark)
-        if self._accuracy is not None:
-            parts.append(f"accuracy {self._accuracy:.3f}")
+        parts = [self._told or f"round 0: 0/{self.total} {self._unit}"]
         if self._counted >= self.total or not self._open:
             parts.append(f"took {clock(time.monotonic() - self._begun)}")
         elif len(self._recent) > 1 and self._recent[-1][1] > self._recent[0][1]:

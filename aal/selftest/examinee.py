@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from aal.attacks import PGD, Adversarial
 from aal.attacks.ascent import log_odds
+from aal.attacks.base import Task, attacking, check_samples
 from aal.attacks.norms import Norm, norm_of
-from aal.attacks.task import Task, attacking, check_samples
 from aal.checks import at_least, positive
 from aal.errors import RunStopped, UserError
 
@@ -21,6 +21,7 @@ USUAL_RADIUS = 8 / 255  # of the data's range, for every element of a sample
 
 T = TypeVar("T")
 Status = Literal["passed", "warned", "failed"]
+Case = tuple[bool, Status, str]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Examinee:
     """A model and the samples to attack it on.
 
     The attacks here try to change the class that the model predicts, whether or not it is the true one.
@@ -78,8 +79,6 @@ class Subject:
             positive({"radius": self.chosen_radius})
         if not self.bounds[0] < self.bounds[1]:
             raise UserError(f"bounds: must be (low, high) with low < high, not {self.bounds}")
-        if len(self.x) == 0:
-            raise UserError("x: there are no samples")
         shape = (len(self.x),)
         if self.y.is_floating_point() or self.y.shape != shape or self.seeds.shape != shape:
             raise UserError(f"y and seeds: must be whole numbers, one for each of {len(self.x)} samples")
@@ -195,6 +194,12 @@ def _counted_from(rows: Tensor) -> Iterator[None]:
 def share(of: Tensor) -> float:
     """Return the share of ``True`` in a bool tensor, 0 where it is empty."""
     return float(of.double().mean()) if len(of) else 0.0
+
+
+def first_of(check: str, figures: dict[str, float], *cases: Case, sound: str) -> Verdict:
+    """Return the verdict of the first case that holds, ``(whether, status, meaning)``; where none does, ``sound``."""
+    _, status, meaning = next((case for case in cases if case[0]), (True, "passed", sound))
+    return Verdict(check, status, meaning, figures)
 
 
 def percent(value: float) -> str:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aal.attacks.ascent import log_odds
 from aal.attacks.draws import uniform
-from aal.selftest.examinee import Subject, Verdict, percent, share
+from aal.selftest.examinee import Examinee, Verdict, first_of, percent, share
 
 LEAST_USED = 0.1  # of the bounds: less, and data and bounds have other units
 MOST_UNUSED = 0.25  # of the bounds, at one end
@@ -22,92 +22,103 @@ AGREE = 0.5  # largest relative difference between gradient and finite differenc
 MOST_AGREE, SOME_AGREE = 0.95, 0.8  # shares of samples whose gradients must agree: for sound, for usable
 
 
-def bounds(subject: Subject) -> Verdict:
+def bounds(examinee: Examinee) -> Verdict:
     """Judge whether the declared bounds are the data's range."""
-    low, high = subject.bounds
-    least, most = float(subject.x.min()), float(subject.x.max())
-    flat = subject.x.flatten(1)
+    low, high = examinee.bounds
+    least, most = float(examinee.x.min()), float(examinee.x.max())
+    flat = examinee.x.flatten(1)
     outside = share(((flat < low) | (flat > high)).any(1))
     figures = {"least": least, "most": most, "outside": outside}
     data, declared = f"the data reach from {least:.4g} to {most:.4g}", f"the bounds are [{low:g}, {high:g}]"
-    if outside:
-        text = f"{percent(outside)} of the samples leave the bounds, which attacks refuse: {data}, {declared}."
-        return Verdict("bounds", "failed", text, figures)
-    if math.isinf(high - low):
-        return Verdict("bounds", "passed", f"All data are within the bounds, which are open: {data}.", figures)
-    figures["used"] = used = (most - least) / (high - low)
-    if used < LEAST_USED:
-        text = f"Data and bounds have other units, so no radius fits both: {data}, {declared}."
-        return Verdict("bounds", "failed", text, figures)
-    if max(least - low, high - most) / (high - low) > MOST_UNUSED:
-        text = f"Attacks may go where no data lie: {data}, {declared}."
-        return Verdict("bounds", "warned", text, figures)
-    return Verdict("bounds", "passed", f"Data and bounds agree: {data}, {declared}.", figures)
+    used = (most - least) / (high - low)
+    if not outside and math.isfinite(high - low):
+        figures["used"] = used
+    unused = max(least - low, high - most) / (high - low)
+    return first_of(
+        "bounds",
+        figures,
+        (
+            outside > 0,
+            "failed",
+            f"{percent(outside)} of the samples leave the bounds, which attacks refuse: {data}, {declared}.",
+        ),
+        (math.isinf(high - low), "passed", f"All data are within the bounds, which are open: {data}."),
+        (used < LEAST_USED, "failed", f"Data and bounds have other units, so no radius fits both: {data}, {declared}."),
+        (unused > MOST_UNUSED, "warned", f"Attacks may go where no data lie: {data}, {declared}."),
+        sound=f"Data and bounds agree: {data}, {declared}.",
+    )
 
 
-def logits(subject: Subject) -> Verdict:
+def logits(examinee: Examinee) -> Verdict:
     """Judge whether the model returns logits, or log-probabilities, rather than probabilities."""
-    outputs = subject.logits
+    outputs = examinee.logits
     least, most = float(outputs.min()), float(outputs.max())
-    figures = {"classes": outputs.shape[1], "least": least, "most": most}
     seen = f"they reach from {least:.3g} to {most:.3g}"
-    if least < 0 or most > 1 or least == most:
-        return Verdict("logits", "passed", f"The outputs are no probabilities: {seen}.", figures)
+    free = least < 0 or most > 1 or least == most
     single = outputs.shape[1] == 2 and not outputs[:, 0].any()  # how attacks see one logit
-    if single or ((outputs.sum(1) - 1).abs() < ROUNDING).all():
-        text = "The outputs are probabilities, whose gradients vanish and whose odds are not the model's: return logits"
-        advice = f"{text}, or end in nn.Sigmoid." if single else f"{text}."
-        return Verdict("logits", "failed", advice, figures)
-    text = f"All outputs lie in [0, 1] ({seen}): if they are probabilities, return the logits they come from."
-    return Verdict("logits", "warned", text, figures)
+    odds = single or bool(((outputs.sum(1) - 1).abs() < ROUNDING).all())
+    text = "The outputs are probabilities, whose gradients vanish and whose odds are not the model's: return logits"
+    return first_of(
+        "logits",
+        {"classes": outputs.shape[1], "least": least, "most": most},
+        (free, "passed", f"The outputs are no probabilities: {seen}."),
+        (odds, "failed", f"{text}, or end in nn.Sigmoid." if single else f"{text}."),
+        (
+            True,
+            "warned",
+            f"All outputs lie in [0, 1] ({seen}): if they are probabilities, return the logits they come from.",
+        ),
+        sound="",
+    )
 
 
-def repeatable(subject: Subject) -> Verdict:
+def repeatable(examinee: Examinee) -> Verdict:
     """Judge whether a sample has the same output again, and in another batch."""
-    first = subject.logits
-    again = subject.outputs(subject.x)
+    first = examinee.logits
+    again = examinee.outputs(examinee.x)
     elsewhere = torch.empty_like(first)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         if len(first[half]):
-            elsewhere[half] = subject.outputs(subject.x[half])
+            elsewhere[half] = examinee.outputs(examinee.x[half])
     scale = max(float(first.std()), torch.finfo(first.dtype).tiny) if first.numel() > 1 else 1.0
     by_chance = float((again - first).abs().max()) / scale
     by_batch = float((elsewhere - first).abs().max()) / scale
-    figures = {"difference_again": by_chance, "difference_in_another_batch": by_batch}
-    if by_chance > SAME_AGAIN:
-        text = (
+    return first_of(
+        "repeatable",
+        {"difference_again": by_chance, "difference_in_another_batch": by_batch},
+        (
+            by_chance > SAME_AGAIN,
+            "failed",
             f"The same samples have other outputs each time, by up to {by_chance:.2g} standard deviations: something "
-            "random is left on in eval mode, and successes are chance."
-        )
-        return Verdict("repeatable", "failed", text, figures)
-    if by_batch > SAME_ELSEWHERE:
-        text = (
+            "random is left on in eval mode, and successes are chance.",
+        ),
+        (
+            by_batch > SAME_ELSEWHERE,
+            "failed",
             f"A sample's output depends on the others in its batch, by up to {by_batch:.2g} standard deviations: batch "
-            "statistics are used in eval mode, and an attacked sample is another one alone."
-        )
-        return Verdict("repeatable", "failed", text, figures)
-    text = "A sample has the same output each time, whatever batch it is in."
-    return Verdict("repeatable", "passed", text, figures)
+            "statistics are used in eval mode, and an attacked sample is another one alone.",
+        ),
+        sound="A sample has the same output each time, whatever batch it is in.",
+    )
 
 
-def accuracy(subject: Subject) -> Verdict:
+def accuracy(examinee: Examinee) -> Verdict:
     """Judge whether the model has learnt anything that an attack could take away."""
-    right = share(subject.labels == subject.y)
-    counts = subject.y.unique(return_counts=True)[1]
-    chance = float(counts.max()) / len(subject.y)
-    margin = 2 * math.sqrt(chance * (1 - chance) / len(subject.y))  # two standard errors
-    figures = {"accuracy": right, "chance": chance}
+    right = share(examinee.labels == examinee.y)
+    counts = examinee.y.unique(return_counts=True)[1]
+    chance = float(counts.max()) / len(examinee.y)
+    margin = 2 * math.sqrt(chance * (1 - chance) / len(examinee.y))  # two standard errors
     found = f"{percent(right)} of the natural samples are classified rightly, {percent(chance)} are of one class"
-    if right <= chance + margin:
-        text = f"{found}: guessing could do as well, and robustness of a model that knows nothing means nothing."
-        return Verdict("accuracy", "warned", text, figures)
-    return Verdict("accuracy", "passed", f"{found}.", figures)
+    text = f"{found}: guessing could do as well, and robustness of a model that knows nothing means nothing."
+    return first_of(
+        "accuracy", {"accuracy": right, "chance": chance}, (right <= chance + margin, "warned", text), sound=f"{found}."
+    )
 
 
-def gradient(subject: Subject) -> Verdict:
+def gradient(examinee: Examinee) -> Verdict:
     """Judge whether the loss has a gradient by the input."""
-    by_log_odds = subject.gradient(subject.x, log_odds)
-    by_entropy = subject.gradient(subject.x, _cross_entropy)
+    by_log_odds = examinee.gradient(examinee.x, log_odds)
+    by_entropy = examinee.gradient(examinee.x, _cross_entropy)
     if by_log_odds is None or by_entropy is None:
         text = "Autograd finds no way from the input to the output: something is detached, or made without gradients."
         return Verdict("gradient", "failed", text, {"zero": 1.0})
@@ -115,64 +126,69 @@ def gradient(subject: Subject) -> Verdict:
     broken = share(~flat.isfinite().all(1))
     zero = share((flat == 0).all(1))
     entropy_zero = share((by_entropy.flatten(1) == 0).all(1))
-    figures = {"not_finite": broken, "zero": zero, "cross_entropy_zero": entropy_zero}
-    if broken:
-        text = f"The gradient is not finite for {percent(broken)} of the samples: attacks cannot move them."
-        return Verdict("gradient", "failed", text, figures)
-    if zero > FEW:
-        text = f"The gradient is zero for {percent(zero)} of the samples: attacks that follow it do not move them."
-        return Verdict("gradient", "failed", text, figures)
-    if entropy_zero > FEW:
-        text = (
+    none = f"The gradient is zero for {percent(zero)} of the samples"
+    return first_of(
+        "gradient",
+        {"not_finite": broken, "zero": zero, "cross_entropy_zero": entropy_zero},
+        (
+            broken > 0,
+            "failed",
+            f"The gradient is not finite for {percent(broken)} of the samples: attacks cannot move them.",
+        ),
+        (zero > FEW, "failed", f"{none}: attacks that follow it do not move them."),
+        (
+            entropy_zero > FEW,
+            "warned",
             f"The cross entropy's gradient is zero for {percent(entropy_zero)} of the samples, where its probability "
-            "rounds to 1: attacks here follow the log-odds, which do not saturate, but other tools see robustness."
-        )
-        return Verdict("gradient", "warned", text, figures)
-    if zero:
-        text = f"The gradient is zero for {percent(zero)} of the samples, which count as robust against gradients."
-        return Verdict("gradient", "warned", text, figures)
-    return Verdict("gradient", "passed", "Every sample has a finite gradient that is not zero.", figures)
+            "rounds to 1: attacks here follow the log-odds, which do not saturate, but other tools see robustness.",
+        ),
+        (zero > 0, "warned", f"{none}, which count as robust against gradients."),
+        sound="Every sample has a finite gradient that is not zero.",
+    )
 
 
-def slope(subject: Subject) -> Verdict:
+def differences(examinee: Examinee) -> Verdict:
     """Judge whether the gradient says how the loss changes, by finite differences in random directions."""
-    low, high = subject.range
+    low, high = examinee.range
     steps = [step * (high - low) for step in STEPS]
-    shape, room = tuple(subject.x.shape[1:]), max(steps)
+    shape, room = tuple(examinee.x.shape[1:]), max(steps)
     # the jitter breaks ties, as of max pooling on an even background, where a gradient has one of many values
-    jitter = uniform(subject.seeds, 0, shape, subject.x.dtype).mul_(2 * room).sub_(room)
-    x = subject.x.clamp(low + 2 * room, high - 2 * room) + jitter
-    by_autograd = subject.gradient(x, log_odds)
+    jitter = uniform(examinee.seeds, 0, shape, examinee.x.dtype).mul_(2 * room).sub_(room)
+    x = examinee.x.clamp(low + 2 * room, high - 2 * room) + jitter
+    by_autograd = examinee.gradient(x, log_odds)
     if by_autograd is None:
         text = "Autograd finds no way from the input to the output: there is no gradient to compare."
         return Verdict("slope", "failed", text, {"agree": 0.0})
-    draws = [uniform(subject.seeds, 1 + k, shape, x.dtype) for k in range(DIRECTIONS)]
+    draws = [uniform(examinee.seeds, 1 + k, shape, x.dtype) for k in range(DIRECTIONS)]
     directions = [(draw < 0.5).to(x.dtype) * 2 - 1 for draw in draws]
     told = torch.stack([(by_autograd * direction).flatten(1).sum(1) for direction in directions], dim=1)
-    errors = [_error(subject, x, directions, told, step) for step in steps]
+    errors = [_error(examinee, x, directions, told, step) for step in steps]
     error = torch.stack(errors).amin(0)
     judged = error.isfinite()
     agree = share(error[judged] <= AGREE)
-    figures = {"agree": agree, "judged": share(judged)}
-    if not judged.any():
-        text = "The output changes too little with the input to tell whether the gradient is right."
-        return Verdict("slope", "warned", text, figures)
     text = f"Gradient and finite differences agree for {percent(agree)} of the samples"
-    if agree < SOME_AGREE:
-        return Verdict("slope", "failed", f"{text}: the gradient that attacks follow is not the model's.", figures)
-    if agree < MOST_AGREE:
-        return Verdict("slope", "warned", f"{text}: for the others attacks may be led astray.", figures)
-    return Verdict("slope", "passed", f"{text}.", figures)
+    return first_of(
+        "slope",
+        {"agree": agree, "judged": share(judged)},
+        (
+            not judged.any(),
+            "warned",
+            "The output changes too little with the input to tell whether the gradient is right.",
+        ),
+        (agree < SOME_AGREE, "failed", f"{text}: the gradient that attacks follow is not the model's."),
+        (agree < MOST_AGREE, "warned", f"{text}: for the others attacks may be led astray."),
+        sound=f"{text}.",
+    )
 
 
-def _error(subject: Subject, x: Tensor, directions: list[Tensor], told: Tensor, step: float) -> Tensor:
+def _error(examinee: Examinee, x: Tensor, directions: list[Tensor], told: Tensor, step: float) -> Tensor:
     """Return the relative difference ``(N,)`` between what autograd told and finite differences; inf for noise."""
     seen = torch.empty_like(told)
     for k, direction in enumerate(directions):
-        ends = [subject.outputs(x + sign * step * direction) for sign in (1, -1)]
-        ahead, behind = (log_odds(end, subject.labels) for end in ends)
+        ends = [examinee.outputs(x + sign * step * direction) for sign in (1, -1)]
+        ahead, behind = (log_odds(end, examinee.labels) for end in ends)
         seen[:, k] = (ahead - behind) / (2 * step)
-    rounding = 10 * torch.finfo(x.dtype).eps * (subject.logits.abs().amax(1) + subject.loss.abs()) / step
+    rounding = 10 * torch.finfo(x.dtype).eps * (examinee.logits.abs().amax(1) + examinee.loss.abs()) / step
     size = torch.linalg.vector_norm(told, dim=1).maximum(torch.linalg.vector_norm(seen, dim=1))
     error = torch.linalg.vector_norm(seen - told, dim=1) / size
     return torch.where(size > rounding * math.sqrt(DIRECTIONS), error, torch.inf)

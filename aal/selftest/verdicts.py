@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from aal.runs.progress import Progress, quiet
 from aal.selftest import attack_checks, model_checks
-from aal.selftest.examinee import Subject, Verdict
+from aal.selftest.examinee import Examinee, Verdict
 
-CHECKS: dict[str, Callable[[Subject], Verdict]] = {
+CHECKS: dict[str, Callable[[Examinee], Verdict]] = {
     "bounds": model_checks.bounds,
     "logits": model_checks.logits,
     "repeatable": model_checks.repeatable,
     "accuracy": model_checks.accuracy,
     "gradient": model_checks.gradient,
-    "slope": model_checks.slope,
+    "slope": model_checks.differences,
     "steps": attack_checks.steps,
     "radius": attack_checks.radius,
     "unbounded": attack_checks.unbounded,
@@ -57,7 +57,7 @@ def selftest(
     Raises:
         UserError: An argument is not of this kind.
     """
-    subject = Subject(
+    examinee = Examinee(
         model=model,
         x=x,
         y=y.to(x.device),
@@ -67,17 +67,17 @@ def selftest(
         seeds=torch.arange(len(x), device=x.device) if seeds is None else seeds.to(x.device),
         batch_size=batch_size,
     )
-    return run_checks(subject, quiet())
+    return run_checks(examinee, quiet())
 
 
-def run_checks(subject: Subject, progress: Progress) -> list[Verdict]:
+def run_checks(examinee: Examinee, progress: Progress) -> list[Verdict]:
     """Return one verdict for each entry of :data:`CHECKS`; a check that cannot be run has failed."""
     verdicts: list[Verdict] = []
     reasons: dict[str, str] = {}  # why a check could not be run, and the first such check
     with progress.task("checking", len(CHECKS)) as task:
         for name, check in CHECKS.items():
             try:
-                verdict = check(subject)
+                verdict = check(examinee)
             except RuntimeError as error:  # RunStopped, and whatever torch says of a model that cannot be attacked
                 why = str(error).partition("\n")[0]
                 first = reasons.setdefault(why, name)

@@ -59,7 +59,7 @@ class Parent:
         return self.over.is_set()
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
+def whole_rounds(path: Path) -> list[dict[str, Any]]:
     """Return the rounds in a ``rounds.jsonl`` up to the first torn line (being written, or its writer was killed)."""
     rows = []
     for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
@@ -144,7 +144,7 @@ def follow(run: Any, rounds: Path, parent: Parent) -> None:  # noqa: ANN401
         if found == seen:
             continue
         seen = found
-        for row in rows_of(rounds):
+        for row in whole_rounds(rounds):
             if row["round"] > logged:
                 run.log(row, step=row["round"], commit=True)
                 logged = row["round"]

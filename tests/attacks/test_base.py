@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import FGSM
-from aal.attacks.task import Task, attacking
+from aal.attacks.base import Task, attacking
 from aal.errors import RunStopped, UserError
 
 X, Y = torch.full((3, 4), 0.5), torch.tensor([0, 1, 2])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from aal.attacks.base import Task
 from aal.attacks.margins import aims, dlr, margin, rivals, targeted_dlr
-from aal.attacks.task import Task
 from aal.seeds import generator
 
 LOGITS = torch.tensor([[4.0, 1.0, 2.0, -2.0], [-9.0, -5.0, -6.0, -7.0]], dtype=torch.float64)

@@ -7,8 +7,8 @@ import torch
 
 from aal import flips
 from aal.errors import RunStopped
-from aal.flips import Bilevel, Colouring, FlipSelector, Random
-from aal.flips.base import Flips, fault_of, highest
+from aal.flips import Bilevel, Colouring, FlipSelector, RandomFlips
+from aal.flips.base import Flips, flips_fault, highest_flips
 from aal.networks import MLP
 from aal.seeds import generator, key
 from tests.flips.views import view_of
@@ -48,7 +48,7 @@ def test_a_selection_has_exactly_the_budget_of_distinct_candidates(selector: Fli
     view = view if label is None else view.only(view.labels == label)
     for n in (1, 2):
         flips_ = selector.select(view, n, generator=generator(0, "flips"))
-        assert not fault_of(flips_, view, n)
+        assert not flips_fault(flips_, view, n)
         assert label is None or (view.labels[torch.isin(view.candidates, flips_.indices)] == label).all()
 
 
@@ -95,7 +95,7 @@ def test_every_selector_says_what_its_arguments_are(selector: FlipSelector) -> N
     ],
 )
 def test_a_selection_that_breaks_the_contract_is_told(flips_: Flips, fault: str) -> None:
-    found = fault_of(flips_, planted(), 2)
+    found = flips_fault(flips_, planted(), 2)
     assert (fault in found) if fault else not found
 
 
@@ -103,9 +103,9 @@ def test_among_equal_scores_chance_decides_and_nan_is_refused() -> None:
     view = planted()
     scores = torch.zeros(len(view.candidates))
     scores[7] = 1
-    drawn = [highest(Random(), view, scores, 3, generator(0, "ties", k)).indices.tolist() for k in range(40)]
+    drawn = [highest_flips(RandomFlips(), view, scores, 3, generator(0, "ties", k)).indices.tolist() for k in range(40)]
     assert all(chosen[0] == 70 for chosen in drawn)
     assert len({index for chosen in drawn for index in chosen[1:]}) > 30  # of 71, in 80 draws
     scores[5] = torch.nan
     with pytest.raises(RunStopped, match="index 50 is NaN"):
-        highest(Random(), view, scores, 3, generator(0, "ties", key(0, "x")))
+        highest_flips(RandomFlips(), view, scores, 3, generator(0, "ties", key(0, "x")))

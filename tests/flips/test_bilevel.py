@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from aal.attacks import PGD
 from aal.errors import RunStopped, UserError
-from aal.flips import Bilevel, CleanSet, FlipView, Random, bilevel
-from aal.flips.base import Flips, FlipSelector, fault_of, highest
+from aal.flips import Bilevel, CleanSet, FlipView, RandomFlips, bilevel
+from aal.flips.base import Flips, FlipSelector, flips_fault, highest_flips
 from aal.flips.bilevel import chosen_softly, gumbel, relaxed
 from aal.flips.rehearsal import Training, Turns, rehearsing
 from aal.models import Classifier, ConvClassifier, TransferClassifier
@@ -191,7 +191,7 @@ def finds_the_best(selector: FlipSelector, seed: int) -> bool:
     """Whether all flips are among the third that hurts most: at random, 3 times in a hundred."""
     view = planted()
     chosen = selector.select(view, BUDGET, generator=generator(seed, "flips"))
-    assert not fault_of(chosen, view, BUDGET)
+    assert not flips_fault(chosen, view, BUDGET)
     best = damage().argsort(descending=True)[:BEST]
     return bool(torch.isin(view.clean.places(chosen.indices), best).all())
 
@@ -206,11 +206,11 @@ class Noise(FlipSelector):
     """Takes flip logits that were never moved."""
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
-        return highest(self, view, torch.randn(len(view.candidates), generator=generator), n, generator)
+        return highest_flips(self, view, torch.randn(len(view.candidates), generator=generator), n, generator)
 
 
 def test_logits_that_mean_nothing_and_chance_do_not_find_them() -> None:
-    assert not any(finds_the_best(selector, seed) for selector in (Noise(), Random()) for seed in range(3))
+    assert not any(finds_the_best(selector, seed) for selector in (Noise(), RandomFlips()) for seed in range(3))
 
 
 # -- promises ----------------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_a_class_that_no_sample_has_can_be_the_target() -> None:
     labels = torch.arange(12) % 2
     view = view_of(drawn("x", 12, WIDTH), labels, {0: 2, 1: 2}, classes=3)
     flips = QUICK.select(view, 12, generator=generator(0, "flips"))
-    assert not fault_of(flips, view, 12)
+    assert not flips_fault(flips, view, 12)
 
 
 class Backed(Backbone):

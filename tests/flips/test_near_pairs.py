@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aal.flips import near_pairs as module
-from aal.flips.near_pairs import Distance, distances, gamma_for, near_pairs
+from aal.flips.near_pairs import Distance, gamma_for, near_pairs, pair_distances
 from aal.seeds import generator
 
 NORMS: tuple[Distance, ...] = ("l2", "linf")
@@ -99,7 +99,7 @@ def test_memory_is_that_of_blocks_points_and_pairs(norm: Distance) -> None:
 def test_distances_are_those_of_the_pairs() -> None:
     x, (i, j) = drawn("uniform"), torch.randint(90, (2, 3000), generator=generator(0, "pairs"))
     for norm in NORMS:
-        torch.testing.assert_close(distances(x, i, j, norm), brute_force(x, norm)[i, j], rtol=1e-14, atol=0)
+        torch.testing.assert_close(pair_distances(x, i, j, norm), brute_force(x, norm)[i, j], rtol=1e-14, atol=0)
 
 
 @every_norm

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import PGD, Adversarial, Attack, Task
-from aal.attacks.attack import WarmStart
+from aal.attacks.base import WarmStart
 from aal.seeds import generator
 
 WIDE = (-10.0, 10.0)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from aal.errors import UserError
 from aal.seeds import generator
-from aal.selftest import CHECKS, Subject, selftest
+from aal.selftest import CHECKS, Examinee, selftest
 
 Function = Callable[[Tensor], Tensor]
 
@@ -70,7 +70,7 @@ def rippled(x: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def sound() -> Subject:
+def sound() -> Examinee:
     """A small network trained on digits."""
     images, digits = load_digits(return_X_y=True)
     x, y = torch.tensor(images).float().reshape(-1, 1, 8, 8) / 16, torch.tensor(digits)
@@ -96,16 +96,16 @@ def subject(
     bounds: tuple[float, float] = (0.0, 1.0),
     radius: float | None = None,
     norm: str = "linf",
-) -> Subject:
+) -> Examinee:
     seeds = torch.arange(len(x))
-    return Subject(model=model, x=x, y=y, bounds=bounds, norm=norm, chosen_radius=radius, seeds=seeds, batch_size=40)
+    return Examinee(model=model, x=x, y=y, bounds=bounds, norm=norm, chosen_radius=radius, seeds=seeds, batch_size=40)
 
 
-def around(sound: Subject, before: Function = lambda x: x, after: Function = lambda z: z) -> Subject:
+def around(sound: Examinee, before: Function = lambda x: x, after: Function = lambda z: z) -> Examinee:
     return dataclasses.replace(sound, model=Around(sound.model, before, after))
 
 
-def moons(model: nn.Module) -> Subject:
+def moons(model: nn.Module) -> Examinee:
     """Two classes of points in the plane, and a model that tells them apart by their first coordinate."""
     x = torch.randn(60, 2, generator=generator(0, "moons"))
     return subject(model, x, (x[:, 0] > 0).long(), bounds=(-math.inf, math.inf), radius=0.2)
@@ -119,13 +119,13 @@ def coordinate(*after: nn.Module) -> nn.Module:
     return nn.Sequential(layer, *after)
 
 
-def peaks(sound: Subject) -> Subject:
+def peaks(sound: Examinee) -> Examinee:
     x = torch.linspace(0.45, 0.6, 60).view(-1, 1)
     return subject(Peaks(), x, torch.zeros(60, dtype=torch.int64), radius=0.3)
 
 
 # For each check what it must find fault with, how it must say so, and a word of why.
-PLANTED: dict[str, tuple[Callable[[Subject], Subject], str, str]] = {
+PLANTED: dict[str, tuple[Callable[[Examinee], Examinee], str, str]] = {
     "bounds": (lambda s: dataclasses.replace(s, bounds=(0.0, 255.0)), "failed", "other units"),
     "logits": (lambda s: around(s, after=lambda z: z.softmax(1)), "failed", "return logits"),
     "repeatable": (lambda s: around(s, before=lambda x: F.dropout(x, 0.3, training=True)), "failed", "random"),
@@ -141,7 +141,7 @@ PLANTED: dict[str, tuple[Callable[[Subject], Subject], str, str]] = {
 }
 
 # What else the checks tell apart.
-MORE: list[tuple[str, Callable[[Subject], Subject], str, str]] = [
+MORE: list[tuple[str, Callable[[Examinee], Examinee], str, str]] = [
     ("bounds", lambda s: dataclasses.replace(s, bounds=(0.0, 0.5)), "failed", "leave the bounds"),
     ("bounds", lambda s: dataclasses.replace(s, bounds=(-1.0, 1.0)), "warned", "no data lie"),
     ("bounds", lambda s: dataclasses.replace(s, bounds=(-math.inf, math.inf)), "passed", "open"),
@@ -175,17 +175,17 @@ MORE: list[tuple[str, Callable[[Subject], Subject], str, str]] = [
 
 @pytest.mark.parametrize("check", CHECKS)
 class TestEveryCheck:
-    def test_finds_fault_with_a_planted_model(self, check: str, sound: Subject) -> None:
+    def test_finds_fault_with_a_planted_model(self, check: str, sound: Examinee) -> None:
         plant, status, word = PLANTED[check]
         verdict = CHECKS[check](plant(sound))
         assert (verdict.check, verdict.status) == (check, status), verdict
         assert word in verdict.meaning
 
-    def test_passes_a_sound_model(self, check: str, sound: Subject) -> None:
+    def test_passes_a_sound_model(self, check: str, sound: Examinee) -> None:
         verdict = CHECKS[check](sound)
         assert (verdict.check, verdict.status) == (check, "passed"), verdict
 
-    def test_says_what_it_found_in_one_sentence(self, check: str, sound: Subject) -> None:
+    def test_says_what_it_found_in_one_sentence(self, check: str, sound: Examinee) -> None:
         verdict = CHECKS[check](sound)
         assert verdict.meaning.endswith(".")
         assert "\n" not in verdict.meaning
@@ -195,7 +195,7 @@ class TestEveryCheck:
 
 @pytest.mark.parametrize(("check", "plant", "status", "word"), MORE, ids=lambda value: str(value)[:12])
 def test_what_else_is_told_apart(
-    check: str, plant: Callable[[Subject], Subject], status: str, word: str, sound: Subject
+    check: str, plant: Callable[[Examinee], Examinee], status: str, word: str, sound: Examinee
 ) -> None:
     verdict = CHECKS[check](plant(sound))
     assert verdict.status == status, verdict
@@ -204,7 +204,7 @@ def test_what_else_is_told_apart(
 
 @pytest.mark.parametrize(("norm", "radius"), [("linf", None), ("l2", 0.5), ("l1", 3.0)])
 def test_a_sound_model_fails_nothing_in_any_norm_scale_or_precision(
-    norm: str, radius: float | None, sound: Subject
+    norm: str, radius: float | None, sound: Examinee
 ) -> None:
     in_bytes, in_double = Around(sound.model, before=lambda x: x / 255), copy.deepcopy(sound.model).double()
     for model, scale, dtype in ((in_bytes, 255.0, torch.float32), (in_double, 1.0, torch.float64)):
@@ -215,7 +215,7 @@ def test_a_sound_model_fails_nothing_in_any_norm_scale_or_precision(
         assert not [verdict for verdict in verdicts if verdict.status == "failed"]
 
 
-def test_the_model_and_the_generators_are_left_as_they_were(sound: Subject) -> None:
+def test_the_model_and_the_generators_are_left_as_they_were(sound: Examinee) -> None:
     before = {name: tensor.clone() for name, tensor in sound.model.state_dict().items()}
     random = torch.get_rng_state()
     sound.model.train()
@@ -228,7 +228,7 @@ def test_the_model_and_the_generators_are_left_as_they_were(sound: Subject) -> N
     assert first == selftest(sound.model, sound.x[:30], sound.y[:30])
 
 
-def test_a_check_that_cannot_be_run_has_failed(sound: Subject) -> None:
+def test_a_check_that_cannot_be_run_has_failed(sound: Examinee) -> None:
     def hole(x: Tensor) -> Tensor:
         return torch.where(x.mean((1, 2, 3), keepdim=True) > sound.x[50].mean() - 1e-6, torch.nan, x)
 
@@ -239,13 +239,13 @@ def test_a_check_that_cannot_be_run_has_failed(sound: Subject) -> None:
     assert undefined[2].meaning == "The check could not be run either, as logits."
 
 
-def test_a_model_without_gradients_fails_what_follows_them(sound: Subject) -> None:
+def test_a_model_without_gradients_fails_what_follows_them(sound: Examinee) -> None:
     verdicts = selftest(Around(sound.model, before=Tensor.detach), sound.x, sound.y, radius=0.1)
     failed = [verdict.check for verdict in verdicts if verdict.status == "failed"]
     assert failed == ["gradient", "slope", "steps", "radius", "unbounded", "random search", "planted"]
 
 
-def test_rows_are_counted_over_all_batches(sound: Subject) -> None:
+def test_rows_are_counted_over_all_batches(sound: Examinee) -> None:
     def hole(x: Tensor) -> Tensor:
         known = (x == sound.x[25]).flatten(1).all(1)
         return torch.where(known.view(-1, 1, 1, 1), torch.nan, x)
@@ -264,17 +264,17 @@ def test_rows_are_counted_over_all_batches(sound: Subject) -> None:
         ({"bounds": (1.0, 0.0)}, "bounds"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict[str, object], named: str, sound: Subject) -> None:
+def test_wrong_arguments_are_named(arguments: dict[str, object], named: str, sound: Examinee) -> None:
     with pytest.raises(UserError, match=named):
         selftest(sound.model, sound.x, sound.y, **arguments)  # type: ignore[arg-type]
 
 
-def test_samples_that_cannot_be_attacked_are_refused(sound: Subject) -> None:
+def test_samples_that_cannot_be_attacked_are_refused(sound: Examinee) -> None:
     holed = sound.x.clone()
     holed[[3, 7], 0, 0, 0] = math.nan
     with pytest.raises(UserError, match=r"samples \[3, 7\] are not finite"):
         selftest(sound.model, holed, sound.y)
-    with pytest.raises(UserError, match="no samples"):
+    with pytest.raises(UserError, match="x: the batch is empty"):
         selftest(sound.model, sound.x[:0], sound.y[:0])
     with pytest.raises(UserError, match="one for each of 100 samples"):
         selftest(sound.model, sound.x, sound.y[1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aal.datamodules.downloads import fetch, read_whole, require, unpack
+from aal.data.downloads import fetch, read_whole, require, unpack
 from aal.errors import UserError
 
 CONTENT = bytes(range(256)) * 10_000  # more than one piece

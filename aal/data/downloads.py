@@ -119,7 +119,7 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
 
     Args:
         file: The content.
-        checksum: As it was published, such as ``md5:d41d8...``.
+        checksum: As it was published, such as ``md5:d41d8...``, or its beginning.
         name: What to call it in the message.
         advice: What to do, for the message.
 
@@ -128,7 +128,7 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
     """
     algorithm, _, published = checksum.partition(":")
     found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-    if found != published:
+    if not found.startswith(published):
         raise UserError(f"{name}: truncated or altered ({algorithm} {found}, published {published}); {advice}")
 
 
