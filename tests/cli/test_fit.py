@@ -188,7 +188,7 @@ def test_help_and_unknown_commands() -> None:
     unknown = aal("fitt")
     assert (unknown.returncode, unknown.stderr) == (
         2,
-        "error: fitt: no such command; did you mean fit? (aal knows fit, selftest, study, configs)\n",
+        "error: fitt: no such command; did you mean fit? (aal knows fit, selftest, study, configs, completion)\n",
     )
     keys = aal("fit", "--help")
     assert keys.returncode == 0
