@@ -133,8 +133,8 @@ def _folders(top: Path) -> list[str]:
 
 def _files(folder: Path) -> list[Path]:
     """Return the files anywhere in a folder, sorted, hidden ones apart."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place) / name for name in names if not name.startswith(".")]
-    return sorted(found)
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not path.is_dir() and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+    )

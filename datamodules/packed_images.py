@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aal.data.downloads import read_whole
 from aal.data.samples import ImageSamples, Samples, Sources
-from aal.datamodules.downloads import read_whole
 from aal.datamodules.published import Published, choose
 
 

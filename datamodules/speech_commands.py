@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from aal.data.audio import SUFFIXES
+from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
-from aal.datamodules.downloads import fetch, unpack
 from aal.datamodules.published import SPLITS, distinct
 from aal.datamodules.recordings import Recordings
 from aal.errors import UserError

@@ -5,6 +5,7 @@ A run is a process of its own as ever, with its own arguments, environment, outp
 imported (other than ``PYTHONPATH``) have the values that they had when the server started.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -129,4 +130,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and their runs
     for name in LOADED:
         importlib.import_module(name)
+    gc.freeze()  # else each run looks through, and so copies, all that is imported whenever it collects garbage
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -9,7 +9,6 @@ from torch import Tensor
 from aal.attacks.ascent import Points, log_odds
 from aal.attacks.base import Adversarial, PerSample, Task, WithinRadius, column
 from aal.attacks.margins import dlr, rivals, slope, targeted_dlr
-from aal.attacks.norms import Norm
 from aal.checks import at_least
 from aal.errors import UserError
 
@@ -92,11 +91,10 @@ def climb(
         found: The best points so far ``(B, ...)``, improved here.
         queries: Forward passes so far ``(B,)``, counted on here.
     """
-    norm, radius = within.ball, within.radius
     best, judged, checked = found.take(rows), checkpoints(steps), 0
     origin = task.x[rows]
-    start = origin + norm.random(origin, radius, task.seeds[rows], draw)
-    walk = _Walk.begin(rows, origin, _into_ball(task, norm, radius, start, origin), 2 * radius)
+    start = origin + within.ball.random(origin, within.radius, task.seeds[rows], draw)
+    walk = _Walk.begin(rows, origin, within.into_ball(task, start, origin), 2 * within.radius)
     for step in range(steps + 1):
         last = step == steps
         leaf = walk.x.detach().requires_grad_(not last)
@@ -118,11 +116,11 @@ def climb(
             walk, best = walk.take(left), best.take(left)
         if len(left) == 0:
             return
-        ahead = norm.steepest(walk.gradient, 1.0, walk.x, task.low, task.high).mul_(column(walk.length, walk.x))
-        ahead = _into_ball(task, norm, radius, ahead.add_(walk.x), walk.origin)
+        ahead = within.ball.steepest(walk.gradient, 1.0, walk.x, task.low, task.high).mul_(column(walk.length, walk.x))
+        ahead = within.into_ball(task, ahead.add_(walk.x), walk.origin)
         if step > 0:
             ahead = walk.x + MOMENTUM * (ahead - walk.x) + (1 - MOMENTUM) * (walk.x - walk.before)
-            ahead = _into_ball(task, norm, radius, ahead, walk.origin)
+            ahead = within.into_ball(task, ahead, walk.origin)
         walk.update(before=walk.x, x=ahead)
     found.put(walk.rows, best)
 
@@ -196,11 +194,6 @@ class _Walk(PerSample):
             checked=self.top_value,
             rises=torch.zeros_like(self.rises),
         )
-
-
-def _into_ball(task: Task, norm: Norm, radius: float, x: Tensor, origin: Tensor) -> Tensor:
-    """Project onto the ball, then onto the data's range, which moves no element away from ``origin``."""
-    return norm.project(x - origin, radius).add_(origin).clamp_(task.low, task.high)
 
 
 def checkpoints(steps: int) -> set[int]:

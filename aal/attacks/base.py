@@ -124,6 +124,13 @@ class WithinRadius(Attack):
         """The norm's functions."""
         return norm_of(self.norm) if self.takes_l1 else norm_but_l1(self.norm)
 
+    def into_ball(self, task: Task, x: Tensor, origin: Tensor) -> Tensor:
+        """Project ``x`` onto the ball around ``origin``, then onto the data's range, which moves nothing away from it.
+
+        ``x`` ``(N, ...)`` is overwritten.
+        """
+        return self.ball.project(x.sub_(origin), self.radius).add_(origin).clamp_(task.low, task.high)
+
 
 class WarmStart(WithinRadius):
     """The attacks that can be told where to begin."""

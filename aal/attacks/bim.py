@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from aal.attacks.ascent import Ascent
 from aal.attacks.base import Adversarial, Task, WarmStart
+from aal.attacks.pgd import PGD
 from aal.checks import at_least, positive
 
 
@@ -45,5 +45,13 @@ class BIM(WarmStart):
         Returns:
             Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
         """
-        step_size = self.radius / self.steps if self.step_size is None else self.step_size
-        return Ascent(self.ball, self.radius, step_size, self.steps, early_stop=self.early_stop)(task)
+        length = self.step_size or self.radius / self.steps or None  # with a radius of 0 any length will do
+        pgd = PGD(
+            radius=self.radius,
+            norm=self.norm,
+            steps=self.steps,
+            step_size=length,
+            random_start=False,
+            early_stop=self.early_stop,
+        )
+        return pgd.attack(task)

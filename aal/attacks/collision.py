@@ -44,8 +44,6 @@ class CollisionAttack(FeatureCollision):
     half_range: float = 127.0
     steps: int = 500
     step_size: float = 0.3
-    momentum: float = 0.75
-    tolerance: float = 0.01
     patience: int = 100
     success: float = 0.09
 

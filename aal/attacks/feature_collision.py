@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,7 @@ PROGRESS = 0.01
 l2 = NORMS["l2"].size
 
 
+@dataclass(frozen=True, kw_only=True)
 class FeatureCollision(Attack):
     """The attacks on a feature extractor, which bring features to an aim and keep samples near where they were.
 
@@ -31,8 +33,8 @@ class FeatureCollision(Attack):
     beta: float
     steps: int
     step_size: float
-    momentum: float
-    tolerance: float
+    momentum: float = 0.75
+    tolerance: float = 0.01
     patience: int
     success: float
     looks: ClassVar[int] = 0  # forward passes before the first iteration

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from aal.attacks.ascent import Ascent
 from aal.attacks.base import Adversarial, Task, WithinRadius
+from aal.attacks.pgd import PGD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +30,5 @@ class FGSM(WithinRadius):
         Returns:
             Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
         """
-        return Ascent(self.ball, self.radius, self.radius, steps=1)(task)
+        length = self.radius or None  # with a radius of 0 any length will do
+        return PGD(radius=self.radius, norm=self.norm, steps=1, step_size=length, random_start=False).attack(task)

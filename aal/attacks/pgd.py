@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from aal.attacks.ascent import Ascent
-from aal.attacks.base import Adversarial, Task, WarmStart
+import torch
+from torch import Tensor
+
+from aal.attacks.ascent import Points, log_odds_and_gradient
+from aal.attacks.base import Adversarial, Task, WarmStart, gradient_of
 from aal.checks import at_least, positive
 from aal.errors import UserError
 
@@ -53,6 +56,50 @@ class PGD(WarmStart):
         Returns:
             Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
         """
-        step_size = 2.5 * self.radius / self.steps if self.step_size is None else self.step_size
-        tries = (self.random_start, self.restarts, self.early_stop)
-        return Ascent(self.ball, self.radius, step_size, self.steps, *tries)(task)
+        best = Points.none(task.x)
+        queries = torch.zeros_like(task.rows)
+        for restart in range(self.restarts):
+            rows = task.rows if restart == 0 else task.rows[~best.success]
+            if len(rows) == 0:
+                break
+            self._climb(task, best, queries, rows, self._start(task, rows, restart))
+        return Adversarial(best.x, best.success, self.ball.size(best.x - task.x), queries, {"loss": best.loss})
+
+    def _start(self, task: Task, rows: Tensor, restart: int) -> Tensor:
+        if task.start is not None and restart == 0:
+            return task.start.clone()
+        x = task.x[rows]
+        return x.add_(self.ball.random(x, self.radius, task.seeds[rows], restart)) if self.random_start else x
+
+    def _climb(self, task: Task, best: Points, queries: Tensor, rows: Tensor, x: Tensor) -> None:
+        """Walk from ``x``, the points to begin with of ``rows``, and keep what is better in ``best``."""
+        origin, labels, found = task.x[rows], task.labels[rows], best.take(rows)
+        sign = -1 if task.targeted else 1
+        length = 2.5 * self.radius / self.steps if self.step_size is None else self.step_size
+        x = self.into_ball(task, x, origin)
+        for step in range(self.steps + 1):
+            last = step == self.steps
+            leaf = x.detach().requires_grad_(not last)
+            with torch.set_grad_enabled(not last):
+                logits = task.logits(leaf, rows)
+            values = logits.detach()
+            fooled = task.reached(values, labels)
+            odds, weights = log_odds_and_gradient(values, labels)
+            if step > 0 or self.early_stop:  # the point to begin with is none of the attack's
+                found.improve(x, fooled, odds * sign)
+            if last:
+                break
+            gradient = gradient_of(logits, leaf, weights * sign)
+            if self.early_stop:
+                left = (~fooled).nonzero().squeeze(1)  # the one thing in a step that waits for the device
+                if len(left) < len(rows):
+                    best.put(rows, found)
+                    queries[rows[fooled]] += step + 1
+                    rows, labels, origin, x, gradient = (t[left] for t in (rows, labels, origin, x, gradient))
+                    found = found.take(left)
+                if len(rows) == 0:
+                    return
+            x = self.ball.steepest(gradient, length, x, task.low, task.high).add_(x)
+            x = self.into_ball(task, x, origin)
+        best.put(rows, found)
+        queries[rows] += self.steps + 1

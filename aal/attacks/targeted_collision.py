@@ -49,8 +49,6 @@ class TargetedCollision(FeatureCollision):
     opacity: float = 0.0
     steps: int = 200
     step_size: float = 1.0
-    momentum: float = 0.75
-    tolerance: float = 0.01
     patience: int = 40
     success: float = 0.5
 

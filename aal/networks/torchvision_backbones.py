@@ -1,6 +1,5 @@
 """Backbones of torchvision: any of its image classifiers, cut before its last layer or before its global pooling."""
 
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -8,6 +7,7 @@ import torchvision
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from aal.data.downloads import fetch
 from aal.errors import UserError
 from aal.networks.image_backbone import ImageBackbone
 from aal.networks.last_layer import take_last
@@ -48,7 +48,7 @@ def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -
     taken = take_last(network, (nn.Linear, nn.Conv2d))
     assert taken is not None
     if weights != "none":
-        path = _download(name, published) if weights == "published" else Path(weights)
+        path = _download(published) if weights == "published" else Path(weights)
         load_weights(network, path, without=(taken[0], *AUXILIARY))
     _pool_deterministically(network)
     if pool == "none":
@@ -58,19 +58,15 @@ def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -
     return ImageBackbone(network, name, size, usual.crop_size[0], normalisation)
 
 
-def _download(name: str, weights: WeightsEnum) -> Path:
+def _download(weights: WeightsEnum) -> Path:
     """Return the file of published weights in torch's own cache, where it is kept once it was downloaded."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         checksum = torch.hub.HASH_REGEX.search(path.name)
         try:
-            torch.hub.download_url_to_file(weights.url, str(path), checksum[1] if checksum else None)
-        except (OSError, HTTPException, RuntimeError) as error:
-            raise UserError(
-                f"weights: the published weights of {name} could not be downloaded ({error}): "
-                f"save {weights.url} as {path}, or name a local file"
-            ) from None
+            fetch(weights.url, path, f"sha256:{checksum[1]}" if checksum else None)
+        except (UserError, OSError) as error:
+            raise UserError(f"weights: {error}, or name a local file") from None
     return path
 
 

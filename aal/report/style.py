@@ -68,8 +68,10 @@ def render(figure: Figure, suffix: str = ".png") -> bytes:
     """Render a figure as the bytes of a PNG or SVG file; the same figure gives the same bytes."""
     data = io.BytesIO()
     with style():
-        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
-        figure.savefig(data, format=suffix.removeprefix("."), metadata=metadata)
+        if suffix == ".svg":
+            figure.savefig(data, format="svg", metadata={"Date": None})
+        else:
+            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})  # savefig lays everything out twice
     return data.getvalue()
 
 

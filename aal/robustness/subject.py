@@ -5,26 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
 from aal.attacks.base import WarmStart, attacking
+from aal.data.samples import Samples
 from aal.errors import RunStopped, UserError
 from aal.robustness.results import COLUMNS
 from aal.seeds import sample_seeds
 
-
-class Indexed(Protocol):
-    """Samples by index: a tensor ``(N, ...)``, or :class:`aal.data.samples.Samples`, which need not be in memory."""
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    def __getitem__(self, indices: Tensor, /) -> Tensor:
-        """Return the samples ``(B, ...)`` of indices ``(B,)``."""
+Indexed = Tensor | Samples
+"""Samples by index: a tensor ``(N, ...)``, or :class:`aal.data.samples.Samples`, which need not be in memory."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from aal.attacks import PGD
 from aal.attacks.base import column
 from aal.attacks.draws import normal
 from aal.attacks.norms import norm_of
-from aal.selftest.examinee import Case, Examinee, Verdict, first_of, percent, share
+from aal.selftest.examinee import Examinee, Verdict, first_of, percent, share
 
 STEPS = (1, 10, 100)
 USUAL_STEPS, MANY_STEPS = 20, 100
@@ -21,7 +21,6 @@ NOTHING = 1e-4  # relative change of a loss that is none
 LUCK, MUCH_LUCK = 0.05, 0.2  # shares of samples that restarts may add to those fooled: without remark, at all
 # An unsure model's cross entropy grows with all other classes at once, none of which need become the highest.
 MISSED = "the gradients are masked, or the model is too unsure for this loss: try AutoAttack"
-LEVEL = "none ends higher, right where the loss has one peak in the ball; else the gradients mislead"
 FOUND, SOME_FOUND = 0.98, 0.9  # shares of planted adversarial examples to be found: for sound, for usable
 
 
@@ -40,16 +39,22 @@ def steps(examinee: Examinee) -> Verdict:
     effort, part = ", ".join(map(str, STEPS)), ", ".join(map(percent, fooled))
     found = f"{effort} steps fool {part} and raise the loss by {gains}"
     first, last = losses[0] - before, losses[-1] - before
-    none = f"{STEPS[-1]} steps do not raise the loss at all: the attack does not attack this model."
     worse = fooled[-1] < fooled[0] - NOISE or last < first * (1 - NOISE)
     same = fooled[0] < 1 and last <= first + NOTHING * max(abs(before), 1.0)
-    linear = f"{found}: more steps gain nothing, right for a linear model; for any other the gradients mislead."
     return first_of(
         "steps",
         figures,
-        (last <= 0, "failed", none),
+        (
+            last <= 0,
+            "failed",
+            f"{STEPS[-1]} steps do not raise the loss at all: the attack does not attack this model.",
+        ),
         (worse, "failed", f"{found}: more steps do worse, so the gradients mislead."),
-        (same, "warned", linear),
+        (
+            same,
+            "warned",
+            f"{found}: more steps gain nothing, right for a linear model; for any other the gradients mislead.",
+        ),
         sound=f"{found}: more steps do no worse.",
     )
 
@@ -61,13 +66,12 @@ def radius(examinee: Examinee) -> Verdict:
         radii.append(min(2 * radii[-1], examinee.whole))
     tried = [min(USUAL_STEPS * 2**k, MANY_STEPS) for k in range(len(radii))]  # steps that grow do jump over regions
     fooled = [share(_by_gradient_alone(examinee, examinee.norm, size, n)) for size, n in zip(radii, tried, strict=True)]
-    figures = {f"fooled_{size:.4g}": part for size, part in zip(radii, fooled, strict=True)}
     found = f"Doubling the radius from {radii[0]:.3g} to {radii[-1]:.3g} fools {', '.join(map(percent, fooled))}"
     worse = any(larger < smaller - NOISE for smaller, larger in pairwise(fooled))
     same = fooled[-1] <= min(fooled[0] + NOISE, 1 - NOISE)
     return first_of(
         "radius",
-        figures,
+        {f"fooled_{size:.4g}": part for size, part in zip(radii, fooled, strict=True)},
         (worse, "failed", f"{found}: a larger radius does worse, so the gradients mislead."),
         (same, "failed", f"{found}: a larger radius gains nothing, so nothing is attacked."),
         sound=f"{found}: it never does worse.",
@@ -79,8 +83,12 @@ def unbounded(examinee: Examinee) -> Verdict:
     low, high = examinee.range
     fooled = share(_by_gradient_alone(examinee, "linf", high - low, 2 * MANY_STEPS))
     text = f"Where a sample may become any other within the range, {percent(fooled)} are fooled"
-    robust = f"{text}: the others look robust only because attacks fail."
-    return first_of("unbounded", {"fooled": fooled}, (fooled < 1, "failed", robust), sound=f"{text}, as must be.")
+    return first_of(
+        "unbounded",
+        {"fooled": fooled},
+        (fooled < 1, "failed", f"{text}: the others look robust only because attacks fail."),
+        sound=f"{text}, as must be.",
+    )
 
 
 def restarts(examinee: Examinee) -> Verdict:
@@ -92,20 +100,19 @@ def restarts(examinee: Examinee) -> Verdict:
     first, best = share(once.success), share(often.success)
     left = ~often.success
     before, after = once.info["loss"][left], often.info["loss"][left]
-    figures = {"fooled_1": first, f"fooled_{RESTARTS}": best}
     found = f"{RESTARTS} random starts fool {percent(best)}, one fools {percent(first)}"
     lower = bool((after < before - NOTHING * before.abs().clamp_min(1)).any())
     same = len(after) > 0 and torch.allclose(after, before, rtol=NOTHING, atol=0)
     return first_of(
         "restarts",
-        figures,
+        {"fooled_1": first, f"fooled_{RESTARTS}": best},
         (lower, "failed", f"{found}, and leave some with a lower loss: the model gives other outputs each time."),
         (best > first + MUCH_LUCK, "failed", f"{found}: luck decides, not the gradient."),
         (best > first + LUCK, "warned", f"{found}: use as many before you call a sample robust."),
         (
             same,
             "warned",
-            f"{found}: none ends higher, right for a loss with one peak there; else the gradients mislead.",
+            f"{found}: none ends higher, right where the loss has one peak in the ball; else the gradients mislead.",
         ),
         sound=f"{found}.",
     )
@@ -121,9 +128,13 @@ def random_search(examinee: Examinee) -> Verdict:
         missed |= left & _fooled_at_random(examinee, norm, size, left)
     part = share(missed)
     text = f"On {percent(part)} of the samples the attack fails, but one of {DRAWS} random perturbations does not"
-    missing = f"{text}: {MISSED}."
-    cases: tuple[Case, ...] = (part > NOISE, "failed", missing), (part > 0, "warned", missing)
-    return first_of("random search", {"missed": part}, *cases, sound=f"{text}.")
+    return first_of(
+        "random search",
+        {"missed": part},
+        (part > NOISE, "failed", f"{text}: {MISSED}."),
+        (part > 0, "warned", f"{text}: {MISSED}."),
+        sound=f"{text}.",
+    )
 
 
 def planted(examinee: Examinee) -> Verdict:
@@ -148,11 +159,14 @@ def planted(examinee: Examinee) -> Verdict:
     start, labels = start[kept], labels[kept]
     result = examinee.attack(PGD(radius=examinee.radius, norm=examinee.norm, steps=50), start, labels)
     found = share(result.success)
-    figures = {"planted": len(start), "found": found}
     text = f"Of {len(start)} adversarial examples known to be within half the radius, {percent(found)} are found"
-    missing = f"{text}: {MISSED}."
-    cases: tuple[Case, ...] = (found < SOME_FOUND, "failed", missing), (found < FOUND, "warned", missing)
-    return first_of("planted", figures, *cases, sound=f"{text}.")
+    return first_of(
+        "planted",
+        {"planted": len(start), "found": found},
+        (found < SOME_FOUND, "failed", f"{text}: {MISSED}."),
+        (found < FOUND, "warned", f"{text}: {MISSED}."),
+        sound=f"{text}.",
+    )
 
 
 def _by_gradient_alone(examinee: Examinee, norm: str, size: float, steps: int) -> Tensor:

@@ -29,7 +29,6 @@ def bounds(examinee: Examinee) -> Verdict:
     flat = examinee.x.flatten(1)
     outside = share(((flat < low) | (flat > high)).any(1))
     figures = {"least": least, "most": most, "outside": outside}
-    outsiders = f"{percent(outside)} of the samples leave the bounds, which attacks refuse"
     data, declared = f"the data reach from {least:.4g} to {most:.4g}", f"the bounds are [{low:g}, {high:g}]"
     used = (most - least) / (high - low)
     if not outside and math.isfinite(high - low):
@@ -38,7 +37,11 @@ def bounds(examinee: Examinee) -> Verdict:
     return first_of(
         "bounds",
         figures,
-        (outside > 0, "failed", f"{outsiders}: {data}, {declared}."),
+        (
+            outside > 0,
+            "failed",
+            f"{percent(outside)} of the samples leave the bounds, which attacks refuse: {data}, {declared}.",
+        ),
         (math.isinf(high - low), "passed", f"All data are within the bounds, which are open: {data}."),
         (used < LEAST_USED, "failed", f"Data and bounds have other units, so no radius fits both: {data}, {declared}."),
         (unused > MOST_UNUSED, "warned", f"Attacks may go where no data lie: {data}, {declared}."),
@@ -50,19 +53,21 @@ def logits(examinee: Examinee) -> Verdict:
     """Judge whether the model returns logits, or log-probabilities, rather than probabilities."""
     outputs = examinee.logits
     least, most = float(outputs.min()), float(outputs.max())
-    figures = {"classes": outputs.shape[1], "least": least, "most": most}
     seen = f"they reach from {least:.3g} to {most:.3g}"
     free = least < 0 or most > 1 or least == most
     single = outputs.shape[1] == 2 and not outputs[:, 0].any()  # how attacks see one logit
     odds = single or bool(((outputs.sum(1) - 1).abs() < ROUNDING).all())
     text = "The outputs are probabilities, whose gradients vanish and whose odds are not the model's: return logits"
-    doubt = f"All outputs lie in [0, 1] ({seen}): if they are probabilities, return the logits they come from."
     return first_of(
         "logits",
-        figures,
+        {"classes": outputs.shape[1], "least": least, "most": most},
         (free, "passed", f"The outputs are no probabilities: {seen}."),
         (odds, "failed", f"{text}, or end in nn.Sigmoid." if single else f"{text}."),
-        (True, "warned", doubt),
+        (
+            True,
+            "warned",
+            f"All outputs lie in [0, 1] ({seen}): if they are probabilities, return the logits they come from.",
+        ),
         sound="",
     )
 
@@ -78,20 +83,21 @@ def repeatable(examinee: Examinee) -> Verdict:
     scale = max(float(first.std()), torch.finfo(first.dtype).tiny) if first.numel() > 1 else 1.0
     by_chance = float((again - first).abs().max()) / scale
     by_batch = float((elsewhere - first).abs().max()) / scale
-    figures = {"difference_again": by_chance, "difference_in_another_batch": by_batch}
-    random = (
-        f"The same samples have other outputs each time, by up to {by_chance:.2g} standard deviations: something "
-        "random is left on in eval mode, and successes are chance."
-    )
-    batched = (
-        f"A sample's output depends on the others in its batch, by up to {by_batch:.2g} standard deviations: batch "
-        "statistics are used in eval mode, and an attacked sample is another one alone."
-    )
     return first_of(
         "repeatable",
-        figures,
-        (by_chance > SAME_AGAIN, "failed", random),
-        (by_batch > SAME_ELSEWHERE, "failed", batched),
+        {"difference_again": by_chance, "difference_in_another_batch": by_batch},
+        (
+            by_chance > SAME_AGAIN,
+            "failed",
+            f"The same samples have other outputs each time, by up to {by_chance:.2g} standard deviations: something "
+            "random is left on in eval mode, and successes are chance.",
+        ),
+        (
+            by_batch > SAME_ELSEWHERE,
+            "failed",
+            f"A sample's output depends on the others in its batch, by up to {by_batch:.2g} standard deviations: batch "
+            "statistics are used in eval mode, and an attacked sample is another one alone.",
+        ),
         sound="A sample has the same output each time, whatever batch it is in.",
     )
 
@@ -102,10 +108,11 @@ def accuracy(examinee: Examinee) -> Verdict:
     counts = examinee.y.unique(return_counts=True)[1]
     chance = float(counts.max()) / len(examinee.y)
     margin = 2 * math.sqrt(chance * (1 - chance) / len(examinee.y))  # two standard errors
-    figures = {"accuracy": right, "chance": chance}
     found = f"{percent(right)} of the natural samples are classified rightly, {percent(chance)} are of one class"
     text = f"{found}: guessing could do as well, and robustness of a model that knows nothing means nothing."
-    return first_of("accuracy", figures, (right <= chance + margin, "warned", text), sound=f"{found}.")
+    return first_of(
+        "accuracy", {"accuracy": right, "chance": chance}, (right <= chance + margin, "warned", text), sound=f"{found}."
+    )
 
 
 def gradient(examinee: Examinee) -> Verdict:
@@ -119,19 +126,22 @@ def gradient(examinee: Examinee) -> Verdict:
     broken = share(~flat.isfinite().all(1))
     zero = share((flat == 0).all(1))
     entropy_zero = share((by_entropy.flatten(1) == 0).all(1))
-    figures = {"not_finite": broken, "zero": zero, "cross_entropy_zero": entropy_zero}
-    saturated = (
-        f"The cross entropy's gradient is zero for {percent(entropy_zero)} of the samples, where its probability "
-        "rounds to 1: attacks here follow the log-odds, which do not saturate, but other tools see robustness."
-    )
-    infinite = f"The gradient is not finite for {percent(broken)} of the samples"
     none = f"The gradient is zero for {percent(zero)} of the samples"
     return first_of(
         "gradient",
-        figures,
-        (broken > 0, "failed", f"{infinite}: attacks cannot move them."),
+        {"not_finite": broken, "zero": zero, "cross_entropy_zero": entropy_zero},
+        (
+            broken > 0,
+            "failed",
+            f"The gradient is not finite for {percent(broken)} of the samples: attacks cannot move them.",
+        ),
         (zero > FEW, "failed", f"{none}: attacks that follow it do not move them."),
-        (entropy_zero > FEW, "warned", saturated),
+        (
+            entropy_zero > FEW,
+            "warned",
+            f"The cross entropy's gradient is zero for {percent(entropy_zero)} of the samples, where its probability "
+            "rounds to 1: attacks here follow the log-odds, which do not saturate, but other tools see robustness.",
+        ),
         (zero > 0, "warned", f"{none}, which count as robust against gradients."),
         sound="Every sample has a finite gradient that is not zero.",
     )
@@ -156,11 +166,10 @@ def differences(examinee: Examinee) -> Verdict:
     error = torch.stack(errors).amin(0)
     judged = error.isfinite()
     agree = share(error[judged] <= AGREE)
-    figures = {"agree": agree, "judged": share(judged)}
     text = f"Gradient and finite differences agree for {percent(agree)} of the samples"
     return first_of(
         "slope",
-        figures,
+        {"agree": agree, "judged": share(judged)},
         (
             not judged.any(),
             "warned",

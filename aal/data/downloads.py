@@ -26,23 +26,6 @@ def missing(root: str, files: Sequence[str]) -> list[str]:
     return [file for file in files if not (Path(root) / file).exists()]
 
 
-def require(root: str, files: Sequence[str], source: str, *, download: bool = True) -> None:
-    """Refuse to go on without all of a data set's files.
-
-    Args:
-        root: Folder that holds the data set.
-        files: Files or folders that it needs below ``root``.
-        source: Who gives them: an address, or words.
-        download: Whether the message offers to fetch them.
-
-    Raises:
-        UserError: Names every one that is missing.
-    """
-    if absent := missing(root, files):
-        offer = ", or set download: true" if download else ""
-        raise UserError(f"root: {root} has no {', '.join(absent)}; put them there ({source}){offer}")
-
-
 def fetch(url: str, path: Path, checksum: str | None = None) -> None:
     """Fetch a file unless it is there already, whole or not at all, with a progress bar.
 
@@ -119,7 +102,7 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
 
     Args:
         file: The content.
-        checksum: As it was published, such as ``md5:d41d8...``.
+        checksum: As it was published, such as ``md5:d41d8...``, or its beginning.
         name: What to call it in the message.
         advice: What to do, for the message.
 
@@ -128,7 +111,7 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
     """
     algorithm, _, published = checksum.partition(":")
     found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-    if found != published:
+    if not found.startswith(published):
         raise UserError(f"{name}: truncated or altered ({algorithm} {found}, published {published}); {advice}")
 
 
