@@ -14,7 +14,7 @@ from aal import __version__
 from aal.cli.exits import end_with
 from aal.errors import UserError, did_you_mean
 
-COMMANDS = "fit", "selftest", "study", "configs"
+COMMANDS = "fit", "selftest", "study", "configs", "completion"
 USAGE = """aal: attack and defend active learners
 
   aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
@@ -27,6 +27,8 @@ USAGE = """aal: attack and defend active learners
       table and report of a study
   aal configs list | show NAME | copy DIR
       the configurations that ship: aal:FOLDER/NAME stands for one wherever a FILE does
+  aal completion bash | zsh
+      a script that completes all this: eval "$(aal completion bash)"
 
 A FILE may be aal:experiment/collision_digits. --query margin is --config aal:query/margin, and so on for every folder
 of configurations but that of studies.
@@ -74,6 +76,10 @@ def command() -> int:
             from aal.cli.configs import configs
 
             return configs(arguments)
+        case ["completion", *arguments]:
+            from aal.cli.completion import completion
+
+            return completion(arguments)
         case ["--version"]:
             print(f"aal {__version__}")
         case [] | ["-h" | "--help", *_]:

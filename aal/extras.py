@@ -19,10 +19,10 @@ class Extras:
     of the classifier and hold until they are revised.
 
     Args:
-        shape: Shape of a copy: of a sample, or of a frozen backbone's features.
-        features: Whether copies are such features.
+        shape: Shape of a copy: of a sample.
 
     Attributes:
+        features: Whether copies are features of a frozen backbone instead.
         crafted: The copies ``(M, ...)``, float32 on the CPU.
         sources: The pool's index that each was made from ``(M,)``.
         rounds: The round that first trains on each ``(M,)``.
@@ -34,8 +34,8 @@ class Extras:
         pseudo_round: The round that first trains on them.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, features: bool = False) -> None:
-        self.features = features
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.features = False
         self.crafted = torch.empty(0, *shape)
         self.sources = torch.empty(0, dtype=torch.int64)
         self.rounds = torch.empty(0, dtype=torch.int64)
@@ -45,6 +45,11 @@ class Extras:
         self.pseudo = torch.empty(0, dtype=torch.int64)
         self.pseudo_labels = torch.empty(0, dtype=torch.int64)
         self.pseudo_round = 0
+
+    def take_features(self, size: int) -> None:
+        """Take copies that are features ``(D,)`` of a frozen backbone instead of samples; there are none yet."""
+        assert not len(self.crafted)
+        self.features, self.crafted = True, torch.empty(0, size)
 
     def craft(self, x: Tensor, sources: Tensor, *, round: int, maker: str = "strategy") -> None:
         """Add copies ``(N, ...)`` of the samples with the indices ``sources`` ``(N,)``, made by one of ``MAKERS``.

@@ -12,6 +12,7 @@ from aal.errors import RunStopped, UserError
 
 STOPS = (UserError, RunStopped)
 LINE = 1000  # bytes of a message that the ranks tell each other
+T = TypeVar("T")
 Results = TypeVar("Results", Tensor, dict[str, Tensor])
 """One tensor ``(B, ...)``, or several by name, each of its own shape and dtype."""
 
@@ -75,13 +76,7 @@ class Shard:
             found = function(batch)
             return found if isinstance(found, dict) else {"": found}
 
-        results, stop = None, None
-        try:
-            results = self._own(named, indices, batch_size, advance)
-        except STOPS as error:
-            stop = error
-        self.stop_together(stop)
-        assert results is not None
+        results = self.together(lambda: self._own(named, indices, batch_size, advance))
         if self.world > 1:  # processes do not add truth values up
             for name, result in results.items():
                 results[name] = self.sum(result.byte() if result.dtype == torch.bool else result).to(result.dtype)
@@ -116,6 +111,21 @@ class Shard:
         if self.world == 1:
             return result
         return self.sum(result if self.rank == 0 else torch.zeros_like(result)).to(result.device)
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do this rank's part of the work; what stops one rank stops them all.
+
+        Raises:
+            UserError: The work did, on any rank: every rank says what the first of them has to say.
+            RunStopped: Likewise.
+        """
+        stop: UserError | RunStopped | None = None
+        try:
+            result = work()
+        except STOPS as error:
+            stop = error
+        self.stop_together(stop)
+        return result
 
     def stop_together(self, stop: UserError | RunStopped | None) -> None:
         """Raise on every rank what the first that has to stop says; else the others would wait for it in vain."""

@@ -15,13 +15,11 @@ from aal.callbacks.rounds import clock_of
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
-from aal.extras import Extras
 from aal.models import Classifier, TransferClassifier
 from aal.robustness.arguments import refuse_others, refuse_shape
 from aal.seeds import sample_seeds
 from aal.sharding import Shard
 
-KEY = "retraining.init_args"
 MAKER = "retraining"
 _size = NORMS["l2"].size
 
@@ -38,7 +36,7 @@ class AdversarialRetraining(RoundCallback):
     The least L2 perturbation, over the attacks, that changed the predicted class of a sample is its *minimal
     perturbation*. The record of the round that trains on the copies has the mean of those found and the least
     (``perturbation_mean``, ``perturbation_min``), so that a rule ``{column: perturbation_min, at_least: tau}`` of
-    ``query.init_args.stop`` ends the run when all of them are at least tau. An attack of a fixed size, such as noise or
+    the clock's ``stop`` ends the run when all of them are at least tau. An attack of a fixed size, such as noise or
     PGD, measures little more than that size: give one that looks for the nearest, too.
 
     Source: paper *robust*, sections III.A, III.D and IV.B.
@@ -66,19 +64,16 @@ class AdversarialRetraining(RoundCallback):
         space: Literal["input", "features"] = "input",
         batch_size: int = 64,
     ) -> None:
-        at_least(1, {f"{KEY}.attacks": len(attacks), f"{KEY}.batch_size": batch_size})
+        at_least(1, {"attacks": len(attacks), "batch_size": batch_size})
         for name, value, allowed in (
             ("of", of, ("queried", "labelled")),
             ("space", space, ("input", "features")),
         ):
             if value not in allowed:
-                raise UserError(f"{KEY}.{name}: must be {' or '.join(allowed)}, got {value!r}")
+                raise UserError(f"{name}: must be {' or '.join(allowed)}, got {value!r}")
         if of == "labelled" and keep:
-            raise UserError(f"{KEY}.keep: copies of all labelled samples replace the earlier ones; set keep: false")
-        try:
-            refuse_others(attacks)
-        except UserError as error:
-            raise UserError(f"{KEY}.{error}") from None
+            raise UserError("keep: copies of all labelled samples replace the earlier ones; set keep: false")
+        refuse_others(attacks)
         self.attacks, self.of, self.keep, self.space, self.batch_size = attacks, of, keep, space, batch_size
         self.round = 0  # the last one that copies were crafted for
         self.done = torch.empty(0, dtype=torch.int64)  # what they were crafted of
@@ -87,20 +82,14 @@ class AdversarialRetraining(RoundCallback):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse attacks that cannot take what they are given; have copies that are features kept as such."""
         if self.space == "input":
-            self._check_shape(data_of(trainer).sample_shape)
+            refuse_shape(self.attacks, data_of(trainer).sample_shape)
             return
         if not isinstance(module, TransferClassifier) or module.trained_from is not None:
-            raise UserError(f"{KEY}.space: features are those of a backbone that stays frozen; use space: input")
+            raise UserError("space: features are those of a backbone that stays frozen; use space: input")
         if clock_of(trainer).crafts:
-            raise UserError(f"{KEY}.space: the queries bring copies of samples of their own; use space: input")
-        self._check_shape((module.feature_size,))
-        data_of(trainer).extras = Extras((module.feature_size,), features=True)
-
-    def _check_shape(self, shape: tuple[int, ...]) -> None:
-        try:
-            refuse_shape(self.attacks, shape)
-        except UserError as error:
-            raise UserError(f"{KEY}.{error}") from None
+            raise UserError("space: the queries bring copies of samples of their own; use space: input")
+        refuse_shape(self.attacks, (module.feature_size,))
+        data_of(trainer).extras.take_features(module.feature_size)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add what is known of the copies that the round was trained on."""
@@ -175,7 +164,7 @@ class AdversarialRetraining(RoundCallback):
                     predicted = model(x).argmax(1)
                     found = attack(model, x, predicted, bounds=bounds, seeds=seeds.to(x.device))
             except RunStopped as stop:
-                raise RunStopped(f"{KEY}.attacks.{name}, among the indices {batch.tolist()}: {stop}") from None
+                raise RunStopped(f"attacks.{name}, among the indices {batch.tolist()}: {stop}") from None
             return {"copies": found.x, "changed": found.success}
 
         with torch.no_grad():

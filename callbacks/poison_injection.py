@@ -11,15 +11,15 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from aal.attacks import Attack, CollisionAttack, frozen
-from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
+from aal.poisons.bases import choose_bases, collision_vector, given_vector
 from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import PoisonFolder, rows_of
+from aal.poisons.folder import PoisonFolder, manifest_rows
 from aal.report import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
@@ -55,31 +55,30 @@ class PoisonInjection(Poisoning):
         balance: bool = True,
         batch_size: int = 64,
     ) -> None:
-        at_least(1, {"poison.init_args.n": n, "poison.init_args.batch_size": batch_size})
+        at_least(1, {"n": n, "batch_size": batch_size})
         self.attack = attack or CollisionAttack()
         self.n, self.mu, self.screen, self.balance, self.batch_size = n, mu, screen, balance, batch_size
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Refuse what cannot be crafted, before anything is; give the poisons their indices in the pool."""
+        """Refuse what cannot be crafted, before anything is; add what is crafted already to the pool."""
         data, run = data_of(trainer), Path(trainer.default_root_dir)
         if not isinstance(module, TransferClassifier):
             raise UserError("poison: collisions need a model with a backbone; use aal.models.TransferClassifier")
         available = len(data.samples["craft"])
         if self.n > available:
-            raise UserError(f"poison.init_args.n: {self.n} poisons, but the craft split has {available} base instances")
+            raise UserError(f"n: {self.n} poisons, but the craft split has {available} base instances")
         self.given = given_vector(self.mu, module.feature_size)
         self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
-        self.indices = data.pool.extend(self.n, "poison")
+        super().setup(trainer, module, stage)
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Craft the poisons that the folder does not hold yet; add all of them, as they were saved, to the pool."""
-        assert isinstance(module, TransferClassifier)
-        data = data_of(trainer)
-        if len(self.folder.rows) < self.n:
-            self._obtain(trainer, module)
-        bases = self.folder.column("base").long()
-        data.add_samples(self.folder.read(0, self.n), data.labels["craft"][bases], bases)
-        self._draw_features(trainer, data)
+        super().on_fit_start(trainer, module)
+        self._draw_features(trainer, data_of(trainer))
+
+    def bases_of(self, rows: Tensor) -> Tensor:
+        """Return the indices in the split ``craft`` of the bases ``(N,)``."""
+        return rows
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the attack's success beside a random learner's, and what the collisions cost."""
@@ -92,19 +91,20 @@ class PoisonInjection(Poisoning):
             "seconds_per_poison": float(self.folder.column("seconds").mean()),
         }
 
-    def _obtain(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
+    def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Craft the poisons, once for all runs that share a bank: they do not depend on the head."""
+        assert isinstance(module, TransferClassifier)
         data = data_of(trainer)
-        bank = data.feature_bank
+        bank = data.encoding.bank
         if bank is None:
             self._craft(trainer, module)
             return
-        made_of = data.feature_key("craft", self.attack)
+        made_of = data.encoding.key("craft", self.attack)
         key = hashlib.sha256(f"{self.folder.recipe['hash']} {made_of}".encode()).hexdigest()
         place = bank.folder / f"poisons-{key}"
         if self._adopted(trainer, place):
             return
-        with bank.locked(key):
+        with data.bank_locked(key):
             if self._adopted(trainer, place):  # by now another run may have left them
                 return
             self._craft(trainer, module)
@@ -150,7 +150,7 @@ class PoisonInjection(Poisoning):
                     self.folder.write(first, x, crafted["x"].cpu())
                 trainer.strategy.barrier("poisons written")
                 columns = {
-                    "index": self.indices[first : first + len(group)],
+                    "index": len(data.pool) + first + torch.arange(len(group)),
                     "base": group,
                     "label": data.labels["craft"][group],
                     "norm_initial": distances[group],
@@ -159,7 +159,7 @@ class PoisonInjection(Poisoning):
                     "iterations": crafted["passes"],
                     "seconds": torch.full((len(group),), seconds),
                 }
-                self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
+                self.folder.record(manifest_rows(columns, data.classes), write=trainer.is_global_zero)
                 task.advance(len(group))
 
     def _attack(

@@ -78,10 +78,10 @@ class QueryRounds(Rounds):
         natural = len(pool.of_origin("natural"))
         if self.initial > natural:
             raise UserError(f"initial: {self.initial} labels, but the pool has {natural} samples")
-        if self.budget is not None and self.budget > len(pool) - self.initial:
+        left = len(pool) + sum(each.coming for each in round_callbacks(trainer)) - self.initial
+        if self.budget is not None and self.budget > left:
             raise UserError(
-                f"budget: {self.budget} labels, but after the {self.initial} initial ones the pool has "
-                f"{len(pool) - self.initial} left"
+                f"budget: {self.budget} labels, but after the {self.initial} initial ones the pool has {left} left"
             )
 
     def first_labels(self, trainer: pl.Trainer) -> None:

@@ -27,6 +27,11 @@ class RoundCallback(pl.Callback):
     columns: tuple[str, ...] = ()
     class_maps: Mapping[str, dict[int, int]] = MappingProxyType({})
 
+    @property
+    def coming(self) -> int:
+        """Number of samples that it is yet to add to the pool before round 0, known after ``setup``."""
+        return 0
+
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """See a round's record, and add columns to it, after training and evaluation and before the next query."""
 

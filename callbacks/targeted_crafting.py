@@ -1,4 +1,4 @@
-"""What both callbacks of targeted poisons do: choose the bases, and craft the poisons of one target."""
+"""What both callbacks of targeted poisons do: craft the poisons of one target."""
 
 from dataclasses import dataclass, replace
 
@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from aal.attacks import TargetedCollision, frozen
 from aal.callbacks.round_callback import data_of
-from aal.errors import RunStopped, UserError
+from aal.errors import RunStopped
 from aal.models import Classifier
-from aal.seeds import generator
 from aal.sharding import Shard
 
 
@@ -33,7 +32,7 @@ class Extractor(nn.Module):
 
 
 @dataclass(frozen=True)
-class Crafted:
+class TargetPoisons:
     """Poisons of one target.
 
     Attributes:
@@ -53,7 +52,7 @@ class Crafted:
 
 def craft(
     trainer: pl.Trainer, extractor: Extractor, attack: TargetedCollision, bases: Tensor, target: int, opacity: float
-) -> Crafted:
+) -> TargetPoisons:
     """Craft poisons for a test sample, all of them at once, or as many as a batch of scoring may have.
 
     Args:
@@ -75,12 +74,12 @@ def craft(
         x = base.to(device)
         found = replace(attack, opacity=opacity)(extractor, x, torch.zeros(len(x)), target=aim[0], bounds=test.bounds)
         saved = Shard.of(trainer).first(test.saved(found.x))  # other devices may round otherwise
-        after = distances(trainer, extractor, saved, target)
+        after = distances_to_target(trainer, extractor, saved, target)
         parts.append((saved, found.info["initial"], found.info["final"], after, found.info["iterations"]))
-    return Crafted(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+    return TargetPoisons(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 
-def distances(trainer: pl.Trainer, extractor: Extractor, x: Tensor, target: int) -> Tensor:
+def distances_to_target(trainer: pl.Trainer, extractor: Extractor, x: Tensor, target: int) -> Tensor:
     """Return how far the features of samples ``(N, ...)`` are from those of a test sample in L2, ``(N,)``, on the CPU.
 
     Raises:
@@ -94,22 +93,3 @@ def distances(trainer: pl.Trainer, extractor: Extractor, x: Tensor, target: int)
     if not found.isfinite().all():
         raise RunStopped(f"the features of saved samples, or of test sample {target} itself, are not finite")
     return found
-
-
-def draw_base_class(labels: Tensor, true_class: int, seed: int, target: int) -> int:
-    """Draw the class of the bases for a target: with two classes it is the other.
-
-    Args:
-        labels: Classes of the samples that may be bases ``(N,)``, -1 for those that may not.
-        true_class: The target's own class.
-        seed: The run's seed.
-        target: The target's index.
-
-    Raises:
-        UserError: There are samples of no other class.
-    """
-    classes = labels[(labels >= 0) & (labels != true_class)].unique()
-    if not len(classes):
-        raise UserError(f"there are base instances of no class but the target's, {true_class}")
-    drawn = torch.randint(len(classes), (), generator=generator(seed, "base class", target))
-    return int(classes[drawn])

@@ -14,18 +14,17 @@ from aal.attacks import TargetedCollision
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import clock_of
-from aal.callbacks.targeted_crafting import Crafted, Extractor, craft, distances, draw_base_class
+from aal.callbacks.targeted_crafting import Extractor, TargetPoisons, craft, distances_to_target
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.models import Classifier, TransferClassifier
+from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import MANIFEST, PoisonFolder, rows_of
+from aal.poisons.folder import MANIFEST, PoisonFolder, manifest_rows
 from aal.poisons.target_sets import TargetSet, fingerprint_of, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator
-
-KEY = "poison.init_args"
 
 
 class TargetedPoison(Poisoning):
@@ -69,17 +68,17 @@ class TargetedPoison(Poisoning):
         bases: int = 50,
         opacity: float = 0.2,
     ) -> None:
-        at_least(1, {f"{KEY}.bases": bases})
-        at_least(0, {f"{KEY}.opacity": opacity} | ({} if set is None else {f"{KEY}.set": set}))
+        at_least(1, {"bases": bases})
+        at_least(0, {"opacity": opacity, "set": set or 0})
         if opacity >= 1:
-            raise UserError(f"{KEY}.opacity: must be in [0, 1), got {opacity}")
+            raise UserError(f"opacity: must be in [0, 1), got {opacity}")
         self.sets, self.set, self.recraft = sets, set, recraft
         self.attack, self.bases, self.opacity = attack or TargetedCollision(), bases, opacity
         self.recrafted: Tensor | None = None  # all poisons as they are now, where some were recrafted
         self.outcome: Record = {}  # on the target, after the last round
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        """Find the set and refuse what cannot be used; give the poisons their indices in the pool."""
+        """Find the set and refuse what cannot be used; add what is crafted already to the pool."""
         assert isinstance(module, Classifier)
         data, place = data_of(trainer), Path(trainer.default_root_dir) / "poisons"
         words = {name: getattr(self, name) for name in ("sets", "set", "bases", "opacity")}
@@ -94,23 +93,19 @@ class TargetedPoison(Poisoning):
             self.facts = self._chosen(data) if self.sets is None else self._given(data, Path(self.sets))
         self.folder.recipe |= self.facts
         if self.sets is None and not module.encoded and not self.folder.rows:
-            raise UserError(f"{KEY}.sets: a network trained end to end has no features yet; name the sets of a run")
+            raise UserError("sets: a network trained end to end has no features yet; name the sets of a run")
         if self.recraft and _sees_the_same(module):
-            rank_zero_warn(
-                f"{KEY}.recraft: a head of one layer on a frozen backbone: there is nothing to craft anew for"
-            )
+            rank_zero_warn("recraft: a head of one layer on a frozen backbone: there is nothing to craft anew for")
             self.recraft = False
         self.target = torch.tensor([self.facts["target"]])
-        self.indices = data.pool.extend(len(self.facts["bases"]), "poison")
+        self.n = len(self.facts["bases"])
+        super().setup(trainer, module, stage)
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Craft or copy the poisons unless the run's folder has them, and add them, as they were saved, to the pool."""
-        assert isinstance(module, Classifier)
-        data, n = data_of(trainer), len(self.indices)
-        if not self.folder.rows:
-            self._obtain(trainer, module)
-        x = self.folder.read(0, n) if self.recrafted is None else self.recrafted
-        data.add_samples(x, torch.full((n,), self.facts["base_class"]), torch.full((n,), -1))
+        """Craft or copy the poisons unless the run's folder has them, and add them to the pool, recrafted or not."""
+        super().on_fit_start(trainer, module)
+        if self.recrafted is not None:  # by the rounds before the checkpoint
+            data_of(trainer).replace_samples(self.indices, self.recrafted)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add what became of the target; recraft the poisons that were not queried, before the next query."""
@@ -129,7 +124,7 @@ class TargetedPoison(Poisoning):
         norms = {f"norm_{name}": self.folder.mean(f"norm_{name}") for name in ("initial", "crafted", "saved")}
         changes = {name: self.folder.mean(name) for name in figures_of(self.folder.samples)}
         if self.recrafted is not None:  # the norms are of the first ones: later ones are near in other features
-            bases = self.folder.read(0, len(self.indices), "base")
+            bases = self.folder.read(0, self.n, "base")
             now = distortion(self.folder.samples, self.recrafted, bases)
             changes = {name: None if values.isnan().all() else float(values.nanmean()) for name, values in now.items()}
         return {
@@ -155,10 +150,10 @@ class TargetedPoison(Poisoning):
         try:
             folders = sets_of(run)
             if self.set is None and not (run / "summary.json").exists():
-                raise UserError(f"{run} is not finished; name one of its sets with {KEY}.set")
+                raise UserError(f"{run} is not finished; name one of its sets with the argument set")
             k = data.seed % len(folders) if self.set is None else self.set
             if k >= len(folders):
-                raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see {KEY}.set")
+                raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see the argument set")
             test = data.samples["test"]
             found, x = read_set(folders[k], test, fingerprint_of(test, data.labels["test"]))
             kept = ~_held_out(data, x["base"])
@@ -168,7 +163,7 @@ class TargetedPoison(Poisoning):
             if not 0 <= found.base_class < data.num_classes:
                 raise UserError(f"{folders[k]}: its poisons are of class {found.base_class}, which there is not")
         except UserError as error:
-            raise UserError(f"{KEY}.sets: {error}") from None
+            raise UserError(f"sets: {error}") from None
         return {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
 
     def _chosen(self, data: ActiveDataModule) -> dict[str, Any]:
@@ -185,9 +180,9 @@ class TargetedPoison(Poisoning):
             "bases": bases,
         }
 
-    def _obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
+    def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Save the poisons of the set, or those crafted now, in the run's folder."""
-        data, n = data_of(trainer), len(self.indices)
+        data, n = data_of(trainer), self.n
         started = time.perf_counter()
         if self.found is None:
             bases = data.samples["pool"][torch.tensor(self.facts["bases"])]
@@ -197,14 +192,19 @@ class TargetedPoison(Poisoning):
             before, after = torch.tensor(found.distance_before), torch.tensor(found.distance_after)
             if module.encoded:  # the set may have been made with another backbone
                 extractor = Extractor(module, last=False)
-                before, after = (distances(trainer, extractor, x[kind], found.target) for kind in ("base", "poison"))
-            bases, crafted = x["base"], Crafted(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64))
+                before, after = (
+                    distances_to_target(trainer, extractor, x[kind], found.target) for kind in ("base", "poison")
+                )
+            bases, crafted = (
+                x["base"],
+                TargetPoisons(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64)),
+            )
         seconds = (time.perf_counter() - started) / n
         if trainer.is_global_zero:
             self.folder.write(0, bases, crafted.x)
         trainer.strategy.barrier("poisons written")
         columns = {
-            "index": self.indices,
+            "index": len(data.pool) + torch.arange(n),
             "base": torch.tensor(self.facts["bases"]),
             "label": torch.full((n,), self.facts["base_class"]),
             "norm_initial": crafted.before,
@@ -214,7 +214,7 @@ class TargetedPoison(Poisoning):
             "iterations": crafted.iterations,
             "seconds": torch.full((n,), seconds),
         }
-        self.folder.record(rows_of(columns, data.classes), write=trainer.is_global_zero)
+        self.folder.record(manifest_rows(columns, data.classes), write=trainer.is_global_zero)
 
     def _recraft(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Craft the poisons that were not queried yet against this round's model; return figures of that."""
@@ -222,9 +222,8 @@ class TargetedPoison(Poisoning):
         left = torch.isin(self.indices, data.pool.unlabelled).nonzero()[:, 0]
         if not len(left):
             return {"recrafted": 0}
-        n = len(self.indices)
-        crafted = self._craft(trainer, Extractor(module, last=True), self.folder.read(0, n, "base")[left])
-        now = self.folder.read(0, n) if self.recrafted is None else self.recrafted
+        crafted = self._craft(trainer, Extractor(module, last=True), self.folder.read(0, self.n, "base")[left])
+        now = self.folder.read(0, self.n) if self.recrafted is None else self.recrafted
         self.recrafted = now.index_copy(0, left, crafted.x)
         data.replace_samples(self.indices[left], crafted.x)
         if trainer.is_global_zero:  # for people to look at
@@ -233,7 +232,7 @@ class TargetedPoison(Poisoning):
                 self.folder.samples.write(self.folder.path / f"round={round:04d}" / name, poison)
         return {"recrafted": len(left), "poison_distance": float(crafted.after.mean())}
 
-    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> Crafted:
+    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> TargetPoisons:
         return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
 
 

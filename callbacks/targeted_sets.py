@@ -10,17 +10,17 @@ from torch import Tensor
 from aal.attacks import TargetedCollision
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
-from aal.callbacks.targeted_crafting import Extractor, craft, draw_base_class
+from aal.callbacks.targeted_crafting import Extractor, craft
 from aal.checks import at_least
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier, holding
 from aal.oracles import Oracle, Perfect
+from aal.poisons.bases import draw_base_class
 from aal.poisons.target_sets import TargetSet, drop_sets, fingerprint_of, write_set
 from aal.seeds import generator
 
-KEY = "query.init_args"
 ATTACKER = "attacker"
 
 
@@ -74,10 +74,10 @@ class TargetedSets(Rounds):
     ) -> None:
         super().__init__(max_epochs, patience, min_delta)
         numbers = {"bases": bases, "size": size, "sets": sets, "targets": targets}
-        at_least(1, {f"{KEY}.{name}": number for name, number in numbers.items() if number is not None})
+        at_least(1, {name: number for name, number in numbers.items() if number is not None})
         self.opacities = [0.1, 0.2, 0.3] if opacities is None else opacities
         if not self.opacities or not all(0 <= opacity < 1 for opacity in self.opacities):
-            raise UserError(f"{KEY}.opacities: must be one or more numbers in [0, 1), got {opacities}")
+            raise UserError(f"opacities: must be one or more numbers in [0, 1), got {opacities}")
         self.attack, self.oracle = attack or TargetedCollision(), oracle or Perfect()
         self.bases, self.base_class, self.size, self.shuffle = bases, base_class, size, shuffle
         self.sets, self.targets = sets, targets
@@ -114,11 +114,11 @@ class TargetedSets(Rounds):
         )
         natural = len(data.pool.of_origin("natural"))
         if self.size is not None and self.size > natural:
-            raise UserError(f"{KEY}.size: {self.size} training instances, but the pool has {natural}")
+            raise UserError(f"size: {self.size} training instances, but the pool has {natural}")
         if self.base_class is not None and not 0 <= self.base_class < data.num_classes:
-            raise UserError(f"{KEY}.base_class: must be from 0 to {data.num_classes - 1}, got {self.base_class}")
+            raise UserError(f"base_class: must be from 0 to {data.num_classes - 1}, got {self.base_class}")
         if isinstance(module, TransferClassifier) and module.trained_from:
-            raise UserError("model.init_args.unfreeze_at: rounds of targeted sets are all alike; use freeze instead")
+            raise UserError("the model's unfreeze_at: rounds of targeted sets are all alike; use freeze instead")
         labels = data.labels["test"]
         candidates = (labels != (-1 if self.base_class is None else self.base_class)).nonzero()[:, 0]
         chance = generator(data.seed, "targets")
@@ -228,7 +228,7 @@ class TargetedSets(Rounds):
             chosen = draw_base_class(labels, int(data.labels["test"][target]), data.seed, target)
         bases = (labels == chosen).nonzero()[: self.bases, 0]
         if not len(bases):
-            raise UserError(f"{KEY}.base_class: no training instance is of class {chosen}")
+            raise UserError(f"base_class: no training instance is of class {chosen}")
         return chosen, bases
 
     def _keep(self, trainer: pl.Trainer) -> None:

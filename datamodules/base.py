@@ -2,7 +2,10 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,11 +18,11 @@ from aal.checks import at_least
 from aal.data.samples import Samples
 from aal.data.splits import grouped, stratified
 from aal.datamodules.batches import EpochBatches, Labelled
-from aal.errors import RunStopped, UserError
+from aal.errors import UserError
 from aal.extras import Extras
 from aal.features.bank import FeatureBank
 from aal.features.encoding import Encoding
-from aal.models import Classifier
+from aal.models import Classifier, TransferClassifier
 from aal.pool import Pool
 from aal.runs.progress import Progress, quiet
 from aal.seeds import generator
@@ -82,9 +85,8 @@ class ActiveDataModule(pl.LightningDataModule):
         bank: str | None = None,
     ) -> None:
         super().__init__()
-        key = "data.init_args"
-        at_least(1, {f"{key}.batch_size": batch_size, f"{key}.scoring_batch_size": scoring_batch_size})
-        at_least(0, {f"{key}.num_workers": num_workers, f"{key}.val": val, f"{key}.secured": secured})
+        at_least(1, {"batch_size": batch_size, "scoring_batch_size": scoring_batch_size})
+        at_least(0, {"num_workers": num_workers, "val": val, "secured": secured})
         self.name = type(self).__name__
         self.seed = seed
         self.batch_size = batch_size
@@ -119,7 +121,7 @@ class ActiveDataModule(pl.LightningDataModule):
         for split, (samples, labels) in self._loaded().items():
             self.samples[split], self.labels[split] = samples, labels
         self._hold_out()
-        self._encoding = Encoding(self)
+        self._sizes = {split: len(samples) for split, samples in self.samples.items()}
         self.pool = Pool(len(self.samples["pool"]))
         self.extras = Extras(tuple(self.samples["pool"][torch.arange(1)].shape[1:]))
         self.bases = torch.full((len(self.pool),), -1)
@@ -127,33 +129,29 @@ class ActiveDataModule(pl.LightningDataModule):
 
     def _loaded(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return what ``load`` does; what it refuses on one rank ends all of them."""
-        if self.trainer is None:
-            return self.load()
-        splits, stop = None, None
-        try:
-            splits = self.load()
-        except (UserError, RunStopped) as error:
-            stop = error
-        Shard.of(self.trainer).stop_together(stop)
-        assert splits is not None
-        return splits
+        return self.load() if self.trainer is None else Shard.of(self.trainer).together(self.load)
 
-    def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor) -> None:
-        """Append samples to the split ``pool``, which has their indices already.
+    def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor, origin: str) -> Tensor:
+        """Append samples, unlabelled, to the split ``pool`` and to the pool over it.
 
         Args:
             x: The samples ``(N, ...)`` as read back from files.
             labels: Their true labels ``(N,)``.
-            bases: The indices ``(N,)`` in the split ``craft`` that they were made from.
+            bases: The indices ``(N,)`` in the split ``craft`` that they were made from, -1 for none.
+            origin: Where they come from, one of ``aal.pool.ORIGINS``.
+
+        Returns:
+            Their indices ``(N,)``.
         """
         self.samples["pool"].append(x)
         self.labels["pool"] = torch.cat([self.labels["pool"], labels])
         self.bases = torch.cat([self.bases, bases])
+        return self.pool.extend(len(x), origin)
 
     def replace_samples(self, indices: Tensor, x: Tensor) -> None:
         """Put samples ``(N, ...)`` as read back from files in the place of added ones of the pool, ``(N,)``."""
         self.samples["pool"].put(indices, x)
-        self._encoding.forget_added("pool")
+        self.encoding.forget_added("pool")
 
     def inputs(self, split: str, indices: Tensor) -> Tensor:
         """Return what the classifier takes in this round, on its device.
@@ -167,7 +165,24 @@ class ActiveDataModule(pl.LightningDataModule):
         """
         if not self.classifier.encoded:
             return self.samples[split][indices].to(self.device)
-        return self._encoding.at(split, indices)
+        return self.encoding.at(split, indices)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """What the frozen backbone makes of the splits, in memory or in the bank; there is one once a run has begun."""
+        module = self.classifier
+        apart = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
+        return Encoding(
+            samples=self.samples,
+            sizes=self._sizes,
+            encode=self._encode,
+            encoder=module.get_submodule("backbone") if apart else module,
+            device=self.device,
+            batch_size=self.scoring_batch_size,
+            map=self.map,
+            bank=None if self.bank is None else FeatureBank(Path(self.bank), Shard.of(self.run), self.progress.line),
+            progress=self.progress,
+        )
 
     def features(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the frozen backbone's features of a split; only what has not been encoded yet is.
@@ -179,16 +194,18 @@ class ActiveDataModule(pl.LightningDataModule):
             UserError: The feature bank cannot be read or written to.
             RunStopped: A feature is not finite, or there is no space left for the feature bank.
         """
-        return self._encoding.whole(split)
+        return self.encoding.whole(split)
 
-    @property
-    def feature_bank(self) -> FeatureBank | None:
-        """The bank that ``bank`` names."""
-        return self._encoding.bank
+    @contextmanager
+    def bank_locked(self, key: str) -> Iterator[None]:
+        """Hold the lock of a key in the bank, which other runs share.
 
-    def feature_key(self, split: str, *others: object) -> str:
-        """Return the SHA-256 of what the features of a split's own samples, and ``others``, depend on."""
-        return self._encoding.key(split, *others)
+        Raises:
+            UserError: The bank cannot be written to.
+        """
+        assert self.encoding.bank is not None
+        with self.encoding.bank.locked(key):
+            yield
 
     def map(
         self, function: Callable[[Tensor], Results], indices: Tensor, advance: Callable[[int], None] | None = None
@@ -236,6 +253,11 @@ class ActiveDataModule(pl.LightningDataModule):
         self.pool.load_state_dict(state_dict["pool"])
         self.extras.load_state_dict(state_dict["extras"])
 
+    def _encode(self, x: Tensor) -> Tensor:
+        """Encode samples ``(B, ...)`` alone; a sum over ranks makes 0 of -0, so one process does, too."""
+        with frozen(self.classifier), torch.no_grad():
+            return self.classifier.encode(x.to(self.device)) + 0.0
+
     def _trained_on(self) -> tuple[Tensor, Tensor]:
         """Return inputs ``(N, ...)`` and labels ``(N,)`` of the labelled samples, then of the extras."""
         labelled, extras = self.pool.labelled, self.extras
@@ -244,7 +266,8 @@ class ActiveDataModule(pl.LightningDataModule):
         used = extras.in_use(self.pool)
         if len(used):
             encode = self.classifier.encoded and not extras.features
-            inputs.append(self._encoding.crafted()[used] if encode else extras.crafted[used].to(self.device))
+            copies = self.encoding.copies(extras.crafted, extras.rounds) if encode else extras.crafted
+            inputs.append(copies[used].to(self.device))
             labels.append(self.pool.labels[extras.sources[used]])
         return torch.cat(inputs), torch.cat(labels)
 
@@ -253,12 +276,12 @@ class ActiveDataModule(pl.LightningDataModule):
         for split, size in self.held_out.items():
             if not size:
                 continue
-            labels, key = self.labels["pool"], f"data.init_args.{split}"
+            labels = self.labels["pool"]
             if split in self.samples:
-                raise UserError(f"{key}: {type(self).__name__} has such a split of its own; leave it 0")
+                raise UserError(f"{split}: {type(self).__name__} has such a split of its own; leave it 0")
             if not self.num_classes <= size <= len(labels) - self.num_classes:
                 raise UserError(
-                    f"{key}: must be from {self.num_classes} (a sample a class) to {len(labels) - self.num_classes}, "
+                    f"{split}: must be from {self.num_classes} (a sample a class) to {len(labels) - self.num_classes}, "
                     f"got {size}"
                 )
             shares = (1 - size / len(labels), size / len(labels))
@@ -269,8 +292,8 @@ class ActiveDataModule(pl.LightningDataModule):
                 kept, out = grouped(labels, self.groups, shares, draw)
                 if len(labels[kept].unique()) < self.num_classes or len(labels[out].unique()) < self.num_classes:
                     raise UserError(
-                        f"{key}: the pool's {len(self.groups.unique())} speakers or recordings are too few to hold out "
-                        f"{size} samples: a class would be missing in the pool or in {split}"
+                        f"{split}: the pool's {len(self.groups.unique())} speakers or recordings are too few to hold "
+                        f"out {size} samples: a class would be missing in the pool or in {split}"
                     )
                 self.groups = self.groups[kept]
             pool = self.samples["pool"]

@@ -114,6 +114,5 @@ class ToyMixture(ActiveDataModule):
         means = self._means(labels)
         beyond = ((means + way).sum(1) >= 0) != labels.bool()
         way[beyond] *= -1
-        indices = self.pool.extend(len(labels), "poison")
-        self.add_samples((means + way).float(), labels, torch.full_like(labels, -1))
+        indices = self.add_samples((means + way).float(), labels, torch.full_like(labels, -1), "poison")
         return Placed(distance, repeat, indices)

@@ -85,11 +85,10 @@ def command(
     )
 
 
-def fit_in(project: Path, path: Path | None = None, python: str = sys.executable) -> None:
+def fit_in(project: Path, python: str) -> None:
     run = command(
         *(project, "fit", "--experiment", "collision_digits", "--query", "margin", *SMALL, "--poison=null", STRATEGY),
         *("--out", "run"),
-        path=path,
         python=python,
     )
     assert run.returncode == 0, run.stderr
@@ -114,7 +113,6 @@ def test_a_wheel_works_in_a_project_with_folders_of_the_same_names(built: Path, 
     helped = command(project, "fit", "--help", path=installed)
     assert helped.returncode == 0, helped.stderr
     assert "query/margin" in command(project, "configs", "list", path=installed).stdout
-    fit_in(project, installed)
     study = command(project, "study", "run", "study.yaml", "--out", "study", "--jobs", "1", path=installed)
     assert study.returncode == 0, study.stdout + study.stderr
     assert "class_path: callbacks.mine.Typical" in (project / "study" / "mine" / "seed=0" / "config.yaml").read_text()
@@ -130,7 +128,7 @@ def test_an_editable_install_works_in_such_a_project(built: Path, project: Path,
     pip = [sys.executable, "-m", "pip", "--python", python, "install", *options, str(built / "source")]
     made = subprocess.run(pip, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
-    fit_in(project, python=python)
+    fit_in(project, python)
     script = subprocess.run(
         [tmp_path / "env" / "bin" / "aal", "configs", "show", "query/margin"],
         cwd=project,
@@ -143,7 +141,9 @@ def test_an_editable_install_works_in_such_a_project(built: Path, project: Path,
 
 @pytest.mark.slow
 def test_a_clone_works_in_such_a_project(project: Path) -> None:
-    fit_in(project, ROOT)
+    printed = command(project, "fit", "--experiment", "collision_digits", STRATEGY, "--print_config", path=ROOT)
+    assert printed.returncode == 0, printed.stderr
+    assert "class_path: callbacks.mine.Typical" in printed.stdout
 
 
 def test_a_copy_without_links_says_so(tmp_path: Path) -> None:

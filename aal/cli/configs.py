@@ -21,13 +21,7 @@ def configs(argv: list[str]) -> int:
     Raises:
         UserError: The arguments are wrong, there is no such configuration, or the folder is in use.
     """
-    parser = OneLineParser(prog="aal configs", description="The configurations that ship with aal.")
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="names by folder, each with the first line of its comment")
-    actions.add_parser("show", help="print one").add_argument("name", metavar="NAME", help="such as experiment/x")
-    copy = actions.add_parser("copy", help="write them all into a new or empty folder, to be changed")
-    copy.add_argument("directory", type=Path, metavar="DIR")
-    arguments = parser.parse_args(argv)
+    arguments = configs_parser().parse_args(argv)
     match arguments.action:
         case "list":
             sys.stdout.write("".join(_listed()))
@@ -37,6 +31,17 @@ def configs(argv: list[str]) -> int:
         case "copy":
             _copy(arguments.directory)
     return 0
+
+
+def configs_parser() -> OneLineParser:
+    """Return the parser of ``aal configs``."""
+    parser = OneLineParser(prog="aal configs", description="The configurations that ship with aal.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="names by folder, each with the first line of its comment")
+    actions.add_parser("show", help="print one").add_argument("name", metavar="NAME", help="such as experiment/x")
+    copy = actions.add_parser("copy", help="write them all into a new or empty folder, to be changed")
+    copy.add_argument("directory", type=Path, metavar="DIR")
+    return parser
 
 
 def _listed() -> list[str]:

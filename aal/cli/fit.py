@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentError, set_dumper, set_loader, set_parsing_settings
+from jsonargparse import ArgumentError, set_dumper, set_loader
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
@@ -71,7 +71,6 @@ CLI_ARGUMENTS: dict[str, Any] = {
 use_class_names()
 set_loader("yaml", from_yaml, (YAMLError,))  # the parser reads and writes as the rest of aal does
 set_dumper("yaml", to_yaml)
-set_parsing_settings(add_print_completion_argument=True)
 
 
 class AALCLI(LightningCLI):

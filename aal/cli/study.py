@@ -11,9 +11,9 @@ from aal.errors import UserError
 from aal.runs.configs import config_path
 from aal.studies.execution import Broken, run_study
 from aal.studies.page import write_study_report
+from aal.studies.results import print_table, write_table
 from aal.studies.study import load_study, read_study
-from aal.studies.tables.kinds import TABLES, study_table
-from aal.studies.tables.table import print_table, write_table
+from aal.studies.tables import TABLES, study_table
 
 REFUSED = 2  # exit code where one of several studies could not be run; the others were
 BROKEN = 3  # where cells did not finish
@@ -33,7 +33,7 @@ def study(argv: list[str]) -> int:
     Raises:
         UserError: The arguments, a study file or the only study's folder are wrong.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = study_parser().parse_args(argv)
     if arguments.action == "report":
         _conclude(arguments.directory)
         return 0
@@ -86,7 +86,8 @@ def _name(broken: list[Broken]) -> None:
         console.print(str(failure), style="red", soft_wrap=True, markup=False)
 
 
-def _parser() -> OneLineParser:
+def study_parser() -> OneLineParser:
+    """Return the parser of ``aal study``."""
     parser = OneLineParser(prog="aal study", description="Run arms of an experiment over seeds and compare them.")
     actions = parser.add_subparsers(dest="action", required=True)
     run = actions.add_parser("run", help="run a study's unfinished cells, then make its table and report")

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +18,8 @@ from aal.features.encoded_split import Damaged, EncodedSplit, checksum, header_o
 from aal.runs.files import NO_SPACE, PARTIAL
 from aal.sharding import Shard
 
-KEY = "data.init_args.bank"
+KEY = "bank"
+T = TypeVar("T")
 SUFFIX = ".safetensors"
 PATIENCE = 5.0  # seconds to wait for another run before that is said, and between two looks of all ranks
 
@@ -24,7 +27,7 @@ PATIENCE = 5.0  # seconds to wait for another run before that is said, and betwe
 class FeatureBank:
     """A folder of encoded splits, each in a file named after its key, for any number of runs at once.
 
-    A file appears whole: it is written under another name, read back, checked and renamed. Who writes it holds a lock
+    A file appears whole: it is written under another name and renamed. Who writes it holds a lock
     that ends with the process; whoever else wants the same file waits and then reads it. Of several ranks the first
     holds the lock and writes, and all of them go on as one: with the file if every rank could open it, else encoding.
 
@@ -60,57 +63,47 @@ class FeatureBank:
             UserError: The folder cannot be read or written to; a backbone's features are not float32 ``(B, D)``.
             RunStopped: There is no space left.
         """
-        first = list(bytes.fromhex(key)) if self.shard.rank == 0 else [0] * (len(key) // 2)
-        key = bytes(self.shard.sum(torch.tensor(first)).tolist()).hex()
+        key = bytes(self.shard.first(torch.tensor(list(bytes.fromhex(key)))).tolist()).hex()
         path = self.folder / (key + SUFFIX)
-
-        def opened(warn: bool) -> EncodedSplit | None:
-            return self._opened(path, lambda: EncodedSplit(path, key, n, batch_size, again), warn)
-
+        opened = partial(self._opened, path, partial(EncodedSplit, path, key, n, batch_size, again))
         split = opened(warn=False)
-        if split is not None:
-            return split
-        with self.locked(key):
-            split = opened(warn=True)  # by now another run may have written it
-            if split is None:
-                self._write(path, key, n, batch_size, encode)
-                split = opened(warn=True)
+        if split is None:
+            with self.locked(key):
+                split = opened(warn=True)  # by now another run may have written it
+                if split is None:
+                    self._write(path, key, n, batch_size, encode)
+                    split = opened(warn=True)
         if split is None:
             raise UserError(f"{KEY}: not every process sees {path} whole; name a folder on a disk that they share")
         return split
 
     def _opened(self, path: Path, read: Callable[[], EncodedSplit], warn: bool) -> EncodedSplit | None:
         """Return the file's features on every rank, or none on any."""
-        split, stop = None, None
-        try:
-            split = read()
-        except FileNotFoundError:
-            pass
-        except Damaged as error:
-            if warn:
-                rank_zero_warn(f"{path}: {error}; it is written anew")
-        except OSError as error:
-            stop = self._refused(error, "read")
-        self.shard.stop_together(stop)
+
+        def found() -> EncodedSplit | None:
+            with suppress(FileNotFoundError):
+                try:
+                    return read()
+                except Damaged as error:
+                    if warn:
+                        rank_zero_warn(f"{path}: {error}; it is written anew")
+            return None
+
+        split = self._together(found, "read")
         return split if self._all(split is not None) else None
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
         """Hold the lock of a key, in the first rank; the others hear of it every few seconds."""
         lock, said = FileLock(self.folder / f".{key}.lock"), False
-        while True:
-            mine, stop = True, None
-            try:
-                if self.shard.rank == 0:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    lock.acquire(timeout=PATIENCE)
-            except Timeout:
-                mine = False
-            except OSError as error:
-                stop = self._refused(error)
-            self.shard.stop_together(stop)
-            if self._all(mine):
-                break
+
+        def acquired() -> bool:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(Timeout):
+                lock.acquire(timeout=PATIENCE)
+            return lock.is_locked
+
+        while not self._all(self._first(acquired) is not False):
             if not said:
                 self.say(f"waiting for another run, which is at the same work in {self.folder}")
                 said = True
@@ -121,98 +114,87 @@ class FeatureBank:
 
     def _write(self, path: Path, key: str, n: int, batch_size: int, encode: Callable[[], Iterator[Tensor]]) -> None:
         """Write the file of a key, whose lock is held, as its batches are encoded."""
-        file: _Unfinished | None = None
-        try:
+        with closing(_Unfinished(path, key, n, batch_size)) as file:
             for features in encode():
                 if features.ndim != 2 or features.dtype != torch.float32:
                     form = f"{features.dtype} of shape {tuple(features.shape)}"
                     raise UserError(f"{KEY}: keeps float32 features (B, D), the backbone gives {form}; set it to null")
-                stop = None
-                try:
-                    if self.shard.rank == 0:
-                        if file is None:
-                            remove_left_over(self.folder)
-                            file = _Unfinished(path, key, n, features.shape[1], batch_size)
-                        file.add(features.cpu())
-                except OSError as error:
-                    stop = self._refused(error)
-                self.shard.stop_together(stop)
-            stop = None
+                self._first(partial(file.add, features))
+            self._first(file.finish)
+
+    def _first(self, work: Callable[[], T]) -> T | None:
+        """Have the first rank do what every rank waits for."""
+        return self._together(work if self.shard.rank == 0 else lambda: None)
+
+    def _together(self, work: Callable[[], T | None], done: str = "written to") -> T | None:
+        """Do this rank's part; a folder that cannot be used stops every rank."""
+
+        def refused() -> T | None:
             try:
-                if file is not None:
-                    file.finish()
+                return work()
             except OSError as error:
-                stop = self._refused(error)
-            self.shard.stop_together(stop)
-        finally:
-            if file is not None:
-                file.close()
+                if error.errno in NO_SPACE:
+                    why = f"no space left to write to {self.folder}; what was saved before is whole"
+                    raise RunStopped(why) from None
+                why = f"{self.folder} cannot be {done} ({error.strerror})"
+                raise UserError(f"{KEY}: {why}; name another folder, or null") from None
+
+        return self.shard.together(refused)
 
     def _all(self, yes: bool) -> bool:
         return int(self.shard.sum(torch.tensor([int(yes)]))) == self.shard.world
-
-    def _refused(self, error: OSError, done: str = "written to") -> UserError | RunStopped:
-        if error.errno in NO_SPACE:
-            return RunStopped(f"no space left to write to {self.folder}; what was saved before is whole")
-        return UserError(f"{KEY}: {self.folder} cannot be {done} ({error.strerror}); name another folder, or null")
 
 
 class _Unfinished:
     """A file that grows under another name, its header last."""
 
-    def __init__(self, path: Path, key: str, n: int, size: int, batch_size: int) -> None:
-        self._path, self._key, self._n, self._size, self._batch_size = path, key, n, size, batch_size
-        self._partial = path.with_name(f".{path.name}{PARTIAL}")
-        self._file = self._partial.open("wb")
+    def __init__(self, path: Path, key: str, n: int, batch_size: int) -> None:
+        self._path, self._unfinished = path, path.with_name(f".{path.name}{PARTIAL}")
+        self._key, self._n, self._batch_size = key, n, batch_size
+        self._size = 0  # of a feature vector
+        self._file: BinaryIO | None = None
         self._table: list[int] = []
-        self._file.write(bytes(len(self._header())))
 
     def add(self, features: Tensor) -> None:
         """Write whole batches of features ``(., D)``."""
-        for batch in features.contiguous().split(self._batch_size):
+        if self._file is None:
+            remove_left_over(self._path.parent)
+            self._size = features.shape[1]
+            self._file = self._unfinished.open("wb")
+            self._file.write(bytes(len(self._header())))
+        for batch in features.cpu().contiguous().split(self._batch_size):
             self._table.append(checksum(batch))
             self._file.write(batch.numpy().data)
 
     def finish(self) -> None:
-        """Write checksums and header, read all of it back, and give the file its name.
+        """Write checksums and header, and give the file its name; who reads it checks every byte.
 
         Raises:
-            OSError: It could not be written, or not be read back as it was written.
+            OSError: It could not be written.
         """
+        assert self._file is not None
         table = np.array(self._table, "<i8").tobytes()
         self._file.write(table)
         self._file.seek(0)
         self._file.write(self._header(table))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._read_back()
-        self._partial.replace(self._path)
+        self._unfinished.replace(self._path)
 
     def close(self) -> None:
         """Close the file, and remove it unless it was finished."""
-        with suppress(OSError):  # where there is no space it fails once more
-            self._file.close()
-        self._partial.unlink(missing_ok=True)
+        if self._file is not None:
+            with suppress(OSError):  # where there is no space it fails once more
+                self._file.close()
+            self._unfinished.unlink(missing_ok=True)
 
     def _header(self, table: bytes = b"") -> bytes:
         return header_of(self._key, self._n, self._size, self._batch_size, table)
 
-    def _read_back(self) -> None:
-        def unreadable(indices: Tensor) -> Tensor:
-            raise OSError(0, "not read back as it was written")
-
-        try:
-            EncodedSplit(self._partial, self._key, self._n, self._batch_size, unreadable).whole()
-        except Damaged as error:
-            raise OSError(0, str(error)) from None
-
 
 def remove_left_over(folder: Path) -> None:
     """Remove what processes that were killed left half written in a bank; those at work hold their file's lock."""
-    for partial in folder.glob(f".*{SUFFIX}{PARTIAL}"):
-        lock = FileLock(folder / f"{partial.name.removesuffix(SUFFIX + PARTIAL)}.lock")
-        try:
-            with lock.acquire(timeout=0):
-                partial.unlink(missing_ok=True)
-        except Timeout:
-            continue
+    for unfinished in folder.glob(f".*{SUFFIX}{PARTIAL}"):
+        lock = FileLock(folder / f"{unfinished.name.removesuffix(SUFFIX + PARTIAL)}.lock")
+        with suppress(Timeout), lock.acquire(timeout=0):
+            unfinished.unlink(missing_ok=True)

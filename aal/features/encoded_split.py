@@ -1,7 +1,6 @@
 """A split's features in a safetensors file that is mapped into memory and checked as it is read."""
 
 import json
-import struct
 import warnings
 import zlib
 from collections.abc import Callable
@@ -44,8 +43,7 @@ class EncodedSplit:
         self.path, self.batch_size, self._again = path, batch_size, again
         with path.open("rb") as file:
             start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            header = start + file.read(min(length, LONGEST))
+            header = start + file.read(min(int.from_bytes(start, "little"), LONGEST))
             size = _size_in(header)
             self._start = len(header)
             file.seek(self._start + 4 * n * size)
@@ -117,7 +115,7 @@ def header_of(key: str, n: int, size: int, batch_size: int, table: bytes) -> byt
     }
     text = json.dumps(words).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
+    return len(text).to_bytes(8, "little") + text
 
 
 def _size_in(header: bytes) -> int:

@@ -1,50 +1,63 @@
 """What a frozen backbone makes of the splits: encoded once, in memory or in a bank, and then only what is added."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from aal.attacks.base import frozen
+from aal.data.samples import Samples
 from aal.errors import RunStopped
 from aal.features.bank import FeatureBank
 from aal.features.encoded_split import EncodedSplit
 from aal.features.key import feature_key
-from aal.models import TransferClassifier
-from aal.sharding import Shard
-
-if TYPE_CHECKING:
-    from aal.datamodules.base import ActiveDataModule
+from aal.runs.progress import Progress
 
 
+class Map(Protocol):
+    """Applies a function of indices ``(B,)`` to indices ``(N,)`` in batches that are dealt out to the ranks."""
+
+    def __call__(
+        self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """Return the results ``(N, ...)``, on every rank; ``advance`` is told the number of samples done."""
+
+
+@dataclass(kw_only=True)
 class Encoding:
-    """The features of a datamodule's splits; only what has not been encoded yet is.
+    """The features of splits; only what has not been encoded yet is.
 
     Args:
-        data: The datamodule with its splits as they were loaded; it has a trainer before features are asked for.
+        samples: The samples of each split by name; some may be appended later.
+        sizes: The number of each split's own samples, those that were not appended.
+        encode: Encodes samples ``(B, ...)``, in this process alone: features ``(B, D)`` on ``device``.
+        encoder: The module that does it, for the key.
+        device: Where it does.
+        batch_size: Samples a batch.
+        map: Encodes batches on all ranks together.
+        bank: Keeps the features of the splits' own samples for other runs; ``None``: they are kept in memory.
+        progress: Shows how far it is.
     """
 
-    def __init__(self, data: "ActiveDataModule") -> None:
-        self._data = data
-        self._sizes = {split: len(samples) for split, samples in data.samples.items()}
-        self._features: dict[str, tuple[Tensor | EncodedSplit, Tensor]] = {}  # of its own samples, of those added
-        self._crafted: dict[int, Tensor] = {}  # of copies, by the round that first trains on them
-
-    @property
-    def bank(self) -> FeatureBank | None:
-        """The bank that the datamodule names."""
-        data = self._data
-        return None if data.bank is None else FeatureBank(Path(data.bank), Shard.of(data.run), data.progress.line)
+    samples: Mapping[str, Samples]
+    sizes: Mapping[str, int]
+    encode: Callable[[Tensor], Tensor]
+    encoder: nn.Module
+    device: torch.device
+    batch_size: int
+    map: Map
+    bank: FeatureBank | None
+    progress: Progress
+    # by split: of its own samples, of those added
+    _features: dict[str, tuple[Tensor | EncodedSplit, Tensor]] = field(default_factory=dict, init=False)
+    # of copies, by the round that first trains on them
+    _copies: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     def key(self, split: str, *others: object) -> str:
         """Return the SHA-256 of what the features of a split's own samples, and ``others``, depend on."""
-        data, module = self._data, self._data.classifier
-        encodes = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
-        encoder = module.get_submodule("backbone") if encodes else module
-        size, batch_size = self._sizes[split], data.scoring_batch_size
-        return feature_key(data.samples[split], size, encoder, data.device, batch_size, *others)
+        samples, size = self.samples[split], self.sizes[split]
+        return feature_key(samples, size, self.encoder, self.device, self.batch_size, *others)
 
     def whole(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the features of a split's own samples ``(N, D)`` and of those added ``(A, D)``."""
@@ -56,10 +69,10 @@ class Encoding:
         own, added = self._split(split)
         if not len(added):
             return own[indices]
-        later = indices >= self._sizes[split]
+        later = indices >= self.sizes[split]
         features = added.new_empty(len(indices), added.shape[1])
         features[~later] = own[indices[~later]]
-        features[later] = added[indices[later] - self._sizes[split]]
+        features[later] = added[indices[later] - self.sizes[split]]
         return features
 
     def forget_added(self, split: str) -> None:
@@ -68,19 +81,22 @@ class Encoding:
             own, added = self._features[split]
             self._features[split] = own, added[:0]
 
-    def crafted(self) -> Tensor:
-        """Return the features of the extras' copies ``(M, D)``; only what has not been encoded yet is.
+    def copies(self, crafted: Tensor, rounds: Tensor) -> Tensor:
+        """Return the features ``(M, D)`` of crafted copies ``(M, ...)``; only what has not been encoded yet is.
 
         The copies of a round make batches of their own, so that a run that goes on from a checkpoint and encodes all of
         them at once gets the same features.
+
+        Args:
+            crafted: The copies of all rounds so far.
+            rounds: The round that first trains on each ``(M,)``.
         """
-        rounds = self._data.extras.rounds
         groups = {int(round): (rounds == round).nonzero()[:, 0] for round in rounds.unique()}
         for round, places in groups.items():
-            if len(self._crafted.get(round, ())) != len(places):
-                self._crafted[round] = self._encode("crafted", places, lambda done: None)
-        self._crafted = {round: self._crafted[round] for round in groups}
-        features = torch.cat(list(self._crafted.values()))
+            if len(self._copies.get(round, ())) != len(places):
+                self._copies[round] = self._at_once("crafted", crafted, places)
+        self._copies = {round: self._copies[round] for round in groups}
+        features = torch.cat(list(self._copies.values()))
         return features[torch.cat(list(groups.values())).argsort().to(features.device)]
 
     def _split(self, split: str) -> tuple[Tensor | EncodedSplit, Tensor]:
@@ -88,51 +104,42 @@ class Encoding:
 
         Added samples make batches of their own, so that a split's own features are the same with and without them.
         """
-        size, total = self._sizes[split], len(self._data.samples[split])
-        if split not in self._features:
-            own = self._banked(split) if self._data.bank is not None else self._at_once(split, torch.arange(size))
-            self._features[split] = own, own[torch.arange(0)]
-        own, added = self._features[split]
-        if size + len(added) < total:
-            added = torch.cat([added, self._at_once(split, torch.arange(size + len(added), total))])
-            self._features[split] = own, added
+        samples, size = self.samples[split], self.sizes[split]
+        own, added = self._features.get(split) or (self._own(split), None)
+        if added is None:
+            added = own[torch.arange(0)]
+        if size + len(added) < len(samples):
+            more = self._at_once(split, samples, torch.arange(size + len(added), len(samples)))
+            added = torch.cat([added, more])
+        self._features[split] = own, added
         return own, added
 
-    def _banked(self, split: str) -> Tensor | EncodedSplit:
-        """Return the features of a split's own samples from the bank: mapped, or on a device all of them there."""
-        data, bank = self._data, self.bank
+    def _own(self, split: str) -> Tensor | EncodedSplit:
+        """Return the features of a split's own samples: in memory, or mapped from the bank where there is no device."""
+        samples, every, bank = self.samples[split], torch.arange(self.sizes[split]), self.bank
+        if bank is None:
+            return self._at_once(split, samples, every)
+        encoded = bank.split(
+            self.key(split),
+            len(every),
+            self.batch_size,
+            lambda: self._encoded(split, samples, every, self.batch_size * bank.shard.world),
+            lambda batch: self.encode(samples[batch]),
+        )
+        return encoded if self.device.type == "cpu" else encoded.whole().to(self.device)
 
-        def again(batch: Tensor) -> Tensor:
-            with frozen(data.classifier), torch.no_grad():
-                return self._batch(split, batch)
-
-        assert bank is not None
-        size, batch_size = self._sizes[split], data.scoring_batch_size
-        encoded = bank.split(self.key(split), size, batch_size, lambda: self._streaming(split), again)
-        return encoded if data.device.type == "cpu" else encoded.whole().to(data.device)
-
-    def _at_once(self, split: str, indices: Tensor) -> Tensor:
-        """Encode samples of a split, all ranks together."""
-        with self._data.progress.task(f"encoding {split}", len(indices)) as task:
-            return self._encode(split, indices, task.advance)
-
-    def _streaming(self, split: str) -> Iterator[Tensor]:
-        """Encode a split's own samples, a batch a rank at a time."""
-        size = self._sizes[split]
-        with self._data.progress.task(f"encoding {split}", size) as task:
-            for some in torch.arange(size).split(self._data.scoring_batch_size * self._data.run.world_size):
-                yield self._encode(split, some, task.advance)
-
-    def _encode(self, split: str, indices: Tensor, advance: Callable[[int], None]) -> Tensor:
-        features = self._data.map(lambda batch: self._batch(split, batch), indices, advance)
-        bad = ~torch.isfinite(features).all(-1)
-        if bad.any():
-            first = int(indices[int(bad.nonzero()[0])])
-            raise RunStopped(f"encoding {split}: the features of sample {first} are not finite")
+    def _at_once(self, name: str, samples: Samples | Tensor, indices: Tensor) -> Tensor:
+        (features,) = self._encoded(name, samples, indices, len(indices))
         return features
 
-    def _batch(self, split: str, batch: Tensor) -> Tensor:
-        """Encode one batch; a sum over ranks makes 0 of -0, so one process does, too."""
-        data = self._data
-        samples = data.extras.crafted if split == "crafted" else data.samples[split]
-        return data.classifier.encode(samples[batch].to(data.device)) + 0.0
+    def _encoded(self, name: str, samples: Samples | Tensor, indices: Tensor, size: int) -> Iterator[Tensor]:
+        """Encode samples of the indices ``(N,)``, all ranks together, ``size`` of them at a time."""
+        with self.progress.task(f"encoding {name}", len(indices)) as task:
+            for some in indices.split(size):
+                features = self.map(lambda batch: self.encode(samples[batch]), some, task.advance)
+                bad = ~torch.isfinite(features).all(-1)
+                if bad.any():
+                    raise RunStopped(
+                        f"encoding {name}: the features of sample {int(some[bad.cpu()][0])} are not finite"
+                    )
+                yield features

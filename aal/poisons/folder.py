@@ -149,7 +149,7 @@ class PoisonFolder:
         return f"{k:05d}_{kind}{self.samples.suffix}"
 
 
-def rows_of(columns: dict[str, Tensor], classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
+def manifest_rows(columns: dict[str, Tensor], classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
     """Turn columns ``(B,)`` into a row for each poison, with the name of its class where classes have names.
 
     A ratio that is not a number becomes none: JSON has no such number.

@@ -193,13 +193,13 @@ def test_two_ranks_craft_the_copies_of_one(options: tuple[str, ...], tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"attacks": {}}, "retraining.init_args.attacks: must be at least 1, got 0"),
-        ({"attacks": {"c": CollisionAttack()}}, "retraining.init_args.attacks.c: collisions are made of features"),
-        ({"attacks": {"t": TargetedCollision()}}, "retraining.init_args.attacks.t: collisions are made of features"),
-        ({"of": "all"}, "retraining.init_args.of: must be queried or labelled, got 'all'"),
-        ({"space": "pixels"}, "retraining.init_args.space: must be input or features, got 'pixels'"),
-        ({"of": "labelled"}, "retraining.init_args.keep: copies of all labelled samples replace the earlier ones"),
-        ({"batch_size": 0}, "retraining.init_args.batch_size: must be at least 1, got 0"),
+        ({"attacks": {}}, "attacks: must be at least 1, got 0"),
+        ({"attacks": {"c": CollisionAttack()}}, "attacks.c: collisions are made of features"),
+        ({"attacks": {"t": TargetedCollision()}}, "attacks.t: collisions are made of features"),
+        ({"of": "all"}, "of: must be queried or labelled, got 'all'"),
+        ({"space": "pixels"}, "space: must be input or features, got 'pixels'"),
+        ({"of": "labelled"}, "keep: copies of all labelled samples replace the earlier ones"),
+        ({"batch_size": 0}, "batch_size: must be at least 1, got 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_its_key(arguments: dict[str, Any], said: str) -> None:

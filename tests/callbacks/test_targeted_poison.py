@@ -231,7 +231,7 @@ def test_poisons_that_were_not_queried_are_recrafted_against_the_model_of_each_r
 def test_a_head_of_one_layer_on_a_frozen_backbone_leaves_nothing_to_recraft(crafted: Path, tmp_path: Path) -> None:
     run = fit(tmp_path / "run", "--config", RECRAFT, *FEW, "--poison.init_args.attack.init_args.steps=40")
     assert run.returncode == 0, run.stderr
-    assert "poison.init_args.recraft: a head of one layer on a frozen backbone" in run.stderr
+    assert "recraft: a head of one layer on a frozen backbone" in run.stderr
     assert not list((tmp_path / "run" / "poisons").glob("round=*"))
     assert [untimed(record) for record in rounds(tmp_path / "run")] == [untimed(record) for record in rounds(crafted)]
 
@@ -286,7 +286,7 @@ def test_without_a_number_a_run_that_goes_on_gives_no_set(tmp_path: Path) -> Non
     made.mkdir(parents=True)
     (made / "manifest.json").write_text("{}")
     given = f"--poison.init_args.sets={tmp_path}/made"
-    said = f"poison.init_args.sets: {tmp_path}/made is not finished; name one of its sets with poison.init_args.set"
+    said = f"poison.init_args.sets: {tmp_path}/made is not finished; name one of its sets with the argument set"
     refused(tmp_path, said, given)
     damaged = f"poison.init_args.sets: {made}/manifest.json: not the manifest of a set of targeted poisons"
     refused(tmp_path, damaged, given, "--poison.init_args.set=0")

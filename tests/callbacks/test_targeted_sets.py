@@ -238,7 +238,7 @@ def test_cifar2_is_attacked_with_its_experiments(
         (("--query.init_args.opacities=[0.2, 1.0]",), "query.init_args.opacities: must be one or more numbers"),
         (("--query.init_args.size=1439",), "query.init_args.size: 1439 training instances, but the pool has 1438"),
         (("--query.init_args.base_class=10",), "query.init_args.base_class: must be from 0 to 9, got 10"),
-        (("--model.init_args.unfreeze_at=2",), "model.init_args.unfreeze_at: rounds of targeted sets are all alike"),
+        (("--model.init_args.unfreeze_at=2",), "the model's unfreeze_at: rounds of targeted sets are all alike"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ class Runs:
         return (Path.touch, (self.path,))
 
 
+@pytest.mark.quick
 def test_bad_files_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,7 +188,7 @@ def test_help_and_unknown_commands() -> None:
     unknown = aal("fitt")
     assert (unknown.returncode, unknown.stderr) == (
         2,
-        "error: fitt: no such command; did you mean fit? (aal knows fit, selftest, study, configs)\n",
+        "error: fitt: no such command; did you mean fit? (aal knows fit, selftest, study, configs, completion)\n",
     )
     keys = aal("fit", "--help")
     assert keys.returncode == 0

@@ -42,7 +42,9 @@ def test_each_split_is_encoded_once_and_then_only_what_was_added() -> None:
     assert torch.equal(data.inputs("pool", everything), first)
     assert backbone.samples == 1438, "encoded again"
     x = data.samples["craft"][torch.arange(5)]
-    data.add_samples(x, data.labels["craft"][:5], torch.arange(5))
+    added = data.add_samples(x, data.labels["craft"][:5], torch.arange(5), "poison")
+    assert added.tolist() == [1438, 1439, 1440, 1441, 1442] == data.pool.of_origin("poison").tolist()
+    assert len(data.pool) == len(data.samples["pool"]) == len(data.labels["pool"]) == len(data.bases) == 1443
     assert torch.equal(data.inputs("pool", torch.arange(1438, 1443)), x.flatten(1))
     assert backbone.samples == 1443
 

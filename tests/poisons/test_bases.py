@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aal.attacks.collision_choices import choose_bases, collision_vector, given_vector
 from aal.errors import UserError
+from aal.poisons.bases import choose_bases, collision_vector, given_vector
 from aal.runs.files import write_tensors
 from aal.seeds import generator
 

@@ -1,4 +1,4 @@
-"""What the collision attack aims at and starts from: the collision vector and the base instances."""
+"""What collisions aim at and start from: the collision vector, and the choice of base instances."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from aal.errors import UserError
 from aal.runs.files import read_tensors
+from aal.seeds import generator as keyed
 
 COLLISION_VECTORS = ("zero", "one", "mean")
 
@@ -71,3 +72,22 @@ def choose_bases(
             turn[members] = torch.arange(len(members))
         order = order[torch.argsort(turn[order], stable=True)]
     return order[:n]
+
+
+def draw_base_class(labels: Tensor, true_class: int, seed: int, target: int) -> int:
+    """Draw the class of the bases for a target: with two classes it is the other.
+
+    Args:
+        labels: Classes of the samples that may be bases ``(N,)``, -1 for those that may not.
+        true_class: The target's own class.
+        seed: The run's seed.
+        target: The target's index.
+
+    Raises:
+        UserError: There are samples of no other class.
+    """
+    classes = labels[(labels >= 0) & (labels != true_class)].unique()
+    if not len(classes):
+        raise UserError(f"there are base instances of no class but the target's, {true_class}")
+    drawn = torch.randint(len(classes), (), generator=keyed(seed, "base class", target))
+    return int(classes[drawn])
