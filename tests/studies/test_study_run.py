@@ -92,6 +92,7 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"{path} did not come")
 
 
+@pytest.mark.quick
 def test_every_cell_runs_once_under_its_configs_and_threads(study: Study, out: Path) -> None:
     assert run_study(study, out, 2, fast_cell) == []
     for arm in ("clean", "poisoned"):
