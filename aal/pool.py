@@ -167,8 +167,8 @@ class Pool:
         """
         if not torch.equal(state["origins"], self.origins):
             raise UserError(
-                f"the saved pool has {len(state['origins'])} samples of other origins, this one {len(self)}; a run that "
-                "goes on needs the folder poisons/ as it left it"
+                f"the saved pool has {len(state['origins'])} samples of other origins, this one {len(self)}; a run "
+                "that goes on needs the folder poisons/ as it left it"
             )
         self.labels = state["labels"].clone()
         self.ledger = [Label(*row) for row in state["ledger"]]
