@@ -105,7 +105,7 @@ def config_files(study: Study, arm: str, directory: Path) -> list[str]:
     paths = []
     if any("data" in content for content in contents):  # else the cell itself says that there are none
         path = directory / BANK / "bank.yaml"
-        bank = {"class_path": "aal.datamodules.ActiveDataModule", "init_args": {"bank": str(directory / BANK)}}
+        bank = {"bank": str(directory / BANK)}  # of whatever class the arm names
         files.write_text(path, to_yaml({"data": bank}))
         paths.append(str(path))
     for index, config in enumerate(configs):
