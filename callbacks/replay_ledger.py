@@ -61,8 +61,9 @@ class ReplayLedger(Rounds):
         """Read the run's files."""
         data = data_of(trainer)
         self.ledger = read_ledger(Path(self.run), data.fingerprint)
-        given = len(self.ledger.indices)
-        self.sizes = self.at or [*(self.ledger.rounds.diff().nonzero()[:, 0] + 1).tolist(), given]
+        rounds = self.ledger.labels["round"]
+        given = len(rounds)
+        self.sizes = self.at or [*(rounds.diff().nonzero()[:, 0] + 1).tolist(), given]
         if self.sizes[-1] > given:
             raise UserError(f"at: {self.sizes[-1]} labels, but {self.run} has {given}")
 
@@ -116,16 +117,12 @@ class ReplayLedger(Rounds):
         between = min(max(start, ledger.initial), end)
         for first, last, strategy in ((start, between, "initial"), (between, end, ledger.strategy)):
             if first < last:
-                data.pool.label(
-                    ledger.indices[first:last],
-                    ledger.labels[first:last],
-                    round=round,
-                    strategy=strategy,
-                    labelers=ledger.labelers[first:last],
-                )
+                part = {name: column[first:last] for name, column in ledger.labels.items()}
+                given = part["index"], part["label"]
+                data.pool.label(*given, round=round, strategy=strategy, labelers=part["labeler"])
         came = ledger.copies_until(end) & ~ledger.copies_until(start)
         if came.any():
-            data.extras.craft(ledger.copies[came], ledger.sources[came], round=round)
+            data.extras.craft(ledger.copies["x"][came], ledger.copies["source"][came], round=round)
         return end - start
 
 
@@ -136,35 +133,27 @@ class Ledger:
     Attributes:
         strategy: What chose.
         initial: How many of the labels were initial.
-        indices: Indices of the pool ``(L,)``.
-        labels: The labels ``(L,)``.
-        labelers: Who gave them ``(L,)``.
-        rounds: The rounds that first trained on them ``(L,)``, ascending.
-        copies: Crafted copies ``(M, ...)``.
-        sources: The indices that they were made from ``(M,)``.
-        copy_rounds: The rounds that first trained on them ``(M,)``.
+        labels: ``index`` in the pool, ``label``, ``labeler`` and the ``round`` that first trained on each label,
+            ascending, ``(L,)`` each.
+        copies: Crafted copies ``x`` ``(M, ...)``, the index ``source`` that each was made from, and the ``round`` that
+            first trained on it ``(M,)``.
     """
 
     strategy: str
     initial: int
-    indices: Tensor
-    labels: Tensor
-    labelers: Tensor
-    rounds: Tensor
-    copies: Tensor
-    sources: Tensor
-    copy_rounds: Tensor
+    labels: dict[str, Tensor]
+    copies: dict[str, Tensor]
 
     @property
     def rows(self) -> Iterator[tuple[int, int]]:
         """Index and label of each row."""
-        return zip(self.indices.tolist(), self.labels.tolist(), strict=True)
+        return zip(self.labels["index"].tolist(), self.labels["label"].tolist(), strict=True)
 
     def copies_until(self, labels: int) -> Tensor:
         """Tell which copies came with the first ``labels`` labels, bool ``(M,)``."""
-        if not labels:
-            return torch.zeros_like(self.sources, dtype=torch.bool)
-        return torch.isin(self.sources, self.indices[:labels]) & (self.copy_rounds <= self.rounds[labels - 1])
+        sources, rounds = self.copies["source"], self.copies["round"]
+        latest = self.labels["round"][labels - 1] if labels else -1
+        return torch.isin(sources, self.labels["index"][:labels]) & (rounds <= latest)
 
 
 def read_ledger(run: Path, fingerprint: str) -> Ledger:
@@ -186,7 +175,7 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
     try:
         with (run / "ledger.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["status"] == "kept"]
-        columns = {
+        labels = {
             name: torch.tensor([int(row[name]) for row in rows], dtype=torch.int64)
             for name in ("index", "label", "labeler", "round")
         }
@@ -202,14 +191,4 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
         raise UserError(f"{path}: not the crafted copies of a run")
     if len(crafted["source"]) != summary.get("crafted", 0):
         raise UserError(f"{path}: {len(crafted['source'])} copies, but that run crafted {summary.get('crafted', 0)}")
-    return Ledger(
-        strategy=summary["strategy"],
-        initial=initial,
-        indices=columns["index"],
-        labels=columns["label"],
-        labelers=columns["labeler"],
-        rounds=columns["round"],
-        copies=crafted["x"],
-        sources=crafted["source"],
-        copy_rounds=crafted["round"],
-    )
+    return Ledger(summary["strategy"], initial, labels, crafted)

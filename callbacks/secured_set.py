@@ -1,5 +1,6 @@
 """The secured set: a drop of accuracy on it has the last batch of labels, and their labelers, examined."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ class SecuredSet(RoundCallback):
             that is no crowd of two or more.
         RunStopped: All labels were discarded.
     """
+
+    STATE = ("draws", "used", "in_use", "before", "accuracy", "counts")
 
     def __init__(
         self,
@@ -154,15 +157,12 @@ class SecuredSet(RoundCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return trust, the samples in use, and what the next round is compared with."""
-        drawn = {"draws": self.draws, "used": self.used.clone(), "in_use": self.in_use.clone()}
-        accuracies = {"before": self.before.clone(), "accuracy": self.accuracy}
-        return {"trust": self.trust.state_dict(), "counts": dict(self.counts), **drawn, **accuracies}
+        return {"trust": self.trust.state_dict(), **{name: deepcopy(getattr(self, name)) for name in self.STATE}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
         self.trust.load_state_dict(state_dict["trust"])
-        self.counts = dict(state_dict["counts"])
-        for name in ("draws", "used", "in_use", "before", "accuracy"):
+        for name in self.STATE:
             setattr(self, name, state_dict[name])
 
     def _draw(self, data: ActiveDataModule) -> None:
@@ -238,11 +238,11 @@ class SecuredSet(RoundCallback):
         """Write ``answers.csv`` anew: every answer of every labeler, in order."""
         if not trainer.is_global_zero:
             return
-        answers, truth = self.trust.answers.tolist(), data_of(trainer).labels["pool"]
-        columns = (*ANSWERS[:4], "true_label", ANSWERS[4])
-        known = zip(answers, truth[self.trust.answers[:, 0]].tolist(), strict=True)
-        rows = ((*answer[:4], true_label, KINDS[answer[4]]) for answer, true_label in known)
-        write_csv(Path(trainer.default_root_dir) / "answers.csv", columns, rows, durable=False)
+        *columns, kind = ANSWERS
+        known = data_of(trainer).labels["pool"][self.trust.answers[:, :1]]
+        rows = ((*row[:4], row[5], KINDS[row[4]]) for row in torch.cat([self.trust.answers, known], dim=1).tolist())
+        path = Path(trainer.default_root_dir) / "answers.csv"
+        write_csv(path, (*columns, "true_label", kind), rows, durable=False)
 
 
 def _stratum(labels: Tensor, places: Tensor, size: int, chance: torch.Generator) -> Tensor:

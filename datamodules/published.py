@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aal.checks import at_least
 from aal.data.decoding import read_each
-from aal.data.downloads import fetch, missing, require, unpack
+from aal.data.downloads import fetch, missing, unpack
 from aal.data.samples import Samples
 from aal.data.splits import grouped, of_each_class, stratified
 from aal.datamodules.base import ActiveDataModule
@@ -254,9 +254,12 @@ class Published(Stored):
         if self._not_fetched is not None:
             raise self._not_fetched
         try:
-            require(self.root, self._needed, self.source)
+            absent = missing(self.root, self._needed)
         except OSError as error:
             raise UserError(f"root: {self.root} cannot be read ({error.strerror})") from None
+        if absent:
+            given = f"put them there ({self.source}), or set download: true"
+            raise UserError(f"root: {self.root} has no {', '.join(absent)}; {given}")
         return super().load()
 
 

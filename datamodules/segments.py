@@ -1,14 +1,13 @@
 """AudioSet's published tables: which labels there are, and which segments of which videos have them."""
 
 import csv
-import difflib
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from aal.errors import UserError
+from aal.errors import UserError, did_you_mean
 from aal.runs.files import read_json
 
 COUNTS = re.compile(r"num_segs=(\d+),.*num_positive_labels=(\d+)")
@@ -116,9 +115,7 @@ class Ontology:
             return self.ids[label]
         if label in self.children:
             return label
-        close = difflib.get_close_matches(label, self.ids, n=3)
-        near = f"; near it: {', '.join(close)}" if close else ""
-        raise UserError(f"{key}: {self.path} has no label {label!r}{near}")
+        raise UserError(f"{key}: {self.path} has no label {label!r}{did_you_mean(label, self.ids)}")
 
     def _below(self, mid: str) -> Collection[str]:
         """Return a label and all labels within it."""

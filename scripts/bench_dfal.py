@@ -1,5 +1,6 @@
 """DFAL's query beside DeepFool of the peers on the whole subset, which is what a plain implementation takes."""
 
+from collections.abc import Callable
 from functools import partial
 
 import bench_peers as peers
@@ -13,7 +14,7 @@ from aal.attacks import frozen
 from aal.models import ConvClassifier
 from aal.networks import LeNet5
 from aal.seeds import generator
-from aal.sharding import Shard
+from aal.sharding import Results, Shard
 from aal.strategies import DFAL, View
 from tests.real_data import mnist
 
@@ -68,7 +69,7 @@ def _learner(device: torch.device) -> tuple[ConvClassifier, Tensor]:
 def _view(module: ConvClassifier, x: Tensor) -> View:
     """Return a view of images that are all candidates."""
 
-    def mapped(function: partial[Tensor], indices: Tensor) -> Tensor:
+    def mapped(function: Callable[[Tensor], Results], indices: Tensor) -> Results:
         with frozen(module), torch.no_grad():
             return Shard().map(function, indices, len(x))
 

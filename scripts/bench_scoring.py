@@ -17,7 +17,7 @@ from aal.attacks.base import frozen
 from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.networks import Backbone, DenseHead, LeNet5
 from aal.seeds import generator
-from aal.sharding import Shard
+from aal.sharding import Results, Shard
 from aal.strategies import BALD, EGL, Entropy, Strategy, View
 from aal.strategies.bald import information_of
 from aal.strategies.egl import network_lengths, trained
@@ -52,7 +52,7 @@ def shortest(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[st
 def view_of(module: Classifier, inputs: Tensor) -> View:
     """Return a view of a pool ``(N, ...)`` of which nothing is labelled."""
 
-    def mapped(function: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
+    def mapped(function: Callable[[Tensor], Results], indices: Tensor) -> Results:
         with frozen(module), torch.no_grad():
             return Shard().map(function, indices, BATCH)
 

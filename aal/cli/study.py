@@ -11,9 +11,9 @@ from aal.errors import UserError
 from aal.runs.configs import config_path
 from aal.studies.execution import Broken, run_study
 from aal.studies.page import write_study_report
+from aal.studies.results import print_table, write_table
 from aal.studies.study import load_study, read_study
-from aal.studies.tables.kinds import TABLES, study_table
-from aal.studies.tables.table import print_table, write_table
+from aal.studies.tables import TABLES, study_table
 
 REFUSED = 2  # exit code where one of several studies could not be run; the others were
 BROKEN = 3  # where cells did not finish

@@ -26,23 +26,6 @@ def missing(root: str, files: Sequence[str]) -> list[str]:
     return [file for file in files if not (Path(root) / file).exists()]
 
 
-def require(root: str, files: Sequence[str], source: str, *, download: bool = True) -> None:
-    """Refuse to go on without all of a data set's files.
-
-    Args:
-        root: Folder that holds the data set.
-        files: Files or folders that it needs below ``root``.
-        source: Who gives them: an address, or words.
-        download: Whether the message offers to fetch them.
-
-    Raises:
-        UserError: Names every one that is missing.
-    """
-    if absent := missing(root, files):
-        offer = ", or set download: true" if download else ""
-        raise UserError(f"root: {root} has no {', '.join(absent)}; put them there ({source}){offer}")
-
-
 def fetch(url: str, path: Path, checksum: str | None = None) -> None:
     """Fetch a file unless it is there already, whole or not at all, with a progress bar.
 

@@ -1,8 +1,8 @@
 """LightningModules that active learning trains."""
 
 from aal.models.classifier import Classifier, holding
-from aal.models.conv import ConvClassifier
+from aal.models.conv_classifier import ConvClassifier
 from aal.models.soft_knn_classifier import SoftKNNClassifier
-from aal.models.transfer import TransferClassifier
+from aal.models.transfer_classifier import TransferClassifier
 
 __all__ = ["Classifier", "ConvClassifier", "SoftKNNClassifier", "TransferClassifier", "holding"]

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from aal.models.classifier import Classifier
-from aal.models.transfer import TransferClassifier
+from aal.models.transfer_classifier import TransferClassifier
 
 
 def dropout_layers(module: Classifier, *, in_every_round: bool = False) -> list[nn.Module]:

@@ -1,13 +1,12 @@
 """A backbone by its name: one of torchvision's or timm's networks, YAMNet, or the one that ships with the package."""
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Literal
 
 from torch import Tensor
 
 from aal.checks import at_least
-from aal.errors import UserError
+from aal.errors import UserError, did_you_mean
 from aal.networks import timm_backbones, torchvision_backbones
 from aal.networks.base import Backbone
 from aal.networks.digit_backbone import DigitBackbone
@@ -74,6 +73,5 @@ def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
 
 def _check_known(name: str, names: Sequence[str]) -> None:
     if name not in names:
-        like = get_close_matches(name, names)
-        meant = f"did you mean {' or '.join(like)}?" if like else "name a classifier of torchvision, or timm/NAME"
-        raise UserError(f"name: there is no backbone {name!r}; {meant}")
+        meant = did_you_mean(name, names) or "; name a classifier of torchvision, or timm/NAME"
+        raise UserError(f"name: there is no backbone {name!r}{meant}")

@@ -47,14 +47,19 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
         figure, grid = panels(2, max(0.45 * shown + 0.3, WIDTH), 0.45 * len(rows) + 0.4)
         for block, (axes, title) in enumerate(zip(grid, TITLES, strict=True)):
             axes.set_title(title)
-            axes.set_xlim(-0.9, shown)
-            axes.set_ylim(0, len(rows))
             axes.set_axis_off()
+            cells = axes.inset_axes((0, 0, 1, 1))  # axes for each image would take as long as a small run
+            cells.set_axis_off()
+            cells.set_in_layout(False)
+            cells.set_anchor("W")
             for row, (label, blocks) in enumerate(reversed(list(rows.items()))):
-                axes.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
+                cells.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
                 for column, image in enumerate(blocks[block]):
                     pixels = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
-                    inset = axes.inset_axes((column + 0.04, row + 0.04, 0.92, 0.92), transform=axes.transData)
-                    inset.imshow(pixels.numpy(), interpolation="nearest")
-                    inset.set_axis_off()
+                    high_half, wide_half = (0.46 * side / max(pixels.shape[:2]) for side in pixels.shape[:2])
+                    x, y = column + 0.5, row + 0.5
+                    place = (x - wide_half, x + wide_half, y - high_half, y + high_half)
+                    cells.imshow(pixels.numpy(), interpolation="nearest", extent=place)
+            cells.set_xlim(-0.9, shown)
+            cells.set_ylim(0, len(rows))
     return figure

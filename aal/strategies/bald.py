@@ -8,9 +8,9 @@ from torch import Tensor
 from aal.checks import at_least, at_least_or_none
 from aal.errors import UserError
 from aal.models.classifier import Classifier
-from aal.models.conv import ConvClassifier
+from aal.models.conv_classifier import ConvClassifier
 from aal.models.dropout import dropout_layers
-from aal.models.transfer import TransferClassifier
+from aal.models.transfer_classifier import TransferClassifier
 from aal.strategies.base import Selection, Strategy, View, highest
 
 

@@ -94,21 +94,18 @@ class DFAL(Strategy):
         view = view.among(self.subset, n, generator)
         wanted = min(self.diversity * n, len(view.candidates))
         linearised = self._linearised(view)
-        if self.rank == "confidence":
-            scores = self._confidences(view)
-            order = _sorted(-scores, linearised)[:wanted]
-        else:
-            scores = self._distances(view, linearised, wanted)
-            order = _sorted(scores, linearised)[:wanted]
-        chosen = Selection(view.candidates[order], scores[order])
+        sure = self.rank == "confidence"
+        scores = self._confidences(view) if sure else self._distances(view, linearised, wanted)
+        order = linearised.argsort(stable=True)  # of equal scores
+        order = order[scores[order].argsort(stable=True, descending=sure)][:wanted]
         if wanted > n:
-            chosen = self._thinned(view, chosen, n)
-        copies = self._attacked(view, chosen.indices)
-        made = copies["success"] if self.craft else torch.zeros_like(copies["success"])
-        crafted = Crafted(self._copies(view, chosen.indices[made], copies["x"][made]), chosen.indices[made])
-        distances = copies["distance"][copies["success"]]
+            order = self._thinned(view, order, n)
+        chosen = view.candidates[order]
+        copies = self._attacked(view, chosen)
+        moved, distances = chosen[copies["success"]], copies["distance"][copies["success"]]
         figures = {"perturbation": float(distances.mean())} if len(distances) else {}
-        return Selection(chosen.indices, chosen.scores, crafted if self.craft else None, figures=figures)
+        crafted = Crafted(self._copies(view, moved, copies["x"][copies["success"]]), moved) if self.craft else None
+        return Selection(chosen, scores[order], crafted, figures=figures)
 
     @property
     def _attack(self) -> DeepFool:
@@ -169,14 +166,12 @@ class DFAL(Strategy):
 
     def _attacked(self, view: View, indices: Tensor) -> dict[str, Tensor]:
         """Attack candidates ``(N,)``: ``x`` ``(N, ...)``, ``distance`` and ``success`` ``(N,)``, on the CPU."""
-        shape = view.images(indices[:1]).shape[1:]
 
-        def attacked(batch: Tensor) -> Tensor:
+        def attacked(batch: Tensor) -> dict[str, Tensor]:
             found = self._moved(view, batch)
-            return torch.cat([found.x.flatten(1), found.distance[:, None], found.success[:, None]], dim=1)
+            return {"x": found.x, "distance": found.distance, "success": found.success}
 
-        found = view.map(attacked, indices).cpu()
-        return {"x": found[:, :-2].view(-1, *shape), "distance": found[:, -2], "success": found[:, -1] > 0}
+        return {name: part.cpu() for name, part in view.map(attacked, indices).items()}
 
     def _copies(self, view: View, indices: Tensor, x: Tensor) -> Tensor:
         """Return the copies to train on ``(N, ...)``, of the magnitude asked for, given DeepFool's ``x``."""
@@ -188,16 +183,7 @@ class DFAL(Strategy):
         wanted = size + self.magnitude if self.beyond else torch.full_like(size, self.magnitude)
         return (sources + way * column(wanted / divisor(size), way)).clamp(*view.bounds)
 
-    def _thinned(self, view: View, chosen: Selection, n: int) -> Selection:
-        """Return ``n`` of a selection that cover its features together with the labelled samples'."""
-        assert chosen.scores is not None
-        some = view.only(torch.isin(view.candidates, chosen.indices))
-        indices = some.candidates[k_center(*points_in(self, some, "features"), n).picks]
-        at = (chosen.indices[None] == indices[:, None]).long().argmax(1)
-        return Selection(indices, chosen.scores[at])
-
-
-def _sorted(scores: Tensor, linearised: Tensor) -> Tensor:
-    """Return places by ascending scores ``(U,)``, equal ones by linearised distance, then by place."""
-    order = linearised.argsort(stable=True)
-    return order[scores[order].argsort(stable=True)]
+    def _thinned(self, view: View, places: Tensor, n: int) -> Tensor:
+        """Return ``n`` of some candidates, by place, that cover their features together with the labelled samples'."""
+        places = places.sort().values
+        return places[k_center(*points_in(self, view.only(places), "features"), n).picks]

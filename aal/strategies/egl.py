@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from aal.checks import at_least_or_none, one_of
 from aal.errors import UserError
 from aal.models.classifier import Classifier
-from aal.models.conv import ConvClassifier
-from aal.models.transfer import TransferClassifier
+from aal.models.conv_classifier import ConvClassifier
+from aal.models.transfer_classifier import TransferClassifier
 from aal.strategies.base import Selection, Strategy, View, highest
 
 # Numbers of gradients held at a time: more than its caches take make a processor slower; a GPU is slow to start a step.

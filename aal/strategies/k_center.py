@@ -37,7 +37,7 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     The choice is that of float64 distances by differences, equal ones going to the lower place, whatever the points'
     norms. A point's distance to its nearest center only ever falls, so that an old one is a bound from above: the few
     points of the highest bounds are brought up to date until the farthest of them lies above all other bounds. Memory:
-    a block of distances, some numbers a point, and a copy of the centers.
+    a block of distances, some numbers a point, and two copies of the centers.
 
     Args:
         points: Points ``(U, D)``, finite.
@@ -51,10 +51,10 @@ def k_center(points: Tensor, centers: Tensor, n: int) -> Cover:
     "Active Learning for Convolutional Neural Networks: A Core-Set Approach".
     """
     traversal = _Traversal(full(points), full(centers), n)
-    distances = [traversal.pick() for _ in range(n)]
+    picked = [traversal.pick() for _ in range(n)]
     return Cover(
-        traversal.picks.cpu(),
-        root(torch.tensor(distances, dtype=torch.float64)),
+        torch.tensor([place for place, _ in picked], dtype=torch.int64),
+        root(torch.tensor([squared for _, squared in picked], dtype=torch.float64)),
         math.sqrt(max(0.0, traversal.farthest()[1])),
     )
 
@@ -63,25 +63,22 @@ class _Traversal:
     """Points, each with the squared distance to the nearest of the first centers that it has seen, or a bound of it."""
 
     def __init__(self, points: Tensor, centers: Tensor, n: int) -> None:
-        self.points, self.given, self.picks = points, centers, torch.empty(n, dtype=torch.int64, device=points.device)
-        self.frame, self.count = Frame.of(points, centers), 0
-        self.placed = torch.empty(len(centers) + n, points.shape[1], device=points.device)
-        self.norms = torch.empty(len(centers) + n, dtype=torch.float64, device=points.device)
-        self.bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
-        self.seen = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        size, device = (len(centers) + n, points.shape[1]), points.device
+        self.points, self.frame, self.count = points, Frame.of(points, centers), 0
+        self.centers = torch.cat([centers, points.new_empty(n, points.shape[1])])
+        self.placed = torch.empty(size, device=device)
+        self.norms = torch.empty(size[0], dtype=torch.float64, device=device)
+        self.bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=device)
+        self.seen = torch.zeros(len(points), dtype=torch.int64, device=device)
         if len(centers):
             self._add(centers)
-            self._bound_all()
 
-    def pick(self) -> float:
-        """Make the farthest point a center; return its squared distance to those before."""
-        place, distance = self.farthest()
-        self.picks[self.count - len(self.given)] = place
+    def pick(self) -> tuple[int, float]:
+        """Make the farthest point a center; return its place and its squared distance to those before."""
+        place, squared = self.farthest()
         self._add(self.points[place : place + 1])
-        if self.count == 1:
-            self._bound_all()
         self.bound[place], self.seen[place] = -1.0, NEVER  # below all distances for good
-        return distance
+        return place, squared
 
     def farthest(self) -> tuple[int, float]:
         """Return the place of the farthest point, and its squared distance."""
@@ -103,17 +100,16 @@ class _Traversal:
             width *= 4
 
     def _add(self, centers: Tensor) -> None:
-        """Add centers ``(C, D)``."""
+        """Add centers ``(C, D)``; the first ones bound the distances of all points."""
         more = slice(self.count, self.count + len(centers))
-        self.placed[more], self.norms[more] = self.frame.place(centers)
+        self.centers[more], (self.placed[more], self.norms[more]) = centers, self.frame.place(centers)
         self.count += len(centers)
-
-    def _bound_all(self) -> None:
-        """Bound the distances of all points to the nearest of the centers so far."""
-        for rows in torch.arange(len(self.points), device=self.points.device).split(ROWS):
-            placed = self.frame.place(self.points[int(rows[0]) : int(rows[-1]) + 1])
-            for start in range(0, self.count, COLUMNS):
-                self.bound[rows] = torch.minimum(self.bound[rows], self.frame.at_most(placed, self._there(start), None))
+        if self.count == len(centers):
+            for rows in torch.arange(len(self.points), device=self.points.device).split(ROWS):
+                placed = self.frame.place(self.points[int(rows[0]) : int(rows[-1]) + 1])
+                for start in range(0, self.count, COLUMNS):
+                    bound = self.frame.at_most(placed, self._there(start), None)
+                    self.bound[rows] = torch.minimum(self.bound[rows], bound)
 
     def _settle(self, stale: Tensor) -> None:
         """Make the distances of points ``(B,)`` exact with respect to all centers."""
@@ -121,9 +117,7 @@ class _Traversal:
             seen, limit = self.seen[rows], self.bound[rows]
             exact, first = torch.where(seen > 0, limit, math.inf), int(seen.min())
             if len(rows) * (self.count - first) * self.points.shape[1] <= DIRECT:
-                given = len(self.given)
-                picks = self.points[self.picks[max(0, first - given) : max(0, self.count - given)]]
-                others = torch.cat([self.given[first:], picks])
+                others = self.centers[first : self.count]
                 exact = torch.minimum(exact, squared_distances(self.points[rows][:, None], others).amin(1))
             else:
                 placed = self.frame.place(self.points[rows])
@@ -131,7 +125,8 @@ class _Traversal:
                     near = self.frame.within(placed, self._there(start), limit)
                     near &= torch.arange(start, start + near.shape[1], device=seen.device) >= seen[:, None]
                     i, j = near.nonzero(as_tuple=True)
-                    exact.scatter_reduce_(0, i, self._distances(rows[i], j + start), "amin")
+                    pairs = rows[i], j + start
+                    exact.scatter_reduce_(0, i, pair_distances(self.points, self.centers, pairs), "amin")
                     limit = torch.minimum(limit, exact)
             self.bound[rows], self.seen[rows] = exact, self.count
 
@@ -139,14 +134,3 @@ class _Traversal:
         """Return a block of the placed centers and their squared norms."""
         block = slice(start, min(start + COLUMNS, self.count))
         return self.placed[block], self.norms[block]
-
-    def _distances(self, rows: Tensor, centers: Tensor) -> Tensor:
-        """Return the squared distances of pairs of points and centers, by number ``(P,)``, the given centers first."""
-        distances = self.bound.new_empty(len(rows))
-        given = centers < len(self.given)
-        for some, others, places in (
-            (given, self.given, centers[given]),
-            (~given, self.points, self.picks[centers[~given] - len(self.given)]),
-        ):
-            distances[some] = pair_distances(self.points, others, (rows[some], places))
-        return distances

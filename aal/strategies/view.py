@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from aal.models.classifier import Classifier
 from aal.models.dropout import dropping
 from aal.seeds import key, seed_device
+from aal.sharding import Results
 
 
 def _alone(result: Tensor) -> Tensor:
@@ -19,6 +20,14 @@ def _alone(result: Tensor) -> Tensor:
 
 def _none() -> Tensor:
     return torch.empty(0, dtype=torch.int64)
+
+
+class Map(Protocol):
+    """How a function of indices is applied to many of them."""
+
+    def __call__(self, function: Callable[[Tensor], Results], indices: Tensor) -> Results:
+        """Apply ``function`` as :meth:`aal.sharding.Shard.map` does."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,8 @@ class View:
         labelled: Labelled indices, ascending, int64 ``(L,)`` on the CPU.
         inputs: Gives what the classifier takes for indices ``(B,)``: features under a frozen backbone, else samples.
         images: Gives the samples themselves ``(B, ...)`` for indices ``(B,)``.
-        map: Applies a function of indices ``(B,)`` to all of ``(N,)``: in eval mode, without gradients, in batches
-            and shared out over the ranks.
+        map: Applies a function of indices ``(B,)``, to a tensor or several by name, to all of ``(N,)``: in eval mode,
+            without gradients, in batches and shared out over the ranks.
         record: The columns of this round's record so far.
         budget_left: Labels that may still be asked for.
         bounds: The data's range (low, high).
@@ -49,7 +58,7 @@ class View:
     labelled: Tensor
     inputs: Callable[[Tensor], Tensor]
     images: Callable[[Tensor], Tensor]
-    map: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+    map: Map
     record: dict[str, Any]
     budget_left: int
     bounds: tuple[float, float] = (0.0, 1.0)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, cast
 
@@ -143,23 +144,11 @@ def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[s
                 raise UserError(
                     f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}"
                 )
-    order: list[str] = []
-    left = dict(reads)
-    while left:
-        ready = [name for name, sources in left.items() if left.keys().isdisjoint(sources)]
-        if not ready:
-            raise UserError(f"{path}: arms: each reads a cell of the next: {' -> '.join(_circle(left))}")
-        order += ready
-        left = {name: sources for name, sources in left.items() if name not in ready}
-    return order
-
-
-def _circle(reads: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return arms that read each other in a circle, the first once more at the end; each of ``reads`` leads to one."""
-    walk = [next(iter(reads))]
-    while walk[-1] not in walk[:-1]:
-        walk.append(next(source for source in reads[walk[-1]] if source in reads))
-    return walk[walk.index(walk[-1]) :]
+    try:
+        return [*TopologicalSorter(reads).static_order()]
+    except CycleError as error:
+        circle = reversed(error.args[1])  # it has each arm before one that reads it
+        raise UserError(f"{path}: arms: each reads a cell of the next: {' -> '.join(circle)}") from None
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +15,7 @@ from aal.studies.arms import named, resolved
 from aal.studies.study import BANK, Study
 
 GUARD = Path(__file__).with_name("guard.py")
+BANK_CONFIG = Path(__file__).with_name("bank.yaml")
 
 
 @dataclass(frozen=True)
@@ -94,48 +94,30 @@ def cells_of(study: Study, directory: Path) -> list[Cell]:
     return [Cell(arm, seed, folder_of(directory, arm, seed)) for seed in study.seeds for arm in study.arms]
 
 
-def config_files(study: Study, arm: str, directory: Path) -> list[str]:
-    """List an arm's config files, writing the inline ones to ``DIR/<arm>/<position>.yaml``.
+def config_files(study: Study, cell: Cell, directory: Path) -> list[str]:
+    """List a cell's config files; inline ones are written to ``DIR/<arm>/``, with the folders of the cells they read.
 
     Before them comes one that names the study's feature bank. The arm's own are laid over it: they may name another, or
     none, and their datamodule drops the argument if it does not take it. It changes nothing that a cell computes.
+
+    Raises:
+        UserError: A config file cannot be read.
     """
-    configs = study.arms[arm].configs
+    configs = study.arms[cell.arm].configs
     contents = [config if isinstance(config, dict) else read_mapping(Path(config)) for config in configs]
     paths = []
     if any("data" in content for content in contents):  # else the cell itself says that there are none
         path = directory / BANK / "bank.yaml"
-        bank = {"bank": str(directory / BANK)}  # of whatever class the arm names
-        files.write_text(path, to_yaml({"data": bank}))
+        files.write_text(path, to_yaml(resolved(read_mapping(BANK_CONFIG), lambda folder: directory / folder)))
         paths.append(str(path))
     for index, config in enumerate(configs):
         if isinstance(config, dict):
-            path = directory / arm / f"{index}.yaml"
-            files.write_text(path, to_yaml(config))
-            paths.append(str(path))
-        else:
-            paths.append(config)
-    return paths
-
-
-def files_of_cell(study: Study, cell: Cell, directory: Path, paths: Sequence[str]) -> list[str]:
-    """Return a cell's config files: its arm's, but of each that reads other cells one of its own.
-
-    Args:
-        study: The study.
-        cell: The cell.
-        directory: The study's folder.
-        paths: What :func:`config_files` returned for its arm.
-    """
-    configs = study.arms[cell.arm].configs
-    before = len(paths) - len(configs)
-    own = list(paths)
-    for index, config in enumerate(configs):
-        if isinstance(config, dict) and named([config]):
-            path = directory / cell.arm / f"{index}.seed={cell.seed}.yaml"
+            name = f"{index}.seed={cell.seed}.yaml" if named([config]) else f"{index}.yaml"
+            path = directory / cell.arm / name
             files.write_text(path, to_yaml(resolved(config, lambda arm: folder_of(directory, arm, cell.seed))))
-            own[before + index] = str(path)
-    return own
+            config = str(path)
+        paths.append(config)
+    return paths
 
 
 class CellProcess:

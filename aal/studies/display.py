@@ -3,15 +3,15 @@
 import time
 from types import TracebackType
 
+from rich import progress
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aal.studies.cells import Cell
 
 
-class Progress:
+class StudyProgress:
     """Shows the cells of a study as they start, end and break."""
 
     def __init__(self, cells: int, skipped: int) -> None:
@@ -23,9 +23,9 @@ class Progress:
         self.looked = 0.0
         if skipped:
             self.console.print(f"{skipped} of {cells} cells are finished already", highlight=False)
-        self.bars = Bars(
+        self.bars = progress.Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            progress.BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("cells ·"),
             TimeElapsedColumn(),
@@ -38,7 +38,7 @@ class Progress:
         # Time left is told from the cells of this invocation: those skipped took none of it.
         self.task = self.bars.add_task("study", total=cells - skipped, now="")
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "StudyProgress":
         self.bars.start()
         return self
 

@@ -9,18 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
-from types import FrameType
 
 from filelock import FileLock, Timeout
 
 from aal.errors import UserError
 from aal.runs.files import NO_SPACE
 from aal.studies.arms import fingerprint
-from aal.studies.cells import Cell, CellProcess, Command, cells_of, config_files, files_of_cell, fit_command
-from aal.studies.display import Progress
+from aal.studies.cells import Cell, CellProcess, Command, cells_of, config_files, fit_command
+from aal.studies.display import StudyProgress
 from aal.studies.study import Study, claim_folder, save_study
-from aal.studies.waiting import Queue
 
 ATTEMPTS = 2  # a second one resumes a run that something outside it ended
 USER_ERROR = 2  # the exit code of wrong input, which no second attempt makes right
@@ -64,51 +63,58 @@ def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_c
             raise
         raise UserError(f"--out {directory}: cannot be written to ({error.strerror})") from None
     try:
-        with FileLock(directory / ".study.lock", timeout=0), _terminable():
+        with FileLock(directory / ".study.lock", timeout=0), _signals() as received:
             claim_folder(study, directory)
             save_study(study, directory)
-            return _run_cells(study, directory, jobs, command)
+            return _run_cells(study, directory, jobs, command, received)
     except Timeout:
         raise UserError(f"--out {directory}: another process is running a study into this folder") from None
 
 
-def _run_cells(study: Study, directory: Path, jobs: int, command: Command) -> list[Broken]:
-    configs = {arm: config_files(study, arm, directory) for arm in study.arms}
+def _run_cells(study: Study, directory: Path, jobs: int, command: Command, received: list[int]) -> list[Broken]:
     cells = cells_of(study, directory)
-    unfinished = [cell for cell in cells if not cell.finished]
-    queue = Queue(study, unfinished)
+    places = {cell: place for place, cell in enumerate(cells) if not cell.finished}
+    sources = {
+        cell: [source for source in places if source.seed == cell.seed and source.arm in study.arms[cell.arm].reads]
+        for cell in places
+    }
+    order = TopologicalSorter(sources)
+    order.prepare()
+    ready: list[tuple[int, int]] = []  # attempts and places: seed by seed, those tried again last
     running: list[tuple[CellProcess, int]] = []
     broken: list[Broken] = []
-    with Progress(cells=len(cells), skipped=len(cells) - len(unfinished)) as progress:
+    with StudyProgress(cells=len(cells), skipped=len(cells) - len(places)) as progress:
         try:
-            while queue or running:
-                while len(running) < jobs and (taken := queue.take()):
-                    cell, attempt = taken
+            while True:
+                _end_as(received)
+                ready = sorted(ready + [(1, places[cell]) for cell in order.get_ready()])
+                if not ready and not running:
+                    return broken + _lost(sources, broken)
+                while ready and len(running) < jobs:
+                    attempt, place = ready.pop(0)
+                    cell = cells[place]
                     _check_unchanged(study, cell.arm)
-                    own = files_of_cell(study, cell, directory, configs[cell.arm])
-                    running.append((CellProcess(cell, command(cell, own), study.threads), attempt))
+                    configs = config_files(study, cell, directory)
+                    running.append((CellProcess(cell, command(cell, configs), study.threads), attempt))
                     progress.start(cell)
-                for process, attempt in list(running):
-                    if process.poll() is None:
-                        continue
+                for process, attempt in [pair for pair in running if pair[0].poll() is not None]:
                     running.remove((process, attempt))
                     failure = _failure(process)
                     if failure is None:
-                        queue.finished(process.cell)
+                        order.done(process.cell)
                         progress.done(process.cell, process.seconds)
                         continue
                     again = attempt < ATTEMPTS
                     progress.broken(process.cell, str(failure), again=again)
                     if again:
-                        queue.again(process.cell, attempt + 1)
+                        ready.append((attempt + 1, places[process.cell]))
                     else:
-                        broken += [failure, *_lost(queue, process.cell)]
+                        broken.append(failure)
                 progress.update()
                 time.sleep(0.05)
         finally:
             for process, _ in running:
                 process.kill()
-    return broken
 
 
 def _failure(process: CellProcess) -> Broken | None:
@@ -126,9 +132,15 @@ def _failure(process: CellProcess) -> Broken | None:
     return Broken(cell, code, line)
 
 
-def _lost(queue: Queue, cell: Cell) -> list[Broken]:
-    """Give up the cells that cannot start since one that they read, over others or not, is broken."""
-    return [Broken(other, None, f"it reads {source.name}, which is broken") for other, source in queue.give_up(cell)]
+def _lost(sources: dict[Cell, list[Cell]], broken: list[Broken]) -> list[Broken]:
+    """Return the cells that could not start since one that they read, over others or not, is broken."""
+    gone = {failure.cell for failure in broken}
+    lost = []
+    for cell in TopologicalSorter(sources).static_order():
+        if (source := next((source for source in sources[cell] if source in gone), None)) is not None:
+            lost.append(Broken(cell, None, f"it reads {source.name}, which is broken"))
+            gone.add(cell)
+    return lost
 
 
 def _check_unchanged(study: Study, arm: str) -> None:
@@ -140,17 +152,27 @@ def _check_unchanged(study: Study, arm: str) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an ordinary end of the process, so that its cells are ended first."""
+def _signals() -> Iterator[list[int]]:
+    """Give a list that SIGINT and SIGTERM are put into as they arrive, for the loop to end by.
+
+    An exception that a handler raises is lost where it happens to arrive in a destructor or a callback. A signal that
+    the process was started to ignore, as the background jobs of a script are SIGINT, stays ignored.
+    """
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # where no signal arrives
-        yield
+        yield received
         return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in heard}
     try:
-        yield
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    _end_as(received)
+
+
+def _end_as(received: list[int]) -> None:
+    """End the study as its first signal says, if there was one, so that its cells are ended with it."""
+    if received:
+        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])

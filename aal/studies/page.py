@@ -19,10 +19,10 @@ from aal.report.style import CLEAN, PALETTE
 from aal.runs import files
 from aal.runs.documents import to_yaml
 from aal.runs.reading import Run, number
+from aal.studies.paired import PairedTest
+from aal.studies.results import Table, lines, mean_sd
 from aal.studies.study import Cells, Study, load_study
-from aal.studies.tables.kinds import TABLES, study_table
-from aal.studies.tables.paired import PairedTest
-from aal.studies.tables.table import Table, estimate, lines
+from aal.studies.tables import TABLES, study_table
 
 PAIRS = 6  # base/poison pairs that a study's report shows
 TILES = 4  # paired tests that stand at its top
@@ -134,9 +134,9 @@ def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> 
     arm, clean = list(cells[row.arm].values()), list(cells[row.group].values())
     if not arm or not clean:
         return ()
-    ours, theirs = (show(estimate(number(run.summary, "accuracy") for run in runs).mean, 3) for runs in (arm, clean))
+    ours, theirs = (show(mean_sd(number(run.summary, "accuracy") for run in runs).mean, 3) for runs in (arm, clean))
     success, random = (
-        show(estimate(number(run.summary, key) for run in arm).mean, 3)
+        show(mean_sd(number(run.summary, key) for run in arm).mean, 3)
         for key in ("poison_success", "random_success_expected")
     )
     difference = "—" if test.mean is None else f"{test.mean:+.3f}"

@@ -12,11 +12,12 @@ from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import refuse_earlier
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms
-from aal.studies.tables.table import Table
+from aal.studies.results import Table
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
 OPTIONAL = ("title", "note", "threads", "settings")
 RECORD = "study.yaml"
+FORMAT = 2  # of the record; one of another version is not read
 BANK = "features"  # folder of the feature bank that its cells share
 RESERVED = (RECORD, "table.csv", "report.html", "figures", BANK)  # what else a study's folder holds
 
@@ -55,7 +56,7 @@ class Study:
         note: Sentence printed with the table; may be empty.
         seeds: Seeds of every arm, each 0 or more.
         threads: CPU threads of torch in each cell. Part of the study, since sums depend on it.
-        table: Name of the table's kind in :data:`aal.studies.tables.kinds.TABLES`.
+        table: Name of the table's kind in :data:`aal.studies.tables.TABLES`.
         rows: The table's rows.
         arms: Arms by name, in the order of the file.
         settings: What else the table is told, as its kind has checked it.
@@ -139,14 +140,14 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
 
 def save_study(study: Study, directory: Path) -> None:
     """Record a study in its folder, so that a report can be made from the folder alone."""
-    files.write_text(directory / RECORD, to_yaml(asdict(study)))
+    files.write_text(directory / RECORD, to_yaml({"format": FORMAT, **asdict(study)}))
 
 
 def load_study(directory: Path) -> Study:
     """Read back what :func:`save_study` recorded.
 
     Raises:
-        UserError: The folder holds no study, or its record was changed by something else.
+        UserError: The folder holds no study, that of another version, or its record was changed by something else.
     """
     if not directory.is_dir():
         raise UserError(f"{directory}: no such folder")
@@ -154,9 +155,11 @@ def load_study(directory: Path) -> Study:
     if not path.exists():
         raise UserError(f"{directory}: no study was run into this folder (it has no {RECORD})")
     record = read_mapping(path)
+    if record.pop("format", None) != FORMAT:
+        raise UserError(f"{path}: not the record of a study of this version of aal; run the study into another folder")
     try:
         arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
-        rows = tuple(Row(**_renamed(row)) for row in record["rows"])
+        rows = tuple(Row(**row) for row in record["rows"])
         return Study(**{**record, "seeds": tuple(record["seeds"]), "arms": arms, "rows": rows})
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not the record of a study ({error})") from None
@@ -187,11 +190,6 @@ def claim_folder(study: Study, directory: Path) -> None:
                 f"--out {directory}: the arm {name!r} has cells there, but its configs or threads have changed since;"
                 " use another folder or remove the arm's"
             )
-
-
-def _renamed(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a recorded row under today's names: ``against`` was ``clean`` once, and cells take hours to run again."""
-    return {"against" if key == "clean" else key: value for key, value in row.items()}
 
 
 def _rows(path: Path, value: object, arms: Collection[str], kind: TableKind) -> tuple[Row, ...]:

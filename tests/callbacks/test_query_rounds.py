@@ -13,6 +13,8 @@ from aal.networks import DigitBackbone
 from aal.runs.records import LEDGER_COLUMNS
 from tests.commands import fit
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,7 +11,7 @@ from aal.errors import UserError
 from aal.runs.configs import FOLDER, config_path, named_file
 from aal.runs.documents import read_mapping
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 
 
 def command(

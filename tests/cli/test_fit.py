@@ -131,6 +131,7 @@ class Runs:
         return (Path.touch, (self.path,))
 
 
+@pytest.mark.quick
 def test_bad_files_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_the_weights_of_a_run_are_tested(tmp_path: Path) -> None:
     assert other.stderr.startswith(f"error: ckpt_path: {saved}: not of this model")
 
 
+@pytest.mark.quick
 def test_weights_as_they_are_built_know_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

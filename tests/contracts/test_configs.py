@@ -11,7 +11,7 @@ import yaml
 from aal import datamodules
 from aal.cli.fit import fit
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.commands import EXPERIMENT, ROOT, SMALL, aal, results
 from tests.datamodules.files import FILES
 

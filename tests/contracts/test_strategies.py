@@ -58,7 +58,9 @@ def view(x: Tensor, candidates: Tensor, labelled: Tensor, ranks: int = 1, certai
             within.append(True)
             parts = [Shard(rank, ranks, lambda part: part).map(function, indices, 4) for rank in range(ranks)]
             within.clear()
-            return sum(parts[1:], parts[0])  # as the sum over processes would
+            if isinstance(parts[0], Tensor):
+                return sum(parts[1:], parts[0])  # as the sum over processes would
+            return {name: sum((part[name] for part in parts[1:]), parts[0][name]) for name in parts[0]}
 
     inputs, bounds = (lambda i: x[i]), (-10.0, 10.0)
     budget, labels = len(candidates), labelled % 3

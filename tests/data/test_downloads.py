@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aal.data.downloads import fetch, read_whole, require, unpack
+from aal.data.downloads import fetch, read_whole, unpack
 from aal.errors import UserError
 
 CONTENT = bytes(range(256)) * 10_000  # more than one piece
@@ -90,15 +90,6 @@ def test_an_unreachable_publisher_is_one_line(tmp_path: Path) -> None:
     ) as caught:
         fetch("http://127.0.0.1:9/file", tmp_path / "file")
     assert "\n" not in str(caught.value)
-
-
-def test_missing_files_are_named_together(tmp_path: Path) -> None:
-    (tmp_path / "b").touch()
-    with pytest.raises(UserError, match=r"^root: .* has no a, c; put them there \(https://x\.org\)$"):
-        require(str(tmp_path), ["a", "b", "c"], "https://x.org", download=False)
-    with pytest.raises(UserError, match=r"has no a; .*, or set download: true$"):
-        require(str(tmp_path), ["a"], "https://x.org")
-    require(str(tmp_path), ["b"], "https://x.org")
 
 
 def test_an_archive_is_unpacked_and_what_was_there_stays(tmp_path: Path) -> None:

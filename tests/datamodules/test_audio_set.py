@@ -134,7 +134,7 @@ def test_a_label_stands_for_those_within_it(tmp_path: Path) -> None:
 
 def test_labels_that_cannot_be(tmp_path: Path) -> None:
     arguments = few(tmp_path, [])
-    assert refusal(arguments, labels=["Dgo", "Cat"]).endswith("ontology.json has no label 'Dgo'; near it: Dog")
+    assert refusal(arguments, labels=["Dgo", "Cat"]).endswith("ontology.json has no label 'Dgo'; did you mean Dog?")
     assert refusal(arguments, labels=["Zebra!!", "Cat"]).endswith("has no label 'Zebra!!'")
     assert refusal(arguments, labels=["Cat", "Cat"]) == "labels: names Cat twice"
     assert "at least 2 classes, got 1" in refusal(arguments, labels=["Cat"])

@@ -135,6 +135,15 @@ def test_only_what_is_missing_and_needed_is_fetched(tmp_path: Path, monkeypatch:
     assert asked == [(address, "md5:d53e105ee54ea40749a09fcbcd1e9432")]
 
 
+def test_missing_files_are_named_together(tmp_path: Path) -> None:
+    mnist(tmp_path)
+    for part in ("train", "t10k"):
+        (tmp_path / RAW / f"{part}-labels-idx1-ubyte.gz").unlink()
+    line = rf"^root: .* has no {RAW}/train-l.*\.gz, {RAW}/t10k-l.*\.gz; put them there \(.*\), or set download: true$"
+    with pytest.raises(UserError, match=line):
+        MNIST(root=str(tmp_path), test="published").setup("fit")
+
+
 def test_a_root_that_cannot_hold_files_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for root in (tmp_path / "file", tmp_path / "file" / "below"):

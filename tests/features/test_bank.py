@@ -22,9 +22,9 @@ from aal.features import bank as feature_bank
 from aal.features.bank import FeatureBank
 from aal.features.encoded_split import EncodedSplit
 from aal.sharding import Shard
-from aal.studies.cells import config_files
+from aal.studies.cells import cells_of, config_files
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.commands import EXPERIMENT, ROOT, aal, fit, results
 from tests.studies.made_runs import make_study_file
 from tests.test_sharding import on_every_rank
@@ -342,7 +342,7 @@ class Own(Digits):
 @pytest.mark.parametrize("data", ["aal.datamodules.Digits", "own.Own"])
 def test_the_config_of_a_studys_cells_gives_a_bank_to_datamodules_that_take_one(data: str, tmp_path: Path) -> None:
     study = read_study(make_study_file(tmp_path / "file"), TABLES)
-    first, *_ = config_files(study, "clean", tmp_path / "study")
+    first, *_ = config_files(study, cells_of(study, tmp_path / "study")[0], tmp_path / "study")
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "arm.yaml").write_text(json.dumps({"data": {"class_path": data}}))
     configs = [part for path in (first, EXPERIMENT, tmp_path / "arm.yaml") for part in ("--config", path)]

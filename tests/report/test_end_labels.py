@@ -10,7 +10,7 @@ from aal.report.curves import Curve, Panel, accuracy_figure
 from aal.report.style import CLEAN, PALETTE
 from aal.studies.page import colours, groups
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from aal.cli.study import main
+from aal.cli.study import study as main
 from aal.errors import UserError
 from aal.report import features_figure, write_run_report
 from aal.studies.page import write_study_report
 from aal.studies.study import read_study, save_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_run, make_study_file
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"

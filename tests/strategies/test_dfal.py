@@ -1,6 +1,8 @@
 """DFAL against closed forms and single-sample DeepFool: order, copies, and what each variant changes."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -12,7 +14,7 @@ from aal.errors import UserError
 from aal.models import Classifier, ConvClassifier
 from aal.networks import LeNet5
 from aal.seeds import generator
-from aal.sharding import Shard
+from aal.sharding import Results, Shard
 from aal.strategies import DFAL, Selection, View
 from tests.strategies.views import view_of
 
@@ -127,11 +129,15 @@ def test_two_ranks_select_what_one_does() -> None:
         # each rank's own part with the other's added, as the sum over processes would
         other = view_of(module, x, batch=8, shard=Shard(1 - rank, 2, lambda tensor: tensor))
 
-        def both(function: object, indices: Tensor, rank: int = rank, other: View = other) -> Tensor:
-            mine = view_of(module, x, batch=8, shard=Shard(rank, 2, lambda tensor: tensor))
-            return mine.map(function, indices) + other.map(function, indices)  # type: ignore[arg-type]
+        def both(function: Callable[[Tensor], Results], indices: Tensor, mine: View, other: View) -> Results:
+            one, two = mine.map(function, indices), other.map(function, indices)
+            if isinstance(one, Tensor) and isinstance(two, Tensor):
+                return one + two
+            return {name: one[name] + two[name] for name in one}
 
-        shared = select(DFAL(), replace(view_of(module, x, batch=8), map=both), 6)
+        mine = view_of(module, x, batch=8, shard=Shard(rank, 2, lambda tensor: tensor))
+        summed = partial(both, mine=mine, other=other)
+        shared = select(DFAL(), replace(view_of(module, x, batch=8), map=summed), 6)
         assert torch.equal(shared.indices, alone.indices)
         assert shared.crafted is not None
         assert alone.crafted is not None

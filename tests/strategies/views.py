@@ -7,14 +7,14 @@ from torch import Tensor
 
 from aal.attacks.base import frozen
 from aal.models import Classifier
-from aal.sharding import Shard
+from aal.sharding import Results, Shard
 from aal.strategies import View
 
 
 def view_of(module: Classifier, x: Tensor, batch: int = 4, shard: Shard | None = None) -> View:
     """Return a view in which all inputs ``x`` but the first are candidates, or what a rank of many sees of it."""
 
-    def mapped(function: Callable[[Tensor], Tensor], indices: Tensor) -> Tensor:
+    def mapped(function: Callable[[Tensor], Results], indices: Tensor) -> Results:
         with frozen(module), torch.no_grad():
             return (shard or Shard()).map(function, indices, batch)
 

@@ -9,7 +9,7 @@ from aal.errors import UserError
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import RunFolder
 from aal.studies.study import Row, claim_folder, load_study, read_study, save_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
 
 ROW = {"arm": "poisoned", "against": "clean"}
@@ -193,13 +193,14 @@ def test_rows_may_stand_alone_and_settings_are_recorded(tmp_path: Path) -> None:
     assert load_study(tmp_path / "out") == study
 
 
-def test_the_record_of_a_study_from_before_rows_were_renamed_is_read(tmp_path: Path) -> None:
+def test_a_folder_of_another_versions_study_is_refused(tmp_path: Path) -> None:
     study = read_study(make_study_file(tmp_path), TABLES)
     save_study(study, tmp_path / "out")
     record = tmp_path / "out" / "study.yaml"
-    record.write_text(record.read_text().replace("against:", "clean:").replace("settings: {}\n", ""))
-    assert "clean: clean" in record.read_text()
-    assert load_study(tmp_path / "out") == study
+    record.write_text(record.read_text().replace("format: 2\n", ""))
+    for refused in (load_study, lambda out: claim_folder(study, out)):
+        with pytest.raises(UserError, match=r"study\.yaml: not the record of a study of this version.*another folder$"):
+            refused(tmp_path / "out")
 
 
 def test_an_arm_that_reads_another_changes_with_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from aal.errors import UserError
 from aal.studies.cells import Cell, fit_command
 from aal.studies.execution import Broken, run_study
 from aal.studies.study import Study, read_study, save_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_run, make_study_file
 
 ROOT = Path(__file__).parents[2]
@@ -84,13 +85,14 @@ def gone(pid: int) -> bool:
 
 
 def wait_for(path: Path) -> None:
-    for _ in range(400):
+    for _ in range(1200):
         if path.exists() and path.read_text().endswith("\n"):
             return
         time.sleep(0.05)
     raise AssertionError(f"{path} did not come")
 
 
+@pytest.mark.quick
 def test_every_cell_runs_once_under_its_configs_and_threads(study: Study, out: Path) -> None:
     assert run_study(study, out, 2, fast_cell) == []
     for arm in ("clean", "poisoned"):
@@ -174,17 +176,17 @@ def test_several_studies_run_one_after_the_other_each_in_a_folder_of_its_name(
 
     monkeypatch.setattr(study_command, "run_study", run)
     files = [str(make_study_file(tmp_path / name, name=name)) for name in ("one", "two", "three")]
-    assert study_command.main(["run", *files, "--out", str(tmp_path / "out")]) == 2
+    assert study_command.study(["run", *files, "--out", str(tmp_path / "out")]) == 2
     assert "error: two: no weights" in capsys.readouterr().err
     assert [(tmp_path / "out" / name / "table.csv").is_file() for name in ("one", "two", "three")] == [
         True,
         False,
         True,
     ]
-    assert study_command.main(["run", files[0], "--out", str(tmp_path / "alone")]) == 0
+    assert study_command.study(["run", files[0], "--out", str(tmp_path / "alone")]) == 0
     assert (tmp_path / "alone" / "report.html").is_file(), "a study alone has the folder to itself"
     with pytest.raises(UserError, match="two of the studies are called one"):
-        study_command.main(["run", files[0], files[0], "--out", str(tmp_path / "twice")])
+        study_command.study(["run", files[0], files[0], "--out", str(tmp_path / "twice")])
     assert not (tmp_path / "twice").exists()
 
 
@@ -203,7 +205,7 @@ sys.path.insert(0, {root!r})
 from tests.studies.test_study_run import fast_cell
 from aal.studies.execution import Broken, run_study
 from aal.studies.study import read_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 run_study(read_study(Path({file!r}), TABLES), Path({out!r}), 2, fast_cell)
 """
 
@@ -213,6 +215,46 @@ def start_study(tmp_path: Path, out: Path, name: str = "file") -> subprocess.Pop
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Hear SIGINT here and in child processes, even where the tests run in a script's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Dying:
+    """Is interrupted while it is destroyed, where an exception is lost."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_no_moment_loses_an_interrupt(study: Study, out: Path) -> None:
+    def command(cell: Cell, configs: list[str]) -> list[str]:
+        Dying()
+        return fast_cell(cell, configs)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, out, 1, command)
+    assert not (out / "poisoned").exists(), "the study went on"
+    assert run_study(study, out, 2, fast_cell) == []
+
+
+def test_a_study_in_a_scripts_background_is_as_deaf_to_interrupts_as_it(study: Study, out: Path) -> None:
+    def command(cell: Cell, configs: list[str]) -> list[str]:
+        Dying()
+        return fast_cell(cell, configs)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run_study(study, out, 2, command) == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_cell_outlives_a_killed_study_and_the_next_one_continues(
     study: Study, out: Path, tmp_path: Path, number: signal.Signals

@@ -4,42 +4,29 @@ from dataclasses import replace
 from typing import Any
 
 from aal.errors import UserError
-from aal.runs.reading import Run, common, number
+from aal.runs.reading import Run, number
+from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compare, compared, named_in, papers_figures
+from aal.studies.measures import data, final_data, first_reaching
+from aal.studies.paired import PairedTest
+from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
-from aal.studies.tables import dfal_paper
-from aal.studies.tables.measures import data, final_data, first_reaching
-from aal.studies.tables.paired import PairedTest, paired_values
-from aal.studies.tables.table import (
-    NAMED,
-    SPREAD,
-    UNCORRECTED,
-    Column,
-    Estimate,
-    Table,
-    Value,
-    difference,
-    difference_columns,
-    estimate,
-)
 
+PAPER = papers_figures("effort")
 TARGET, TOLERANCE = "target", "tolerance"
-
-COLUMNS = (
-    Column("arm", "arm"),
-    Column("n", "n", counts=True),
-    Column("target", "target", counts=True),
-    Column("reached", "reached", counts=True),
-    Column("annotations", "annotations", 0, estimated=True),
-    Column("data", "labelled data", 0, estimated=True),
-    Column("labels", "labels at the end", counts=True),
-    Column("accuracy", "accuracy at the end", 4, estimated=True),
-    Column("against", printed=False),
-    *difference_columns(),
-)
-
 NEEDED = (
     "Annotations and data (labels, crafted copies and pseudo-labelled samples) of the first round whose accuracy is at "
     "least the target, over the runs that reached it. ≥: no run did with as much."
+)
+COLUMNS = (
+    ARM,
+    SEEDS,
+    Column("target", "target", counts=True),
+    Column("reached", "reached", counts=True),
+    Column("annotations", "annotations", 0, estimated=True, note=NEEDED),
+    Column("data", "labelled data", 0, estimated=True),
+    Column("labels", "labels at the end", counts=True),
+    Column("accuracy", "accuracy at the end", 4, estimated=True),
+    *AGAINST,
 )
 
 
@@ -50,19 +37,27 @@ def effort_table(study: Study, cells: Cells) -> Table:
         study: The study. Its setting ``target`` is an accuracy in (0, 1], or an arm, whose mean final accuracy it then
             is, or one of both for each arm that rows are compared with; ``tolerance`` is taken off it.
         cells: Finished runs by arm and seed.
-
-    Returns:
-        A table with a row for each of the study's, those without a finished run included.
     """
-    rows, tests = [], []
-    for row in study.rows:
+
+    def own(row: Row, runs: list[Run], figures: Figures) -> dict[str, Value]:
         target = target_of(study, row, cells)
-        test = test_of(row, cells, target) if row.against else None
-        rows.append(_row(row, list(cells[row.arm].values()), target) | difference(test))
-        tests += [test] if test else []
-    named = any(row.paper for row in study.rows)
-    notes = (UNCORRECTED, SPREAD, NEEDED, *([NAMED] if named else []))
-    return Table(COLUMNS, tuple(rows), tuple(tests), notes, tested="Annotations to reach the target")
+        reached = [record for run in runs if (record := needed(run, target)) is not None]
+        annotations = mean_sd((number(record, "labels") for record in reached), figures.get("annotations"))
+        labelled = mean_sd(map(data, reached), figures.get("data"))
+        return reached_by(runs, target) | {
+            "annotations": beyond(annotations, [number(run.summary, "labels") for run in runs]),
+            "data": beyond(labelled, [final_data(run) for run in runs]),
+        }
+
+    return compared(
+        study,
+        cells,
+        COLUMNS,
+        paper=named_in(PAPER),
+        own=own,
+        test=lambda row: test_of(row, cells, target_of(study, row, cells)),
+        tested="Annotations to reach the target",
+    )
 
 
 def check_target(study: Study, called: str) -> None:
@@ -89,9 +84,7 @@ def check_target(study: Study, called: str) -> None:
             raise UserError(f"{called}: settings.{TARGET} must be in (0, 1] or the name of an arm, not {value!r}")
 
 
-KIND = TableKind(
-    effort_table, papers=tuple(dfal_paper.EFFORT), required=(TARGET,), optional=(TOLERANCE,), check=check_target
-)
+KIND = TableKind(effort_table, papers=tuple(PAPER), required=(TARGET,), optional=(TOLERANCE,), check=check_target)
 
 
 def target_of(study: Study, row: Row, cells: Cells) -> float | None:
@@ -99,25 +92,21 @@ def target_of(study: Study, row: Row, cells: Cells) -> float | None:
     target: Any = study.settings[TARGET]
     target = target[row.group] if isinstance(target, dict) else target
     if isinstance(target, str):
-        target = estimate(number(run.summary, "accuracy") for run in cells[target].values()).mean
+        target = mean_sd(number(run.summary, "accuracy") for run in cells[target].values()).mean
     return None if target is None else float(target) - float(study.settings.get(TOLERANCE, 0.0))
 
 
 def test_of(row: Row, cells: Cells, target: float | None) -> PairedTest:
     """Compare the annotations that two arms took, if all of their runs reached the target."""
-    assert row.against is not None
     if target is None:
-        return PairedTest(row.arm, row.against, 0, remark="not compared: no run has said yet what the target is")
-    labels: list[dict[int, float]] = []
-    for arm in (row.arm, row.against):
-        reached = {seed: needed(run, target) for seed, run in cells[arm].items()}
-        failed = next((seed for seed, record in reached.items() if record is None), None)
+        return PairedTest(row.arm, row.group, 0, remark="not compared: no run has said yet what the target is")
+    for arm in (row.arm, row.group):
+        failed = next((seed for seed, run in cells[arm].items() if needed(run, target) is None), None)
         if failed is not None:
-            n = len(cells[row.arm].keys() & cells[row.against].keys())
+            n = len(cells[row.arm].keys() & cells[row.group].keys())
             remark = f"not compared: seed {failed} of {arm} did not reach the target"
-            return PairedTest(row.arm, row.against, n, remark=remark, digits=0)
-        labels.append({seed: float(record["labels"]) for seed, record in reached.items() if record})
-    return paired_values(row.arm, row.against, *labels, digits=0)
+            return PairedTest(row.arm, row.group, n, remark=remark, digits=0)
+    return compare(row, cells, lambda run: number(needed(run, target) or {}, "labels"), digits=0)
 
 
 def needed(run: Run, target: float | None) -> dict[str, Any] | None:
@@ -125,29 +114,16 @@ def needed(run: Run, target: float | None) -> dict[str, Any] | None:
     return None if target is None else first_reaching(run, target)
 
 
-def _row(row: Row, runs: list[Run], target: float | None) -> dict[str, Value]:
-    reached = [record for run in runs if (record := needed(run, target)) is not None]
-    paper = dfal_paper.EFFORT.get(row.paper or "")
-    annotations, labelled = (_bound(figure, paper[2]) for figure in paper[:2]) if paper else (None, None)
-    ends = [number(run.summary, "labels") for run in runs]
+def reached_by(runs: list[Run], target: float | None) -> dict[str, Value]:
+    """Return a row's target, and how many runs reached it."""
+    reached = sum(needed(run, target) is not None for run in runs)
     return {
-        "arm": row.arm,
-        "n": len(runs),
         "target": None if target is None else f"{target:.4f}",
-        "reached": f"{len(reached)} of {len(runs)}" if runs and target is not None else None,
-        "annotations": _beyond(estimate((number(record, "labels") for record in reached), annotations), ends),
-        "data": _beyond(estimate((data(record) for record in reached), labelled), [final_data(run) for run in runs]),
-        "labels": common(runs, "labels"),
-        "accuracy": estimate(number(run.summary, "accuracy") for run in runs),
-        "against": row.against,
+        "reached": f"{reached} of {len(runs)}" if runs and target is not None else None,
     }
 
 
-def _bound(figure: int, reached: bool) -> float | str:
-    return figure if reached else f"≥ {figure:,}"
-
-
-def _beyond(needed: Estimate, ends: list[float | None]) -> Estimate:
+def beyond(needed: MeanSd, ends: list[float | None]) -> MeanSd:
     """Say of a quantity that no run knows that it is not below what all had in the end."""
     known = [end for end in ends if end is not None]
     return replace(needed, beyond=min(known)) if needed.mean is None and known else needed

@@ -19,41 +19,16 @@ from aal.flips.outcomes import (
 )
 from aal.report.page import Section
 from aal.runs.reading import Run
+from aal.studies.comparison import AGAINST, ARM, SEEDS, concluded, difference, papers_figures
 from aal.studies.flip_panels import ALONG, flips_sections_of
+from aal.studies.paired import PairedTest, paired_values
+from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
-from aal.studies.tables import noise_paper
-from aal.studies.tables.paired import PairedTest, paired_values
-from aal.studies.tables.table import (
-    NAMED,
-    UNCORRECTED,
-    Column,
-    Estimate,
-    Table,
-    Value,
-    difference,
-    difference_columns,
-    estimate,
-)
 
+PAPER = papers_figures("flips")
 ATTACK, COLUMN = "attack", "column"
 KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
 
-COLUMNS = (
-    Column("arm", "arm"),
-    Column("selector", "flips"),
-    Column("position", "position", counts=True),
-    Column("n", "n", counts=True),
-    Column("repeats", "repeats", counts=True),
-    Column("flips", "labels", 0, estimated=True),
-    Column("memorised", "memorised", 2, estimated=True),
-    Column("accuracy", "natural accuracy", 4, estimated=True),
-    Column("adversarial", "adversarial accuracy", 4, estimated=True),
-    Column("over_repeats", "over repeats", 4, estimated=True),
-    Column("change", "difference", 4, estimated=True),
-    Column("p", "p", counts=True),
-    Column("against", printed=False),
-    *difference_columns(),
-)
 SPREAD = (
     "Mean ±sample standard deviation over n seeds, each the mean over its repeats. Over repeats: the standard "
     "deviation over the repeats of a seed, pooled over seeds."
@@ -70,6 +45,21 @@ DIFFERENCE = (
 THIRDS = (
     "Closest and farthest: the first and the last position of a sweep. Middle: all but the first and the last third of "
     "the positions."
+)
+COLUMNS = (
+    ARM,
+    Column("selector", "flips"),
+    Column("position", "position", counts=True, sometimes=True),
+    SEEDS,
+    Column("repeats", "repeats", counts=True),
+    Column("flips", "labels", 0, estimated=True, note=LABELS),
+    Column("memorised", "memorised", 2, estimated=True),
+    Column("accuracy", "natural accuracy", 4, estimated=True),
+    Column("adversarial", "adversarial accuracy", 4, estimated=True),
+    Column("over_repeats", "over repeats", 4, estimated=True, sometimes=True),
+    Column("change", "difference", 4, estimated=True, note=DIFFERENCE),
+    Column("p", "p", counts=True, note=THIRDS),
+    *AGAINST,
 )
 
 
@@ -98,8 +88,9 @@ def flips_table(study: Study, cells: Cells) -> Table:
             tests += [test] if test is not None and selection.position is None else []
         rows += [] if known else [_nothing(row)]
         tests += [*_whole_sweeps(row, known, cells, column), *_claims(row.arm, known, runs, column)]
-    columns = tuple(replace(one, printed=False) if _empty(one, rows) else one for one in COLUMNS)
-    return Table(columns, tuple(rows), tuple(tests), tuple(_notes(study)), tested="Adversarial accuracy")
+    measured = MEASURED[study.settings.get(COLUMN, "accuracy")].format(study.settings[ATTACK])
+    columns = [replace(one, note=measured) if one.key == "adversarial" else one for one in COLUMNS]
+    return concluded(study, columns, rows, tests, tested="Adversarial accuracy", notes=(SPREAD,))
 
 
 def adversarial_column(study: Study) -> str:
@@ -134,7 +125,7 @@ def _sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...
 
 KIND = TableKind(
     flips_table,
-    papers=tuple(noise_paper.ADVERSARIAL),
+    papers=tuple(PAPER),
     required=(ATTACK,),
     optional=(COLUMN, ALONG),
     check=_check,
@@ -147,10 +138,10 @@ def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: s
     means = {key: by_seed(of) for key, of in own.items()}
     seeds = means["flips"]
 
-    def over_seeds(key: str, paper: float | None = None) -> Estimate:
-        return estimate((means[key].get(seed) for seed in seeds), paper)
+    def over_seeds(key: str, paper: float | str | None = None) -> MeanSd:
+        return mean_sd((means[key].get(seed) for seed in seeds), paper)
 
-    printed = noise_paper.ADVERSARIAL.get(row.paper or "") if selection.selector == RANDOM else None
+    figures = PAPER.get(row.paper or "", {}) if selection.selector == RANDOM else {}
     tried = sorted({sum(seed == other for other, _ in own["flips"]) for seed, _ in own["flips"]})
     return {
         "arm": row.arm,
@@ -158,25 +149,25 @@ def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: s
         "position": None if selection.position is None else f"{selection.position:g}",
         "n": len(seeds),
         "repeats": " to ".join(dict.fromkeys(str(count) for count in (tried[0], tried[-1]))),
-        "flips": Estimate(over_seeds("flips").mean),
-        "memorised": Estimate(over_seeds("memorised").mean),
+        "flips": MeanSd(over_seeds("flips").mean),
+        "memorised": MeanSd(over_seeds("memorised").mean),
         "accuracy": over_seeds("accuracy"),
-        "adversarial": over_seeds(column, printed.mean if printed else None),
-        "over_repeats": Estimate(over_repeats(own[column]), None, printed.sd if printed else None),
+        "adversarial": over_seeds(column, figures.get("adversarial")),
+        "over_repeats": MeanSd(over_repeats(own[column]), None, figures.get("over_repeats")),
         "against": row.against or (RANDOM if selection.selector not in (CLEAN, RANDOM) else None),
     }
 
 
 def _nothing(row: Row) -> dict[str, Value]:
     """Return the line of a row without a finished run."""
-    empty: dict[str, Value] = {key: Estimate(None) for key in (one.key for one in COLUMNS if one.estimated)}
+    empty: dict[str, Value] = {key: MeanSd(None) for key in (one.key for one in COLUMNS if one.estimated)}
     named = {"arm": row.arm, "selector": None, "position": None, "n": 0, "repeats": None, "against": row.against}
     return empty | named | _difference(None)
 
 
 def _difference(test: PairedTest | None) -> dict[str, Value]:
     """Return what a test comes to, for people and for the CSV file."""
-    shown = Estimate(test.mean, test.sd) if test else Estimate(None)
+    shown = MeanSd(test.mean, test.sd) if test else MeanSd(None)
     return {"change": shown, "p": f"{test.p:.2g}" if test and test.p is not None else None} | difference(test)
 
 
@@ -227,21 +218,3 @@ def paired_trials(arm: str, against: str, ours: Values, theirs: Values) -> Paire
 
 def _called(arm: str, selection: FlipSelection) -> str:
     return f"{arm}: {selection}"
-
-
-def _notes(study: Study) -> Iterator[str]:
-    yield UNCORRECTED
-    yield SPREAD
-    yield LABELS
-    yield MEASURED[study.settings.get(COLUMN, "accuracy")].format(study.settings[ATTACK])
-    yield DIFFERENCE
-    yield THIRDS
-    if any(row.paper for row in study.rows):
-        yield NAMED
-
-
-def _empty(column: Column, rows: list[dict[str, Value]]) -> bool:
-    """Whether a column that not every study has holds nothing."""
-    held = [row[column.key] for row in rows]
-    nothing = all(value is None or (isinstance(value, Estimate) and value.mean is None) for value in held)
-    return column.key in ("position", "over_repeats") and nothing

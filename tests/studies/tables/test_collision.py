@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from rich.console import Console
 from aal.errors import UserError
 from aal.report.numbers import show
 from aal.runs.reading import Run, read_cells, read_run
+from aal.studies.paired import paired_test
+from aal.studies.results import MeanSd, Table, lines, print_table, write_table
 from aal.studies.study import Row, Study
-from aal.studies.tables.collision import COLUMNS, PAPER, QUANTITIES, collision_table, paper_figures
-from aal.studies.tables.paired import paired_test
-from aal.studies.tables.table import Estimate, Table, lines, print_table, write_table
+from aal.studies.tables.collision import COLUMNS, PAPER, collision_table, paper_figures
 from tests.studies.made_runs import SETTING, make_run
 
 CLEAN, POISONED = (0.9, 0.8, 0.9, 0.8, 0.9), (0.8, 0.6, 0.6, 0.4, 0.4)  # differences -0.1, -0.2, ... -0.5
@@ -41,9 +42,9 @@ def make_table(out: Path, **settings: object) -> Table:
 def test_means_and_spreads_are_those_worked_out_by_hand(tmp_path: Path) -> None:
     (row,) = make_table(tmp_path).rows
     clean, poisoned, initial = (row[key] for key in ("accuracy_clean", "accuracy_poisoned", "loss_initial"))
-    assert isinstance(clean, Estimate)
-    assert isinstance(poisoned, Estimate)
-    assert isinstance(initial, Estimate)
+    assert isinstance(clean, MeanSd)
+    assert isinstance(poisoned, MeanSd)
+    assert isinstance(initial, MeanSd)
     assert clean.mean == pytest.approx(0.86)
     assert clean.sd == pytest.approx(math.sqrt((3 * 0.04**2 + 2 * 0.06**2) / 4))
     assert poisoned.mean == pytest.approx(0.56)
@@ -60,11 +61,11 @@ def test_means_and_spreads_are_those_worked_out_by_hand(tmp_path: Path) -> None:
             "seconds_per_poison",
         )
     )
-    assert adversarial == Estimate(pytest.approx(0.66), pytest.approx(0))
-    assert success == Estimate(pytest.approx(0.97), pytest.approx(0))
-    assert random == Estimate(pytest.approx(100 / 1417), pytest.approx(0))
-    assert expected == Estimate(pytest.approx(100 / 1517), pytest.approx(0))
-    assert seconds == Estimate(pytest.approx(0.05), pytest.approx(0))
+    assert adversarial == MeanSd(pytest.approx(0.66), pytest.approx(0))
+    assert success == MeanSd(pytest.approx(0.97), pytest.approx(0))
+    assert random == MeanSd(pytest.approx(100 / 1417), pytest.approx(0))
+    assert expected == MeanSd(pytest.approx(100 / 1517), pytest.approx(0))
+    assert seconds == MeanSd(pytest.approx(0.05), pytest.approx(0))
     assert [row[key] for key in ("data", "head", "arm", "n", "poisons")] == ["Digits", "NN1", "poisoned", "5", "100"]
 
 
@@ -140,7 +141,7 @@ def configured(data: str = "CIFAR10", **changed: dict[str, object]) -> dict[str,
 
 def paper_run(
     folder: Path, config: dict[str, object], poison: dict[str, object] = SETTING, **summary: object
-) -> dict[str, float]:
+) -> Mapping[str, float | str]:
     """Return the paper's figures beside a run of 500 poisons with a configuration."""
     run = read_run(make_run(folder, pairs=False, query_size=50, poison=poison, config=config))
     same = {"data": "any name", "head": "NN2", "poisons": 500, "budget": 500}
@@ -149,10 +150,10 @@ def paper_run(
 
 def test_the_papers_figures_stand_beside_ours_only_under_its_setting(tmp_path: Path) -> None:
     ours = configured()
-    assert paper_run(tmp_path / "same", ours) == dict(zip(QUANTITIES, PAPER["CIFAR10", "NN2"], strict=True))
-    assert paper_run(tmp_path / "same2", ours)["poisoned"] == 0.341
-    assert paper_run(tmp_path / "audio", configured("SpeechCommands"), head="NN1")["clean"] == 0.252
-    assert paper_run(tmp_path / "stl", configured("STL10"))["clean"] == 0.844
+    assert paper_run(tmp_path / "same", ours) == PAPER["CIFAR10/NN2"]
+    assert paper_run(tmp_path / "same2", ours)["accuracy_poisoned"] == 0.341
+    assert paper_run(tmp_path / "audio", configured("SpeechCommands"), head="NN1")["accuracy_clean"] == 0.252
+    assert paper_run(tmp_path / "stl", configured("STL10"))["accuracy_clean"] == 0.844
     other = {"fewer": {"poisons": 400}, "budget": {"budget": 100}}
     other |= {"random": {"strategy": "Random"}, "head": {"head": "NN3"}}
     for name, summary in other.items():
@@ -185,7 +186,7 @@ def test_a_part_that_is_not_the_papers_has_no_figures_beside_it(tmp_path: Path, 
 
 def test_the_name_of_the_data_is_free_and_arguments_may_be_absent(tmp_path: Path) -> None:
     bare = {"query": {"init_args": {"query_size": 1}}, "model": {"class_path": "aal.models.TransferClassifier"}}
-    assert paper_run(tmp_path / "bare", {**bare, "data": {"class_path": "STL10"}})["poisoned"] == 0.7
+    assert paper_run(tmp_path / "bare", {**bare, "data": {"class_path": "STL10"}})["accuracy_poisoned"] == 0.7
     cells = {"clean": {}, "poisoned": {}}
     for seed, data in enumerate(("CIFAR10", "ImageFolder")):
         folder = make_run(tmp_path / data, pairs=False, query_size=50, config=configured(data), data=f"my {data}")
@@ -302,6 +303,6 @@ def test_numbers_are_printed_with_the_digits_that_their_size_needs(
 
 
 def test_a_spread_is_printed_like_its_mean() -> None:
-    assert lines(Estimate(66450.6, 12.34), 2) == ("66,451", "±12", "")
-    assert lines(Estimate(0.862, 0.0004, 0.9), 3) == ("0.862", "±0.000", "0.900")
-    assert lines(Estimate(0.0012, 0.00031), 3) == ("0.0012", "±0.0003", "")
+    assert lines(MeanSd(66450.6, 12.34), 2) == ("66,451", "±12", "")
+    assert lines(MeanSd(0.862, 0.0004, 0.9), 3) == ("0.862", "±0.000", "0.900")
+    assert lines(MeanSd(0.0012, 0.00031), 3) == ("0.0012", "±0.0003", "")

@@ -11,10 +11,10 @@ from scipy import stats
 from aal.errors import UserError
 from aal.flips.outcomes import FlipSelection, averaged, over_repeats, selections
 from aal.runs.reading import read_run
+from aal.studies.results import MeanSd
 from aal.studies.study import Study, read_study
+from aal.studies.tables import TABLES
 from aal.studies.tables.flips import middle
-from aal.studies.tables.kinds import TABLES
-from aal.studies.tables.table import Estimate
 from tests.studies.made_runs import make_flips_run, make_study_file
 from tests.studies.tables.test_learning import in_csv, printed, rows_of
 
@@ -52,12 +52,12 @@ def test_a_line_has_the_mean_over_seeds_and_the_spread_over_repeats(tmp_path: Pa
     make_arm(tmp_path, "next", {RANDOM: lambda seed, repeat: 0.3 + seed / 100 + (0.02 if repeat else -0.02)})
     table, (clean, random) = rows_of(study, tmp_path / "out")
     assert (random["selector"], random["position"], random["n"], random["repeats"]) == ("random", None, 5, "2")
-    assert random["adversarial"] == Estimate(pytest.approx(0.32), pytest.approx(math.sqrt(2.5) / 100), 0.3646)
-    assert random["over_repeats"] == Estimate(pytest.approx(0.04 / math.sqrt(2)), None, 0.0442)
+    assert random["adversarial"] == MeanSd(pytest.approx(0.32), pytest.approx(math.sqrt(2.5) / 100), 0.3646)
+    assert random["over_repeats"] == MeanSd(pytest.approx(0.04 / math.sqrt(2)), None, 0.0442)
     assert random["accuracy"].mean == pytest.approx((0.98 + 0.99) / 2)
     assert (random["flips"].mean, random["memorised"].mean, random["change"].mean) == (6, 1, None)
     assert (clean["selector"], clean["adversarial"].mean, clean["adversarial"].paper) == ("clean", 0.8, None)
-    assert (clean["flips"].mean, clean["over_repeats"], clean["repeats"]) == (0, Estimate(None), "1")
+    assert (clean["flips"].mean, clean["over_repeats"], clean["repeats"]) == (0, MeanSd(None), "1")
     assert table.tests == ()
     text = printed(table)
     for part in ("[0.3646]", "[0.0442]", "0.3200", "over repeats"):
@@ -88,7 +88,7 @@ def test_an_arm_is_compared_line_by_line_over_the_seeds_and_repeats_that_both_ha
     table, lines = rows_of(study, tmp_path / "out")
     new = lines[-1]
     assert (new["arm"], new["n"], new["against"], new["adversarial"].paper) == ("new", 6, "next", 0.4151)
-    assert new["change"] == Estimate(pytest.approx(0.04), pytest.approx(math.sqrt(2.5) / 100))
+    assert new["change"] == MeanSd(pytest.approx(0.04), pytest.approx(math.sqrt(2.5) / 100))
     same, test = table.tests
     assert (same.arm, same.against, same.mean, same.p) == ("new: clean", "next: clean", 0, None)
     assert (test.arm, test.against, test.n) == ("new: random", "next: random", 5)

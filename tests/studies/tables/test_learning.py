@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from aal.studies.results import MeanSd, Table, print_table, write_table
 from aal.studies.study import Study, read_study
-from aal.studies.tables.kinds import TABLES, study_table
-from aal.studies.tables.table import Estimate, Table, print_table, write_table
+from aal.studies.tables import TABLES, study_table
 from tests.studies.made_runs import make_learning_run, make_study_file
 
 ARMS = {"random": [{"query": "Random"}], "dfal": [{"query": "DFAL"}], "all": [{"query": "all"}]}
@@ -68,13 +68,13 @@ def test_accuracy_at_given_labels_is_that_of_the_rounds_with_just_as_many(
 ) -> None:
     random, dfal, everything = labels[1]
     spread = math.sqrt((2 * 0.08**2 + 2 * 0.02**2 + 0.12**2) / 4)
-    assert random["accuracy_100"] == Estimate(pytest.approx(0.7), pytest.approx(0), 0.7756)
-    assert dfal["accuracy_100"] == Estimate(pytest.approx(0.68), pytest.approx(spread), 0.8277)
+    assert random["accuracy_100"] == MeanSd(pytest.approx(0.7), pytest.approx(0), 0.7756)
+    assert dfal["accuracy_100"] == MeanSd(pytest.approx(0.68), pytest.approx(spread), 0.8277)
     assert dfal["accuracy_500"].mean == pytest.approx(0.9)
-    assert dfal["accuracy_800"] == Estimate(None, None, 0.9771), "no round has 800 labels: nothing is made up"
+    assert dfal["accuracy_800"] == MeanSd(None, None, 0.9771), "no round has 800 labels: nothing is made up"
     assert dfal["accuracy_1000"].mean == dfal["accuracy"].mean == pytest.approx(0.936)
-    assert everything["accuracy_1000"] == Estimate(None)
-    assert everything["accuracy"] == Estimate(0.99, None, 0.9904)
+    assert everything["accuracy_1000"] == MeanSd(None)
+    assert everything["accuracy"] == MeanSd(0.99, None, 0.9904)
     assert [row["labels"] for row in labels[1]] == ["1000", "1000", "54000"]
     assert [row["data"].mean for row in labels[1]] == [1000, 1000 + 950 + 7, 54000]
     assert [row["n"] for row in labels[1]] == [5, 5, 1]
@@ -108,7 +108,7 @@ def test_rows_of_the_other_paper_have_its_figures(tmp_path: Path) -> None:
     rows = [{"arm": "random", "paper": "1.5k/DFAL_e^-3"}]
     study = make_study(tmp_path, table="labels", rows=rows, settings={"columns": [1000]})
     table, (row,) = rows_of(study, tmp_path / "out")
-    assert row["accuracy_1000"] == Estimate(None, None, 0.9694)
+    assert row["accuracy_1000"] == MeanSd(None, None, 0.9694)
     assert "whole training set" not in printed(table)
     assert "Final accuracy" not in printed(table), "there are no tests to announce"
 
@@ -133,9 +133,9 @@ def make_effort(tmp_path: Path, target: object, reached: float = 0.97, tolerance
 def test_effort_is_that_of_the_first_round_at_the_target(tmp_path: Path, target: object) -> None:
     table, (random, dfal) = rows_of(make_effort(tmp_path, target), tmp_path / "out")
     assert (random["target"], random["reached"], dfal["reached"]) == ("0.9650", "5 of 5", "5 of 5")
-    assert random["annotations"] == Estimate(1000, 0, "≥ 6,000")
+    assert random["annotations"] == MeanSd(1000, 0, "≥ 6,000")
     spread = math.sqrt((2 * 240**2 + 3 * 160**2) / 4)
-    assert dfal["annotations"] == Estimate(pytest.approx(340), pytest.approx(spread), 1210)
+    assert dfal["annotations"] == MeanSd(pytest.approx(340), pytest.approx(spread), 1210)
     assert dfal["data"].mean == pytest.approx((2 * 150 + 3 * 950) / 5)
     (test,) = table.tests
     assert (test.mean, test.n) == (pytest.approx(-660), 5)
@@ -148,7 +148,7 @@ def test_effort_is_that_of_the_first_round_at_the_target(tmp_path: Path, target:
 
 def test_an_arm_that_never_gets_there_has_a_bound_and_no_test(tmp_path: Path) -> None:
     table, (random, dfal) = rows_of(make_effort(tmp_path, 0.97, reached=0.96), tmp_path / "out")
-    assert random["annotations"] == Estimate(None, None, "≥ 6,000", beyond=1000)
+    assert random["annotations"] == MeanSd(None, None, "≥ 6,000", beyond=1000)
     assert random["reached"] == "0 of 5"
     assert dfal["annotations"].beyond is None
     assert table.tests[0].p is None
@@ -162,7 +162,7 @@ def test_an_arm_that_never_gets_there_has_a_bound_and_no_test(tmp_path: Path) ->
 def test_runs_that_reach_the_target_count_alone_and_it_is_told_how_many_did(tmp_path: Path) -> None:
     _, (_, dfal) = rows_of(make_effort(tmp_path, 0.975, tolerance=0.0), tmp_path / "out")
     assert dfal["reached"] == "2 of 5"
-    assert dfal["annotations"] == Estimate(100, 0, 1210)
+    assert dfal["annotations"] == MeanSd(100, 0, 1210)
 
 
 def test_a_target_that_no_run_has_told_yet_is_a_dash(tmp_path: Path) -> None:
@@ -182,9 +182,9 @@ def test_seconds_are_those_of_the_query_with_that_many_labels(tmp_path: Path) ->
         make_learning_run(tmp_path / "out" / "dfal" / f"seed={seed}", curve(0, 0, 0, 0), seed=seed, seconds=slow)
     table, (random, dfal) = rows_of(study, tmp_path / "out")
     assert (random["seconds_100"].mean, random["seconds_500"].mean, random["growth"].mean) == (2, 3, 1.5)
-    assert dfal["seconds_100"] == Estimate(6, pytest.approx(math.sqrt(2.5)), 126.54)
-    assert dfal["seconds_500"] == Estimate(18, pytest.approx(3 * math.sqrt(2.5)))
-    assert dfal["growth"] == Estimate(pytest.approx(3), pytest.approx(0))
+    assert dfal["seconds_100"] == MeanSd(6, pytest.approx(math.sqrt(2.5)), 126.54)
+    assert dfal["seconds_500"] == MeanSd(18, pytest.approx(3 * math.sqrt(2.5)))
+    assert dfal["growth"] == MeanSd(pytest.approx(3), pytest.approx(0))
     assert table.tests[0].mean == pytest.approx(4)
     text = printed(table)
     assert "[126.5]" in text
@@ -219,7 +219,7 @@ def test_a_replay_is_told_by_whose_queries_it_trains_what_on(tmp_path: Path) -> 
     assert [dfal[key] for key in ("strategy", "source_network", "network", "source", "labels")] == [
         *("DFAL", "LeNet5", "VGG8", "dfal", "1000"),
     ]
-    assert (dfal["accuracy"], dfal["accuracy_source"]) == (Estimate(0.97, None, 0.978), Estimate(0.95))
+    assert (dfal["accuracy"], dfal["accuracy_source"]) == (MeanSd(0.97, None, 0.978), MeanSd(0.95))
     assert dfal["data"].mean == 1950
     assert (random["strategy"], random["source_network"], random["source"]) == (None, None, "random")
     assert table.tests[0].mean == pytest.approx(0.07)

@@ -10,10 +10,10 @@ import torch
 
 from aal.callbacks import StopRule
 from aal.runs.reading import read_run
+from aal.studies.measures import first_reaching
+from aal.studies.results import MeanSd
 from aal.studies.study import Study
 from aal.studies.tables.budget import quantile
-from aal.studies.tables.measures import first_reaching
-from aal.studies.tables.table import Estimate
 from tests.studies.made_runs import make_learning_run
 from tests.studies.tables.test_learning import in_csv, make_study, printed, rows_of
 
@@ -44,7 +44,7 @@ def make_budgets(tmp_path: Path, reached: list[int | None]) -> Study:
 
 def test_budgets_have_the_mean_spread_and_quantiles_of_the_first_round_at_the_target(tmp_path: Path) -> None:
     table, (random, dfal) = rows_of(make_budgets(tmp_path, [100, 100, 200, 300, 300]), tmp_path / "out")
-    assert random["budget"] == Estimate(400, pytest.approx(math.sqrt(5000)), 1186)
+    assert random["budget"] == MeanSd(400, pytest.approx(math.sqrt(5000)), 1186)
     assert [random[f"budget_{name}"].mean for name in ("min", "25", "50", "75", "max")] == [300, 400, 400, 400, 500]
     assert [dfal[f"budget_{name}"].mean for name in ("min", "25", "50", "75", "max")] == [100, 100, 200, 300, 300]
     assert [dfal[f"budget_{name}"].paper for name in ("min", "25", "50", "75", "max")] == [462, 533, 563, 610, 672]
@@ -65,7 +65,7 @@ def test_budgets_have_the_mean_spread_and_quantiles_of_the_first_round_at_the_ta
 def test_runs_that_do_not_reach_the_target_need_more_than_they_had(tmp_path: Path) -> None:
     table, (_, dfal) = rows_of(make_budgets(tmp_path, [100, None, 200, None, 300]), tmp_path / "out")
     assert dfal["reached"] == "3 of 5"
-    assert dfal["budget"] == Estimate(200, 100, 572.3)
+    assert dfal["budget"] == MeanSd(200, 100, 572.3)
     assert [dfal[f"budget_{name}"].mean for name in ("min", "25", "50", "75", "max")] == [100, 200, 300, None, None]
     assert [dfal[f"budget_{name}"].beyond for name in ("50", "75", "max")] == [None, 500, 500]
     assert table.tests[0].p is None

@@ -4,8 +4,8 @@ from typing import Any
 
 from aal.errors import UserError
 from aal.runs.reading import Run, number
+from aal.studies.paired import ALIKE
 from aal.studies.study import Study
-from aal.studies.tables.paired import ALIKE
 
 COLUMNS = "columns"  # the setting that lists numbers of labels
 

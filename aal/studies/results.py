@@ -1,7 +1,7 @@
 """A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
 
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,12 @@ from rich.text import Text
 
 from aal.report.numbers import NONE, show
 from aal.runs import files
-from aal.studies.tables.paired import NAME, PairedTest
-
-UNCORRECTED = "p is not corrected for the number of rows."
-SPREAD = "Mean ±sample standard deviation over n seeds."
-DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
-NAMED = "[ ]: the figure that the paper prints under the name in the study's row; the study's note says what differs."
+from aal.runs.reading import Run
+from aal.studies.paired import NAME, PairedTest
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanSd:
     """Mean and sample standard deviation of a quantity over seeds.
 
     Attributes:
@@ -37,17 +33,16 @@ class Estimate:
     beyond: float | None = None
 
 
-def estimate(values: Iterable[float | None], paper: float | str | None = None) -> Estimate:
+def mean_sd(values: Iterable[float | None], paper: float | str | None = None) -> MeanSd:
     """Estimate mean and spread; if any run lacks the quantity, there is no estimate, since n would not hold for it."""
     numbers = list(values)
     known = [value for value in numbers if value is not None]
     if not known or len(known) < len(numbers):
-        return Estimate(None, None, paper)
-    return Estimate(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, paper)
+        return MeanSd(None, None, paper)
+    return MeanSd(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, paper)
 
 
-Value = str | int | float | Estimate | None
-DIFFERENCE = ("n", "mean", "sd", "t", "p", "remark")  # of a paired test, as the CSV file has it
+Value = str | int | float | MeanSd | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +56,9 @@ class Column:
         estimated: Whether it holds estimates rather than texts and counts.
         counts: Whether it holds counts, which stand to the right as estimates do.
         printed: Whether people see it; the CSV file has every column.
+        sometimes: Whether people see it only where a row has something in it.
+        of: What of a run it is an estimate of; None: the number of its key in the summary.
+        note: Sentence to read it by; may be empty.
     """
 
     key: str
@@ -69,21 +67,14 @@ class Column:
     estimated: bool = False
     counts: bool = False
     printed: bool = True
+    sometimes: bool = False
+    of: Callable[[Run], float | None] | None = None
+    note: str = ""
 
     @property
     def right(self) -> bool:
         """Whether its values stand to the right."""
         return self.estimated or self.counts
-
-
-def difference_columns() -> tuple[Column, ...]:
-    """Return the columns that a paired test has in the CSV file."""
-    return tuple(Column(f"difference_{key}", printed=False) for key in DIFFERENCE)
-
-
-def difference(test: PairedTest | None) -> dict[str, Value]:
-    """Return a row's values for :func:`difference_columns`; all empty where it is compared with no other arm."""
-    return {f"difference_{key}": None if test is None else getattr(test, key) for key in DIFFERENCE}
 
 
 @dataclass(frozen=True)
@@ -112,7 +103,7 @@ class Table:
 
 def lines(value: Value, digits: int) -> tuple[str, str, str]:
     """Print a value in up to three lines: mean, spread, the paper's figure (empty where there is none)."""
-    if not isinstance(value, Estimate):
+    if not isinstance(value, MeanSd):
         return NONE if value is None else str(value), "", ""
     spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
     mean = show(value.mean, digits)
@@ -184,4 +175,4 @@ def _names(column: Column) -> Sequence[str]:
 
 def _fields(column: Column, row: dict[str, Value]) -> Sequence[object]:
     value = row[column.key]
-    return [value.mean, value.sd, value.paper] if isinstance(value, Estimate) else [value]
+    return [value.mean, value.sd, value.paper] if isinstance(value, MeanSd) else [value]
