@@ -9,7 +9,7 @@ from aal.runs.configs import config_path
 from aal.runs.folder import RunFolder
 from aal.runs.reading import read_run
 from aal.studies.study import claim_folder, read_study, save_study
-from aal.studies.tables.kinds import TABLES
+from aal.studies.tables import TABLES
 
 EARLIER = "query:\n  class_path: callbacks.QueryRounds\n  init_args:\n    initial: 20\n"
 REFUSED = "an earlier version of aal made this run"
