@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aal.errors import UserError
+
 UNLABELLED = -1
 ORIGINS = ("natural", "poison")
 STATUSES = ("kept", "replaced", "discarded")
@@ -161,11 +163,12 @@ class Pool:
         """Take the state of another pool of the same size.
 
         Raises:
-            ValueError: The sizes or origins differ.
+            UserError: The sizes or origins differ, as where the poisons of a run were removed.
         """
         if not torch.equal(state["origins"], self.origins):
-            raise ValueError(
-                f"the saved pool has {len(state['origins'])} samples of other origins, this one {len(self)}"
+            raise UserError(
+                f"the saved pool has {len(state['origins'])} samples of other origins, this one {len(self)}; a run "
+                "that goes on needs the folder poisons/ as it left it"
             )
         self.labels = state["labels"].clone()
         self.ledger = [Label(*row) for row in state["ledger"]]

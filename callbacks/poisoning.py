@@ -6,7 +6,6 @@ from torch import Tensor
 
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.datamodules import ActiveDataModule
-from aal.errors import UserError
 from aal.models import Classifier
 from aal.poisons.folder import PoisonFolder
 from aal.pool import Pool
@@ -23,9 +22,6 @@ class Poisoning(RoundCallback):
         folder: The run's folder ``poisons/``, from ``setup`` on.
         n: Number of poisons N, from ``setup`` on.
         indices: Their indices in the pool ``(N,)``, none before they are in it.
-
-    Raises:
-        UserError: In ``setup``, a run that goes on without all of its poisons.
     """
 
     folder: PoisonFolder
@@ -41,8 +37,6 @@ class Poisoning(RoundCallback):
         """Add the poisons that the run's folder has, before a checkpoint is loaded."""
         if len(self.folder.rows) == self.n:
             self._add(data_of(trainer))
-        elif trainer.ckpt_path is not None:
-            raise UserError(f"{self.folder.path}: lacks poisons that this run was trained with; choose another --out")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Craft the poisons that the folder does not hold yet, and add all of them to the pool."""

@@ -117,12 +117,12 @@ class WithinRadius(Attack):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         at_least(0, {"radius": self.radius})
-        assert self.ball
+        (norm_of if self.takes_l1 else norm_but_l1)(self.norm)
 
     @property
     def ball(self) -> Norm:
         """The norm's functions."""
-        return norm_of(self.norm) if self.takes_l1 else norm_but_l1(self.norm)
+        return norm_of(self.norm)
 
     def into_ball(self, task: Task, x: Tensor, origin: Tensor) -> Tensor:
         """Project ``x`` onto the ball around ``origin``, then onto the data's range, which moves nothing away from it.

@@ -1,7 +1,8 @@
 """The class-graph of a training set, and what is chosen from it: a dominating set, colours two steps apart."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from aal.flips.near_pairs import BLOCK, Distance, near_pairs
 
 TIE = 1e-6  # share by which distances that are equal but for rounding may differ
-WORD = 64  # colours that one number tells of
 
 
 @dataclass(frozen=True)
@@ -141,25 +141,13 @@ def colours_two_apart(graph: Graph) -> Tensor:
     Returns:
         The colours, from 0, int64 ``(N,)``.
     """
-    colours = np.zeros(graph.vertices, dtype=np.int64)
-    used = np.zeros((graph.vertices, 1), dtype=np.uint64)  # colours of each vertex and its neighbours, as bits
-    for vertex, around in _from_the_highest_degree(graph):
-        taken = np.bitwise_or.reduce(used[around], axis=0)
-        free = np.flatnonzero(~taken)
-        if not len(free):
-            free = np.array([used.shape[1]])
-            used = np.concatenate([used, np.zeros_like(used)], axis=1)
-            taken = np.append(taken, np.zeros_like(taken))
-        word = int(free[0])
-        bits = ~int(taken[word]) & (2**WORD - 1)
-        bit = bits & -bits  # the lowest
-        used[around, word] |= np.uint64(bit)
-        colours[vertex] = word * WORD + bit.bit_length() - 1
-    return torch.from_numpy(colours)
-
-
-def _from_the_highest_degree(graph: Graph) -> Iterator[tuple[int, np.ndarray]]:
-    """Give each vertex, and it and its neighbours."""
-    offsets, neighbours = graph.offsets.numpy(), graph.neighbours.numpy()
+    colours = torch.zeros(graph.vertices, dtype=torch.int64)
+    used = [0] * graph.vertices  # colours of each vertex and its neighbours, as the bits of a number
     for vertex in graph.degrees.argsort(descending=True, stable=True).tolist():
-        yield vertex, np.append(neighbours[offsets[vertex] : offsets[vertex + 1]], vertex)
+        around = [vertex, *graph.neighbours[graph.offsets[vertex] : graph.offsets[vertex + 1]].tolist()]
+        taken = reduce(or_, (used[other] for other in around))
+        free = ~taken & (taken + 1)  # the lowest
+        for other in around:
+            used[other] |= free
+        colours[vertex] = free.bit_length() - 1
+    return colours

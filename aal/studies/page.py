@@ -91,7 +91,7 @@ def groups(study: Study) -> dict[str, list[str]]:
     return found | ({"": sources} if sources else {})
 
 
-def colours(study: Study) -> dict[str, tuple[str, bool]]:
+def arm_colours(study: Study) -> dict[str, tuple[str, bool]]:
     """Give every arm that is drawn its colour, and whether its lines are dashed; what is compared with is grey.
 
     Arms take the palette's colours in the order of the rows, anew for each arm that they are compared with, so that the
@@ -154,7 +154,7 @@ def _seeds_and_p(test: PairedTest) -> str:
 
 def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
     """Draw accuracy over labels, a panel for each arm that others are compared with."""
-    given, drawn = colours(study), []
+    given, drawn = arm_colours(study), []
     for group, arms in groups(study).items():
         curves = [accuracy_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
         drawn.append(Panel(_title(group, arms), tuple(filter(None, curves))))
@@ -166,7 +166,7 @@ def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run
     """Show what poison did: the share of it among the queries, features and pairs; nothing where there was none."""
     if not poisoned:
         return ()
-    given, shares = colours(study), []
+    given, shares = arm_colours(study), []
     for group, arms in groups(study).items():
         curves = [poison_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
         if shown := tuple(filter(None, curves)):

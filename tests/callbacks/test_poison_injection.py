@@ -1,6 +1,7 @@
 """Poisons as they are on disk: images and sound, read back, beside what the manifest and the summary say of them."""
 
 import json
+import shutil
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from aal.attacks import Attack, CollisionAttack
-from aal.callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO
+from aal.callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO, last_checkpoint
 from aal.cli.fit import TRAINER_DEFAULTS
 from aal.data.samples import AudioSamples
 from aal.errors import UserError
@@ -26,7 +27,7 @@ from tests.commands import fit, results
 from tests.sounds import CLASSES, RATE, Ear, Halve, Tones
 
 
-def sound_run(out: Path, attack: Attack, bank: str | None = None) -> Path:
+def sound_run(out: Path, attack: Attack, bank: str | None = None, saved: Path | None = None) -> Path:
     """Craft from tones, query four labels, and leave what a run leaves."""
     data = Tones(seed=1, bank=bank)
     trainer = pl.Trainer(
@@ -42,7 +43,7 @@ def sound_run(out: Path, attack: Attack, bank: str | None = None) -> Path:
             RoundCheckpoint(),
         ],
     )
-    trainer.fit(TransferClassifier(Ear(), DenseHead(), CLASSES), data)
+    trainer.fit(TransferClassifier(Ear(), DenseHead(), CLASSES), data, ckpt_path=saved)
     return out
 
 
@@ -119,6 +120,14 @@ def test_the_report_shows_clips_to_look_at_and_to_listen_to(sound: Path) -> None
     for text in ("mean SNR of poison", "/32,768", "middle", "before saving"):
         assert text in page
     assert (sound / "figures" / "pairs.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_run_does_not_go_on_without_its_poisons(sound: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(sound, run)
+    (run / "poisons" / "manifest.json").unlink()
+    with pytest.raises(UserError, match="needs the folder poisons/ as it left it"):
+        sound_run(run, CollisionAttack(beta=0, steps=60), saved=last_checkpoint(run))
 
 
 def test_finished_poisons_are_taken_from_the_manifest(sound: Path) -> None:

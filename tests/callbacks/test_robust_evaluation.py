@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from aal.attacks import PGD
-from aal.cli.study import main as study
+from aal.cli.study import study
 from aal.datamodules import Digits
 from aal.models import TransferClassifier
 from aal.networks import DenseHead, DigitBackbone

@@ -10,6 +10,7 @@ import pytest
 from aal.checks import at_least
 from aal.cli.origins import Origins
 from aal.errors import RunStopped, UserError
+from tests.commands import ROOT
 
 
 @dataclass(frozen=True)
@@ -131,3 +132,10 @@ def stop() -> None:
         raise UserError("x")
     except UserError:
         raise RunStopped("stopped") from None
+
+
+def test_only_the_command_line_speaks_of_keys_of_a_configuration() -> None:
+    for package in ("aal", "callbacks", "datamodules"):
+        for path in (ROOT / package).rglob("*.py"):  # which follows no links
+            if path.relative_to(ROOT).parts[:2] != ("aal", "cli"):
+                assert "init_args" not in path.read_text(encoding="utf-8"), path

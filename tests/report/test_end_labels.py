@@ -8,7 +8,7 @@ from matplotlib.patches import ConnectionPatch
 
 from aal.report.curves import Curve, Panel, accuracy_figure
 from aal.report.style import CLEAN, PALETTE
-from aal.studies.page import colours, groups
+from aal.studies.page import arm_colours, groups
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
@@ -44,7 +44,7 @@ def test_arms_are_drawn_with_what_they_are_compared_with_and_what_they_read(tmp_
     settings = {"columns": [100]}
     study = read_study(make_study_file(tmp_path, arms=arms, rows=rows, table="labels", settings=settings), TABLES)
     assert groups(study) == {"random": ["random", "other", "replay"], "": ["source"]}
-    assert colours(study) == {
+    assert arm_colours(study) == {
         "random": (CLEAN, False),
         "other": (PALETTE[0], False),
         "replay": (PALETTE[1], False),

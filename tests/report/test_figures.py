@@ -23,7 +23,7 @@ from aal.report.image_pairs import amplified, images_figure, png
 from aal.report.pairs import read_pairs
 from aal.report.style import PALETTE, POISON, render
 from aal.runs.reading import Run, read_run
-from aal.studies.page import colours
+from aal.studies.page import arm_colours
 from aal.studies.study import Row, Study
 from tests.studies.made_runs import make_poisons, make_run, png_bytes, wav_bytes
 
@@ -341,7 +341,7 @@ def test_a_manifest_of_something_else_is_named(tmp_path: Path, text: str) -> Non
 
 def test_arms_keep_their_colours_and_the_same_attack_has_the_same_one() -> None:
     rows = (*(Row(f"a{index}", "a") for index in range(len(PALETTE) + 1)), Row("b0", "b"))
-    given = colours(Study("", "", "", (0,), 1, "collision", rows, {}))
+    given = arm_colours(Study("", "", "", (0,), 1, "collision", rows, {}))
     assert given["a0"] == given["b0"] == (PALETTE[0], False)
     assert given["a"] == given["b"]
     assert given[f"a{len(PALETTE)}"] == (PALETTE[0], True)
