@@ -8,13 +8,12 @@ from torch import Tensor
 
 from aal.checks import at_least, one_of
 from aal.errors import UserError
-from aal.strategies.base import Selection, Strategy, View
+from aal.strategies.base import Selection, Strategy, View, points_in
 from aal.strategies.cluster_number import Criterion
 from aal.strategies.clusters import Clusters, cluster
 from aal.strategies.distances import nearest
 from aal.strategies.groupings import Method, nearest_center
 from aal.strategies.k_center import k_center
-from aal.strategies.spaces import points_in
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from aal.checks import at_least, at_least_or_none, one_of, positive
 from aal.errors import UserError
-from aal.strategies.base import Selection, Strategy, View
+from aal.strategies.base import Selection, Strategy, View, points_in
 from aal.strategies.distances import nearest
 from aal.strategies.k_center import k_center
 from aal.strategies.robust_cover import RobustCover
-from aal.strategies.spaces import points_in
 
 MOST = 5000  # candidates whose distances from each other are kept, 200 MB and while they are sorted several times that
 FIGURES = ("cover_radius", "greedy_radius", "cover_gap", "seconds_cover")

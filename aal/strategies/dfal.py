@@ -11,9 +11,8 @@ from aal.attacks.deepfool import DeepFool
 from aal.attacks.norms import norm_but_l1
 from aal.checks import at_least, at_least_or_none, one_of, positive
 from aal.errors import RunStopped, UserError
-from aal.strategies.base import Crafted, Selection, Strategy, View, refuse_nan
+from aal.strategies.base import Crafted, Selection, Strategy, View, points_in, refuse_nan
 from aal.strategies.k_center import k_center
-from aal.strategies.spaces import points_in
 
 CHUNK = 64  # samples attacked between two looks at whether the nearest are found
 VAIN = 2  # chunks after which, if none could be moved to another class, no more are tried

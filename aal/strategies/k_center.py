@@ -6,7 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root, squared_distances, whole_float32
+from aal.strategies.distances import (
+    COLUMNS,
+    ROWS,
+    Frame,
+    full,
+    root,
+    squared_distances,
+    squares_of_pairs,
+    whole_float32,
+)
 
 FEW = 16  # points that are looked at first for the farthest one
 AHEAD = 4  # times as many are looked at for the first time
@@ -126,7 +135,7 @@ class _Traversal:
                     near &= torch.arange(start, start + near.shape[1], device=seen.device) >= seen[:, None]
                     i, j = near.nonzero(as_tuple=True)
                     pairs = rows[i], j + start
-                    exact.scatter_reduce_(0, i, pair_distances(self.points, self.centers, pairs), "amin")
+                    exact.scatter_reduce_(0, i, squares_of_pairs(self.points, self.centers, pairs), "amin")
                     limit = torch.minimum(limit, exact)
             self.bound[rows], self.seen[rows] = exact, self.count
 

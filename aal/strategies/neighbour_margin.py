@@ -6,9 +6,8 @@ from typing import Literal
 import torch
 
 from aal.checks import at_least_or_none, one_of
-from aal.strategies.base import Selection, Strategy, View, lowest, refuse_nan
+from aal.strategies.base import Selection, Strategy, View, lowest, points_in, refuse_nan
 from aal.strategies.distances import nearest
-from aal.strategies.spaces import points_in
 
 
 @dataclass(frozen=True)
