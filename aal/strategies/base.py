@@ -178,8 +178,7 @@ def highest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection
     Raises:
         RunStopped: A score is NaN; the message names the strategy and the first such index.
     """
-    scores = scores.cpu()
-    refuse_nan(strategy, view.candidates, scores)
+    scores = refuse_nan(strategy, view.candidates, scores.cpu())
     order = torch.argsort(scores, descending=True, stable=True)[:n]
     return Selection(view.candidates[order], scores[order])
 
@@ -195,8 +194,8 @@ def lowest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
     return Selection(selection.indices, -selection.scores)
 
 
-def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> None:
-    """Stop where a score is NaN.
+def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> Tensor:
+    """Return scores; stop where one is NaN.
 
     Args:
         strategy: Whose scores they are.
@@ -208,8 +207,9 @@ def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> None:
     """
     bad = scores.isnan().flatten(1).any(1).cpu() if scores.ndim > 1 else scores.isnan().cpu()
     if bad.any():
-        index = int(indices[bad][0])
-        raise RunStopped(f"{type(strategy).__name__}: the score of index {index} is NaN; nothing was queried")
+        at = f"the score of index {int(indices[bad][0])}"
+        raise RunStopped(f"{type(strategy).__name__}: {at} is NaN; nothing was queried")
+    return scores
 
 
 def points_in(strategy: Strategy, view: View, space: Space) -> tuple[Tensor, Tensor]:

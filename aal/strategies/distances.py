@@ -72,7 +72,9 @@ class Frame:
         placed = points.mul(self.scale).sub_(self.origin).float()
         return placed, torch.linalg.vector_norm(placed, dim=1).double().square()
 
-    def at_most(self, points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], apart: Tensor | None) -> Tensor:
+    def at_most(
+        self, points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], apart: Tensor | None = None
+    ) -> Tensor:
         """Return bounds from above of the squared distances to the nearest of some points.
 
         Args:
@@ -103,11 +105,6 @@ class Frame:
         return partial <= most.nextafter(most.new_tensor(math.inf))[:, None]  # never below what float64 would say
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distances of points ``(..., D)`` that go together, by differences in float64, ``(...)``."""
-    return (a.double() - b.double()).square().sum(-1)
-
-
 def squares_of_pairs(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
     """Return squared distances in the memory of a block.
 
@@ -121,7 +118,7 @@ def squares_of_pairs(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor
     """
     size = max(1, ELEMENTS // max(1, points.shape[1]))
     parts = zip(pairs[0].split(size), pairs[1].split(size), strict=True)
-    return torch.cat([squared_distances(points[i], others[j]) for i, j in parts])
+    return torch.cat([(points[i].double() - others[j].double()).square().sum(-1) for i, j in parts])
 
 
 @whole_float32()

@@ -92,8 +92,7 @@ class View:
         seed = int(torch.randint(2**62, (), generator=generator))
 
         def drawn(batch: Tensor) -> Tensor:
-            device = self.module.device
-            inputs = self.inputs(batch)
+            device, inputs = self.module.device, self.inputs(batch)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), dropping(self.module):
                 seed_device(key(seed, "dropout", int(batch[0])), device)
                 logits = torch.stack([self.module.classify(inputs) for _ in range(k)], dim=1)
