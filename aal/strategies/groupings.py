@@ -37,7 +37,8 @@ def groupings(distances: Tensor, method: Method, numbers: Sequence[int]) -> list
         start = build(distances, numbers[-1])
         found = [distances[:, swap(distances, start[:k])].argmin(1) for k in numbers]
     else:
-        tree = linkage(distances[torch.triu_indices(*distances.shape, 1).unbind()].numpy(), "ward")
+        upper = torch.triu_indices(len(distances), len(distances), 1).unbind()
+        tree = linkage(distances[upper].numpy(), "ward")
         distinct = 1 + int((tree[:, 2] > 0).sum())  # never cut among equal points
         cuts = cut_tree(tree, n_clusters=[min(k, distinct) for k in numbers])
         found = [torch.from_numpy(members).long() for members in cuts.T]
