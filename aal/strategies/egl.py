@@ -143,9 +143,9 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        said = str(error).strip().splitlines()[0]
-        network = getattr(module, "backbone", None) or getattr(module, "network", module)
+        named = getattr(module, "backbone", None) or getattr(module, "network", module)
         raise UserError(
-            f"scope: {type(network).__name__} cannot be differentiated sample by sample ({said}); set it to last_layer"
+            f"scope: {type(named).__name__} cannot be differentiated sample by sample "
+            f"({str(error).strip().splitlines()[0]}); set it to last_layer"
         ) from None
     return lengths

@@ -26,4 +26,5 @@ def entropy_of(logits: Tensor) -> Tensor:
     z = (logits - logits.amax(-1, keepdim=True)).clamp_min(torch.finfo(logits.dtype).min)  # for 0 times -inf
     weights = z.exp()
     total = weights.sum(-1)
-    return total.log() - torch.linalg.vecdot(weights, z) / total
+    entropy: Tensor = total.log() - torch.linalg.vecdot(weights, z) / total
+    return entropy
