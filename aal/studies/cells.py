@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -63,8 +64,7 @@ class Cell:
     def last_line(self) -> str:
         """Last line that the cell's process printed."""
         text = self.log.read_bytes()[-8192:].decode(errors="replace") if self.log.exists() else ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else "it printed nothing"
+        return (text.strip() or "it printed nothing").splitlines()[-1].strip()
 
 
 class Command(Protocol):
@@ -76,11 +76,10 @@ class Command(Protocol):
 
 def fit_command(cell: Cell, configs: list[str]) -> list[str]:
     """Return the command that starts a cell's run, or resumes it from its last checkpoint."""
-    options = ["--out", str(cell.folder), "--seed_everything", str(cell.seed), "--ckpt_path", "last"]
     return [
         *(sys.executable, "-m", "aal", "fit"),
-        *(part for config in configs for part in ("--config", config)),
-        *options,
+        *chain.from_iterable(("--config", config) for config in configs),
+        *("--out", str(cell.folder), "--seed_everything", str(cell.seed), "--ckpt_path", "last"),
     ]
 
 
@@ -151,12 +150,10 @@ class CellProcess:
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
         code = self._process.poll()
-        if code is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        if code is not None:
+            self.kill()  # which only closes its standard input then
         return code
 
     def kill(self) -> None:
         """End the process and all it started, and wait until it is gone."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()  # closes its standard input, by which the guard ends it

@@ -96,7 +96,7 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
                     _check_unchanged(study, cell.arm)
                     configs = config_files(study, cell, directory)
                     running.append((CellProcess(cell, command(cell, configs), study.threads), attempt))
-                    progress.start(cell)
+                    progress.begun(cell)
                 for process, attempt in [pair for pair in running if pair[0].poll() is not None]:
                     running.remove((process, attempt))
                     failure = _failure(process)
@@ -110,7 +110,7 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
                         ready.append((attempt + 1, places[process.cell]))
                     else:
                         broken.append(failure)
-                progress.update()
+                progress.look()
                 time.sleep(0.05)
         finally:
             for process, _ in running:
