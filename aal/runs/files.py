@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.errors import UserError
 
 PARTIAL = ".partial"
@@ -135,9 +136,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     Raises:
         UserError: The file is missing, cannot be read or is not JSON.
     """
-    content = read_bytes(path)
     try:
-        return json.loads(content)
+        return json.loads(read_bytes(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
 
@@ -159,9 +159,8 @@ def append_line(path: Path, line: str) -> int:
 
 def sync(path: Path) -> None:
     """Wait until what was written to ``path`` is on the disk, if there is such a file."""
-    if path.exists():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def truncate(path: Path, size: int) -> None:
@@ -171,7 +170,6 @@ def truncate(path: Path, size: int) -> None:
         UserError: The file is shorter than that: something else changed it.
     """
     found = path.stat().st_size if path.exists() else 0
-    if found < size:
-        raise UserError(f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
+    refuse(found < size, f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
     if found > size:
         os.truncate(path, size)
