@@ -106,12 +106,11 @@ def lines(value: Value, digits: int) -> tuple[str, str, str]:
     if not isinstance(value, MeanSd):
         return NONE if value is None else str(value), "", ""
     spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
-    mean = show(value.mean, digits)
-    if value.mean is None and value.beyond is not None:
-        mean = f"≥ {show(value.beyond, digits)}"
-    if isinstance(value.paper, str):
-        return mean, spread, value.paper
-    return mean, spread, "" if value.paper is None else show(value.paper, digits)
+    bound = value.mean is None and value.beyond is not None
+    mean = f"≥ {show(value.beyond, digits)}" if bound else show(value.mean, digits)
+    if value.paper is None or isinstance(value.paper, str):
+        return mean, spread, value.paper or ""
+    return mean, spread, show(value.paper, digits)
 
 
 def print_table(table: Table, console: Console, title: str, note: str) -> None:
