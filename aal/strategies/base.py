@@ -129,19 +129,19 @@ class Around(Strategy):
         self.strategy.check(module)
 
 
-def fault_of(selection: Selection, view: View, n: int, classes: int) -> str:
+def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> str:
     """Return how a selection breaks the contract, empty where it does not.
 
     Args:
-        selection: What a strategy selected.
-        view: What it was given.
+        selection: What a strategy, or a selector of labels to flip, selected.
+        candidates: The indices that it was given ``(U,)``.
         n: How many it was asked for.
         classes: Number of classes C.
     """
     chosen, scores, crafted, pseudo = selection.indices, selection.scores, selection.crafted, selection.pseudo
     if len(chosen) != n:
         return f"selected {len(chosen)} samples, asked for {n}"
-    if len(chosen.unique()) < n or not torch.isin(chosen, view.candidates).all():
+    if len(chosen.unique()) < n or not torch.isin(chosen, candidates).all():
         return "selected a sample twice, or one that is no candidate"
     if scores is not None and (scores.shape != chosen.shape or scores.isnan().any()):
         return "selected a sample whose score is NaN, or not as many scores as samples"
@@ -151,7 +151,7 @@ def fault_of(selection: Selection, view: View, n: int, classes: int) -> str:
         if not crafted.x.isfinite().all():
             return "crafted a copy that is not finite"
     if pseudo is not None:
-        free = torch.isin(pseudo.indices, view.candidates) & ~torch.isin(pseudo.indices, chosen)
+        free = torch.isin(pseudo.indices, candidates) & ~torch.isin(pseudo.indices, chosen)
         if len(pseudo.indices.unique()) < len(pseudo.indices) or not free.all():
             return "gave a pseudo-label to a sample twice, or to one that has or gets a label"
         if len(pseudo.labels) != len(pseudo.indices) or not ((pseudo.labels >= 0) & (pseudo.labels < classes)).all():
@@ -183,13 +183,14 @@ def lowest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
     return Selection(selection.indices, -selection.scores)
 
 
-def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> None:
+def refuse_nan(strategy: object, indices: Tensor, scores: Tensor, undone: str = "queried") -> None:
     """Stop where a score is NaN.
 
     Args:
         strategy: Whose scores they are.
         indices: Indices of the pool ``(U,)`` on the CPU.
         scores: Their scores, or whatever scores are made of, ``(U, ...)``.
+        undone: What was not done therefore.
 
     Raises:
         RunStopped: The message names the strategy and the first such index.
@@ -197,4 +198,4 @@ def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> None:
     bad = scores.isnan().flatten(1).any(1).cpu() if scores.ndim > 1 else scores.isnan().cpu()
     if bad.any():
         index = int(indices[bad][0])
-        raise RunStopped(f"{type(strategy).__name__}: the score of index {index} is NaN; nothing was queried")
+        raise RunStopped(f"{type(strategy).__name__}: the score of index {index} is NaN; nothing was {undone}")
