@@ -13,13 +13,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import safetensors.torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from aal.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor  # takes seconds to import, which a study's process does without
 
 PARTIAL = ".partial"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -97,8 +96,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     write_text(path, text.getvalue(), durable=durable)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], *, durable: bool = True) -> None:
+def write_tensors(path: Path, tensors: "dict[str, Tensor]", *, durable: bool = True) -> None:
     """Write named tensors as safetensors, whole or not at all."""
+    import safetensors.torch
+
     data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     write_bytes(path, data, durable=durable)
 
@@ -117,12 +118,14 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> "dict[str, Tensor]":
     """Read a safetensors file.
 
     Raises:
         UserError: The file is missing, truncated or no safetensors file.
     """
+    import safetensors.torch
+
     try:
         return safetensors.torch.load(read_bytes(path))
     except safetensors.SafetensorError as error:

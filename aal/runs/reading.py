@@ -1,5 +1,6 @@
 """Run folders as tables and reports read them back."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from aal.errors import UserError
 from aal.runs import files
 from aal.runs.documents import read_mapping
 from aal.runs.folder import refuse_earlier
-from aal.runs.records import read_rounds
 
 TEXTS = ("data", "strategy")
 NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
@@ -45,7 +45,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         summary=read_summary(folder) if (folder / "summary.json").exists() else {},
-        rounds=_read_rounds(folder),
+        rounds=read_rounds(folder),
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
     )
 
@@ -67,6 +67,23 @@ def read_summary(folder: Path) -> dict[str, Any]:
         if number(summary, key) is None:
             raise UserError(f"{path}: {key} must be a number, not {summary.get(key)!r}")
     return summary
+
+
+def read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
+    """Return the records of ``rounds.jsonl``, none where there is no such file; a last line cut short is left out.
+
+    Raises:
+        UserError: The file holds something else.
+    """
+    path = folder / "rounds.jsonl"
+    try:
+        lines = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
+        rounds = tuple(json.loads(line) for line in lines)
+    except ValueError as error:
+        raise UserError(f"{path}: not the rounds of a run ({error})") from None
+    if not all(isinstance(record, dict) for record in rounds):
+        raise UserError(f"{path}: not the rounds of a run")
+    return rounds
 
 
 def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, Run]:
@@ -115,13 +132,3 @@ def class_and_arguments(value: object) -> tuple[str, dict[str, Any]]:
     value = value if isinstance(value, dict) else {}
     arguments = next((value[key] for key in value if key not in ("class_path", "dict_kwargs")), None)
     return str(value.get("class_path", "")).rpartition(".")[2], arguments if isinstance(arguments, dict) else {}
-
-
-def _read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
-    try:
-        rounds = tuple(read_rounds(folder))
-    except ValueError as error:
-        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run ({error})") from None
-    if not all(isinstance(record, dict) for record in rounds):
-        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run")
-    return rounds

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aal.flips.outcomes import RANDOM, FlipSelection, selections, swept, values
 from aal.report.curves import Curve, Panel, position_figure
 from aal.report.flip_curves import level, mean_curve, position_curve
+from aal.report.flip_outcomes import RANDOM, FlipSelection, selections, swept, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, number
 from aal.studies.study import Cells, Study
+from aal.studies.tables.flips import ALONG, adversarial_column
 
-ALONG = "along"  # the setting that is the key of the number in which a study's arms differ
 POSITIONS = (
     "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
     "and repeats; band: ± one sample standard deviation. Dotted: flips at random."
@@ -21,16 +21,15 @@ POSITIONS = (
 ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 
 
-def flips_sections_of(study: Study, cells: Cells, directory: Path, column: str) -> tuple[Section, ...]:
+def flips_sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
     """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in.
 
     Args:
         study: A study whose table is ``flips``.
         cells: Finished runs by arm and seed.
         directory: The study's folder.
-        column: The column of a round's record that has the adversarial accuracy.
     """
-    columns = {"adversarial accuracy": column, "natural accuracy": "accuracy"}
+    columns = {"adversarial accuracy": adversarial_column(study), "natural accuracy": "accuracy"}
     if ALONG in study.settings:
         x = str(study.settings[ALONG]).rpartition(".")[2]
         drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}

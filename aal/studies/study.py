@@ -3,16 +3,18 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aal.errors import UserError
-from aal.report.page import Section
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import refuse_earlier
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms
 from aal.studies.results import Table
+
+if TYPE_CHECKING:
+    from aal.report.page import Section  # figures' libraries take seconds to import
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
 OPTIONAL = ("title", "note", "threads", "settings")
@@ -94,7 +96,7 @@ class TableKind:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     check: Callable[[Study, str], None] = lambda study, called: None
-    sections: Callable[[Study, Cells, Path], tuple[Section, ...]] | None = None
+    sections: "Callable[[Study, Cells, Path], tuple[Section, ...]] | None" = None
 
 
 def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = None) -> Study:

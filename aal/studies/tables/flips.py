@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aal.errors import UserError
-from aal.flips.outcomes import (
+from aal.report.flip_outcomes import (
     CLEAN,
     RANDOM,
     FlipSelection,
@@ -17,16 +18,18 @@ from aal.flips.outcomes import (
     swept,
     values,
 )
-from aal.report.page import Section
 from aal.runs.reading import Run
 from aal.studies.comparison import AGAINST, ARM, SEEDS, concluded, difference, papers_figures
-from aal.studies.flip_panels import ALONG, flips_sections_of
 from aal.studies.paired import PairedTest, paired_values
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 
+if TYPE_CHECKING:
+    from aal.report.page import Section
+
 PAPER = papers_figures("flips")
 ATTACK, COLUMN = "attack", "column"
+ALONG = "along"  # the setting that is the key of the number in which a study's arms differ
 KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
 
 SPREAD = (
@@ -119,8 +122,10 @@ def _check(study: Study, called: str) -> None:
         raise UserError(f"{called}: settings.{ALONG} must be the dotted key of a number in a configuration")
 
 
-def _sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
-    return flips_sections_of(study, cells, directory, adversarial_column(study))
+def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ...]":
+    from aal.studies.flip_panels import flips_sections
+
+    return flips_sections(study, cells, directory)
 
 
 KIND = TableKind(
