@@ -16,10 +16,10 @@ from aal.callbacks.secured_set import SecuredSet
 from aal.checks import at_least, refuse
 from aal.errors import RunStopped
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
-from aal.flips.outcomes import selection_of
 from aal.flips.listing import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
+from aal.report.flip_outcomes import selection_of
 from aal.report.flips_page import flips_page
 from aal.report.gallery import draw_suspects
 from aal.report.regions import draw_regions
@@ -235,7 +235,7 @@ class LabelFlip(Rounds):
             self.flipped,
             self._wrong(truth[self.flipped]),
             round=later,
-            strategy=str(trial.what),
+            strategy=trial.called,
             labelers=torch.full_like(self.flipped, ATTACKER),
             scores=flips.scores,
         )
@@ -245,7 +245,7 @@ class LabelFlip(Rounds):
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what was tried, the budget, and what was passed over or not memorised."""
         return {
-            "strategy": ", ".join(dict.fromkeys(trial.what.selector for trial in self.trials)) or "clean",
+            "strategy": ", ".join(dict.fromkeys(trial.name for trial in self.trials)) or "clean",
             "budget": self.budget * (len(self.class_map) if self.per_class else 1) if self.selectors else 0,
             "pool": 0,  # nothing is left without a label
             "targets": {str(label): target for label, target in self.class_map.items()},
@@ -301,7 +301,7 @@ class LabelFlip(Rounds):
             try:
                 return number, self._select(trial, view, data_of(trainer).seed)
             except TooFew as few:
-                name = f"{trial.what}, repeat {trial.repeat}"
+                name = f"{trial.called}, repeat {trial.repeat}"
                 self.passed_over[name] = str(few)
                 data_of(trainer).progress.line(f"{name} is passed over: {few}")
         return None
@@ -312,10 +312,10 @@ class LabelFlip(Rounds):
         draw = trial.repeat if self.redraw else 0
         parts = []
         for label, group in self.groups.items():
-            part, chance = view.only(group), generator(seed, "flips", str(trial.what), draw, label)
+            part, chance = view.only(group), generator(seed, "flips", trial.called, draw, label)
             flips = trial.selector.select(part, self.budget, generator=chance)
             if fault := fault_of(flips, part.candidates, self.budget, view.module.num_classes):
-                raise RunStopped(f"round {self.round}: {trial.what.selector} {fault}, of {len(group)}")
+                raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {len(group)}")
             parts.append(flips)
         return together(parts)
 

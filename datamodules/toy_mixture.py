@@ -11,7 +11,6 @@ from aal.checks import at_least, positive
 from aal.data.samples import Samples, TensorSamples
 from aal.datamodules.base import ActiveDataModule
 from aal.errors import UserError
-from aal.flips.outcomes import FlipSelection
 from aal.flips.trials import Trial
 from aal.seeds import generator
 
@@ -116,4 +115,4 @@ class ToyMixture(ActiveDataModule):
         beyond = ((means + way).sum(1) >= 0) != labels.bool()
         way[beyond] *= -1
         indices = self.add_samples((means + way).float(), labels, torch.full_like(labels, -1), "poison")
-        return Trial(FlipSelection("placed", distance), repeat, placed=indices)
+        return Trial("placed", distance, repeat, placed=indices)

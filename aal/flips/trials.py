@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from aal.flips.base import FlipSelector
-from aal.flips.outcomes import FlipSelection
 from aal.strategies.base import Selection
 
 
@@ -17,24 +16,31 @@ class Trial:
     """One selection of labels to flip.
 
     Attributes:
-        what: The selector's name in the configuration, or ``placed``, and its position in a sweep: the number of a
-            bucket, or how far from the mean of their class samples were placed, in L2.
+        name: The selector's name in the configuration, or ``placed``.
+        position: Where it stands in a sweep: the number of a bucket, or how far from the mean of their class samples
+            were placed, in L2; ``None`` where there is no sweep.
         repeat: Which repeat of it this is, from 0.
         selector: The selector; ``None`` where the datamodule placed the samples.
         placed: The indices ``(b,)`` of the samples that the datamodule placed in the pool, for labels that are not true
             of them; they have no label until a round is trained on them. ``None`` where labels are flipped.
     """
 
-    what: FlipSelection
+    name: str
+    position: float | None
     repeat: int
     selector: FlipSelector | None = None
     placed: Tensor | None = None
 
     @property
+    def called(self) -> str:
+        """What the ledger calls it: the name, and the position where there is one."""
+        return self.name if self.position is None else f"{self.name}[{self.position:g}]"
+
+    @property
     def columns(self) -> dict[str, Any]:
         """Columns of its round's record."""
-        name, position = self.what
-        return {"selector": name, **({} if position is None else {"position": position}), "repeat": self.repeat}
+        position = {} if self.position is None else {"position": self.position}
+        return {"selector": self.name, **position, "repeat": self.repeat}
 
 
 @runtime_checkable
@@ -52,7 +58,7 @@ def trials_of(selectors: Mapping[str, FlipSelector], repeats: int) -> list[Trial
         repeats: How often each of their variants is tried.
     """
     return [
-        Trial(FlipSelection(name, variant.position), repeat, variant)
+        Trial(name, variant.position, repeat, variant)
         for repeat in range(repeats)
         for name, selector in selectors.items()
         for variant in selector.variants()

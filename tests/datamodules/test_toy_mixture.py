@@ -46,7 +46,7 @@ def test_the_training_set_has_the_mislabelled_points_among_its_n() -> None:
     natural = data.pool.of_origin("natural")
     assert natural.tolist() == list(range(60))
     assert data.labels["pool"][natural].bincount().tolist() == [30, 30]
-    assert [(*group.what, group.repeat) for group in data.placed] == [
+    assert [(group.name, group.position, group.repeat) for group in data.placed] == [
         ("placed", r, k) for k in range(3) for r in (1.0, 4.0)
     ]
     groups = [group.placed for group in data.placed if group.placed is not None]
