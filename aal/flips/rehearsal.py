@@ -15,7 +15,7 @@ from aal.attacks.pgd import PGD
 from aal.errors import RunStopped, UserError
 from aal.flips.unrolled import Weights, descend
 from aal.flips.view import FlipView
-from aal.models.classifier import dry_run, holding, reset_parameters
+from aal.models.classifier import Classifier, OnInputs, dry_run, holding, reset_parameters
 from aal.networks.mlp import MLP
 
 Build = Callable[[tuple[int, ...], int], nn.Module]
@@ -128,13 +128,13 @@ class Rehearsal:
         )
         if not all(bool(value.isfinite().all()) for value in weights.values()):
             raise RunStopped("Bilevel: the weights of the small network do not stay finite; lower inner_rate")
-        targets, encode = view.targets[attacked].to(flips.device), view.module.encode if view.module.encoded else None
+        targets = view.targets[attacked].to(flips.device)
         with holding(self.network, {name: value.detach() for name, value in weights.items()}):
-            model = AsNetwork(lambda x: self.network(encode(x) if encode else x), view.module, self.network)
+            model = OnSamples(view.module, self.network)
             images = view.images(view.candidates[attacked])
             found = training.attack(model, images, view.labels[attacked], target=targets, bounds=view.bounds).x
         with torch.no_grad():
-            inputs = encode(found) if encode else found
+            inputs = view.module.encode(found) if view.module.encoded else found
         logits: Tensor = functional_call(self.network, dict(weights), (inputs,))
         return -F.cross_entropy(logits, targets)
 
@@ -154,17 +154,22 @@ class Rehearsal:
         return loss + losses[len(flippable) :].mean() * (len(self.fixed) / total) if len(fixed) else loss
 
 
-class AsNetwork(nn.Module):
-    """A function of tensors ``(B, ...)`` to logits ``(B, C)`` as a network.
+class OnSamples(nn.Module):
+    """A network after the frozen backbone, if there is one: from samples to logits.
 
     Args:
-        function: The function.
-        parts: What it computes with.
+        module: The clean classifier.
+        network: Takes features where the classifier is ``encoded``, else samples.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], *parts: nn.Module) -> None:
+    def __init__(self, module: Classifier, network: nn.Module) -> None:
         super().__init__()
-        self.forward, self.parts = function, nn.ModuleList(parts)
+        self.module, self.network = module, network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples ``(B, ...)`` to logits ``(B, C)``."""
+        logits: Tensor = self.network(self.module.encode(x) if self.module.encoded else x)
+        return logits
 
 
 @contextmanager
@@ -182,7 +187,7 @@ def rehearsing(view: FlipView, training: Training, generator: torch.Generator) -
     module, probe = view.module, view.inputs(view.candidates[:1])
     weights: Weights | None = None
     if training.network is None:
-        network: nn.Module = AsNetwork(module.classify, module)
+        network: nn.Module = OnInputs(module)
         trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
         weights = {name: value.detach().clone() for name, value in trained.items()}
     else:
