@@ -11,10 +11,11 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aal.checks import refuse
 from aal.errors import UserError
 
 if TYPE_CHECKING:
@@ -138,9 +139,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     Raises:
         UserError: The file is missing, cannot be read or is not JSON.
     """
-    content = read_bytes(path)
     try:
-        return json.loads(content)
+        return json.loads(read_bytes(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
 
@@ -162,9 +162,8 @@ def append_line(path: Path, line: str) -> int:
 
 def sync(path: Path) -> None:
     """Wait until what was written to ``path`` is on the disk, if there is such a file."""
-    if path.exists():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def truncate(path: Path, size: int) -> None:
@@ -174,7 +173,6 @@ def truncate(path: Path, size: int) -> None:
         UserError: The file is shorter than that: something else changed it.
     """
     found = path.stat().st_size if path.exists() else 0
-    if found < size:
-        raise UserError(f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
+    refuse(found < size, f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
     if found > size:
         os.truncate(path, size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs import files
 from aal.runs.documents import read_mapping
@@ -38,8 +39,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: There is no such folder, or what is in it is not what a run of this version writes.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+    refuse(not folder.is_dir(), f"{folder}: no such folder")
     refuse_earlier(folder)
     config = folder / "config.yaml"
     return Run(
@@ -61,11 +61,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if not isinstance(summary, dict):
         raise UserError(f"{path}: not the summary of a run")
     for key in TEXTS:
-        if not isinstance(summary.get(key), str):
-            raise UserError(f"{path}: {key} must be text, not {summary.get(key)!r}")
+        refuse(not isinstance(summary.get(key), str), f"{path}: {key} must be text, not {summary.get(key)!r}")
     for key in NUMBERS:
-        if number(summary, key) is None:
-            raise UserError(f"{path}: {key} must be a number, not {summary.get(key)!r}")
+        refuse(number(summary, key) is None, f"{path}: {key} must be a number, not {summary.get(key)!r}")
     return summary
 
 
@@ -81,8 +79,7 @@ def read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
         rounds = tuple(json.loads(line) for line in lines)
     except ValueError as error:
         raise UserError(f"{path}: not the rounds of a run ({error})") from None
-    if not all(isinstance(record, dict) for record in rounds):
-        raise UserError(f"{path}: not the rounds of a run")
+    refuse(not all(isinstance(record, dict) for record in rounds), f"{path}: not the rounds of a run")
     return rounds
 
 
@@ -98,13 +95,13 @@ def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, R
         UserError: A finished cell's file is broken, or its run had another seed than its folder says.
     """
     cells = {}
-    for folder in (directory / arm).glob("seed=*"):
-        digits = folder.name.removeprefix("seed=")
-        if digits.isdecimal() and int(digits) in seeds and (folder / "summary.json").exists():
-            cells[int(digits)] = read_run(folder)
-            if cells[int(digits)].summary["seed"] != int(digits):
-                raise UserError(f"{folder}: the run in it had the seed {cells[int(digits)].summary['seed']}")
-    return dict(sorted(cells.items()))
+    for seed in sorted(seeds):
+        folder = directory / arm / f"seed={seed}"
+        if (folder / "summary.json").exists():
+            cells[seed] = read_run(folder)
+            had = cells[seed].summary["seed"]
+            refuse(had != seed, f"{folder}: the run in it had the seed {had}")
+    return cells
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:

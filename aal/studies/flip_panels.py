@@ -70,22 +70,23 @@ def along_panels(study: Study, cells: Cells, columns: Mapping[str, str]) -> list
         columns: Columns of a round's record by their panel's title.
     """
     at: dict[float, list[Run]] = {}
-    for runs in (cells[row.arm] for row in study.rows):
-        for run in runs.values():
-            x = number({"x": _configured(run, study.settings[ALONG])}, "x")
-            if x is not None:
-                at.setdefault(x, []).append(run)
+    for run in (run for row in study.rows for run in cells[row.arm].values()):
+        x = number({"x": _configured(run, study.settings[ALONG])}, "x")
+        if x is not None:
+            at.setdefault(x, []).append(run)
     known = selections(run for runs in at.values() for run in runs)
     panels = []
     for title, column in columns.items():
-        curves = []
-        for selection, colour in zip(known, PALETTE, strict=False):
-            tried = {x: values(dict(enumerate(runs)), selection, column) for x, runs in sorted(at.items())}
-            found = {x: list(of.values()) for x, of in tried.items()}
-            curve = mean_curve(str(selection), colour, found)
-            curves += [curve] if curve else []
-        panels += [Panel(title, tuple(curves))] if curves else []
-    return panels
+        curves = (
+            mean_curve(str(selection), colour, {x: _tried(runs, selection, column) for x, runs in sorted(at.items())})
+            for selection, colour in zip(known, PALETTE, strict=False)
+        )
+        panels.append(Panel(title, tuple(filter(None, curves))))
+    return [panel for panel in panels if panel.curves]
+
+
+def _tried(runs: list[Run], selection: FlipSelection, column: str) -> list[float]:
+    return list(values(dict(enumerate(runs)), selection, column).values())
 
 
 def _configured(run: Run, key: str) -> Any:  # noqa: ANN401
