@@ -14,7 +14,7 @@ from aal.attacks.pgd import PGD
 from aal.errors import RunStopped, UserError
 from aal.flips.unrolled import Weights, descend
 from aal.flips.view import FlipView
-from aal.models.classifier import Classifier, holding, reset_parameters
+from aal.models.classifier import Classifier, OnInputs, holding, reset_parameters
 
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -178,18 +178,6 @@ class OnSamples(nn.Module):
         """Map samples ``(B, ...)`` to logits ``(B, C)``."""
         logits: Tensor = self.network(self.module.encode(x) if self.module.encoded else x)
         return logits
-
-
-class OnInputs(nn.Module):
-    """A classifier as a network: from what ``classify`` takes to logits."""
-
-    def __init__(self, module: Classifier) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs ``(B, ...)`` to logits ``(B, C)``."""
-        return self.module.classify(x)
 
 
 @contextmanager
