@@ -236,7 +236,8 @@ def test_arms_that_differ_in_a_number_stand_over_it(tmp_path: Path) -> None:
             )
             (folder / "config.yaml").write_text(f"model:\n  init_args: {{k: {k or 'null'}}}\n")
     cells = study_table(study, tmp_path / "out")[1]
-    pgd, natural = along_panels(study, cells, {"under attack": "robust_pgd", "natural": "accuracy"})
+    columns = {"under attack": "robust_pgd", "natural": "accuracy"}
+    pgd, natural = along_panels(study, cells, columns, "model.init_args.k")
     assert (pgd.title, natural.title) == ("under attack", "natural")
     assert [curve.name for curve in pgd.curves] == ["clean", "placed[0]"]
     assert pgd.curves[1].x.tolist() == [1, 3], "in order; an arm without a number is left out"
