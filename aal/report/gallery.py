@@ -23,8 +23,7 @@ def draw_suspects(folder: Path, suspects: Suspects, view: FlipView, order: Tenso
         label: tuple(samples[view.candidates[places]] for places in pair)
         for label, pair in closest_and_farthest(order, view.labels, suspects.shown).items()
     }
-    figure = gallery_figure(rows, samples.bounds)
-    if figure is not None:
+    if figure := gallery_figure(rows, samples.bounds):
         write_bytes(folder / GALLERY, render(figure))
 
 
@@ -50,8 +49,6 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
             axes.set_axis_off()
             cells = axes.inset_axes((0, 0, 1, 1))  # axes for each image would take as long as a small run
             cells.set_axis_off()
-            cells.set_in_layout(False)
-            cells.set_anchor("W")
             for row, (label, blocks) in enumerate(reversed(list(rows.items()))):
                 cells.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
                 for column, image in enumerate(blocks[block]):
@@ -60,6 +57,5 @@ def gallery_figure(rows: Mapping[int, tuple[Tensor, ...]], bounds: tuple[float, 
                     x, y = column + 0.5, row + 0.5
                     place = (x - wide_half, x + wide_half, y - high_half, y + high_half)
                     cells.imshow(pixels.numpy(), interpolation="nearest", extent=place)
-            cells.set_xlim(-0.9, shown)
-            cells.set_ylim(0, len(rows))
+            cells.set(in_layout=False, anchor="W", xlim=(-0.9, shown), ylim=(0, len(rows)))
     return figure

@@ -45,9 +45,11 @@ def _tiles(run: Run, labelers: int) -> tuple[Tile, ...]:
 
 
 def _row(labeler: dict[str, Any]) -> tuple[str, ...]:
-    digits = dict.fromkeys(("labeler", "given", "examined", "contradicted"), 0)
-    digits |= {"confidence": 2, "distrusted_since": 0}
-    digits |= dict.fromkeys(("error_contradicted", "error_dawid_skene", "error_true"), 3)
+    digits = {
+        **dict.fromkeys(("labeler", "given", "examined", "contradicted"), 0),
+        **{"confidence": 2, "distrusted_since": 0},
+        **dict.fromkeys(("error_contradicted", "error_dawid_skene", "error_true"), 3),
+    }
     values = ((number(labeler, name), at) for name, at in digits.items())
     return tuple(show(None if value is None else round(value, at), at) for value, at in values)
 

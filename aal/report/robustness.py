@@ -1,11 +1,13 @@
 """How a run's classifier stood up to attacks: tiles, tables, accuracy over labels and radius, examples."""
 
+import itertools
+
 import torch
 
 from aal.errors import UserError
-from aal.report.curves import Curve, Panel, accuracy_figure, radius_figure, record_curve
+from aal.report.curves import Curve, Panel, accuracy_figure, curves_figure, record_curve
 from aal.report.numbers import show
-from aal.report.page import Grid, Picture, Section, Tile, figure_picture, picture
+from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_picture
 from aal.report.style import CLEAN, PALETTE, POISON
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.runs.reading import Run, number
@@ -40,12 +42,9 @@ def robust_parts(run: Run, after: str = "") -> tuple[tuple[Tile, ...], tuple[Sec
         found += [Evaluation.load(also)] if also.exists() else []
     except UserError as error:  # the rest of the report is still worth having
         return (), (Section(title, missing=f"The evaluation cannot be shown: {error}"),)
-    tiles: tuple[Tile, ...] = ()
-    sections: list[Section] = []
-    for one in found:
-        tiles += _tiles(one)
-        sections += _sections(run, one, title, over_rounds=not after, among_targeted=len(found) > 1)
-    return tiles, tuple(sections)
+    several = len(found) > 1
+    sections = (_sections(run, one, title, over_rounds=not after, among_targeted=several) for one in found)
+    return tuple(tile for one in found for tile in _tiles(one)), tuple(itertools.chain(*sections))
 
 
 def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, among_targeted: bool) -> list[Section]:
@@ -56,12 +55,11 @@ def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, amo
         title = f"{title}: {'targeted' if aimed else 'untargeted'}"
     name = "robust_rounds" if aimed or not among_targeted else "robust_rounds_untargeted"
     pictures = (*(_over_rounds(run, found, name) if over_rounds else ()), *_over_radii(run, found))
-    sections = [Section(title, text, grids=(_attacks(found), _classes(found)), pictures=pictures)]
-    for name in found.attacks:
-        path = run.folder / "figures" / f"robust_examples_{name}.png"
-        if path.is_file():
-            sections.append(Section(f"Examples: {name}", EXAMPLES, pictures=(picture(path.read_bytes(), EXAMPLES),)))
-    return sections
+    drawn = {name: run.folder / "figures" / f"robust_examples_{name}.png" for name in found.attacks}
+    return [
+        Section(title, text, grids=(_attacks(found), _classes(found)), pictures=pictures),
+        *(Section(f"Examples: {name}", EXAMPLES, saved_picture(path, EXAMPLES)) for name, path in drawn.items()),
+    ]
 
 
 def _tiles(found: Evaluation) -> tuple[Tile, ...]:
@@ -112,11 +110,10 @@ def _over_rounds(run: Run, found: Evaluation, name: str) -> tuple[Picture, ...]:
 
 def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
     """Draw what is left over the radius, a panel an attack: norms may differ."""
-    panels = []
-    for name in found.curves:
-        radii, shares = torch.tensor(found.curve(name), dtype=torch.float64).unbind(1)
-        panels.append(Panel(name, (Curve("", POISON, radii, shares, None),)))
-    if not panels:
+    if not found.curves:
         return ()
+    curves = {name: torch.tensor(found.curve(name), dtype=torch.float64).unbind(1) for name in found.curves}
+    panels = [Panel(name, (Curve("", POISON, radii, shares, None),)) for name, (radii, shares) in curves.items()]
     left = "accuracy" if found.target is None else "not taken for the target"
-    return (figure_picture(run.folder, "robust_radii", radius_figure(panels, left), RADII, RADII),)
+    figure = curves_figure(panels, "radius, in the units of the samples", left, share=True, whole=False)
+    return (figure_picture(run.folder, "robust_radii", figure, RADII, RADII),)

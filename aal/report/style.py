@@ -59,9 +59,7 @@ def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[F
     columns = min(count, columns)
     rows = -(-count // columns)
     figure = Figure(figsize=(columns * width, rows * height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
-    return figure, grid
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 
 def render(figure: Figure, suffix: str = ".png") -> bytes:

@@ -45,7 +45,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         summary=read_summary(folder) if (folder / "summary.json").exists() else {},
-        rounds=_read_rounds(folder),
+        rounds=tuple(read_rounds(folder)),
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
     )
 
@@ -115,13 +115,3 @@ def class_and_arguments(value: object) -> tuple[str, dict[str, Any]]:
     value = value if isinstance(value, dict) else {}
     arguments = next((value[key] for key in value if key not in ("class_path", "dict_kwargs")), None)
     return str(value.get("class_path", "")).rpartition(".")[2], arguments if isinstance(arguments, dict) else {}
-
-
-def _read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
-    try:
-        rounds = tuple(read_rounds(folder))
-    except ValueError as error:
-        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run ({error})") from None
-    if not all(isinstance(record, dict) for record in rounds):
-        raise UserError(f"{folder / 'rounds.jsonl'}: not the rounds of a run")
-    return rounds

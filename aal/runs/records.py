@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aal import __version__
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.extras import Extras
 from aal.pool import ORIGINS, Pool
@@ -47,10 +48,11 @@ def read_rounds(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        whole = path.read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        records = [json.loads(line) for line in path.read_text().rpartition("\n")[0].splitlines()]
     except ValueError as error:
-        raise UserError(f"{path}: not the records of a run ({error})") from None
+        raise UserError(f"{path}: not the rounds of a run ({error})") from None
+    refuse(not all(isinstance(record, dict) for record in records), f"{path}: not the rounds of a run")
+    return records
 
 
 def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None:
@@ -108,8 +110,7 @@ def _git_commit() -> str | None:
     """Return the commit of the code that runs, with ``-dirty`` if it was changed since; ``None`` outside a checkout."""
 
     def git(*arguments: str) -> str:
-        here = Path(__file__).resolve()
-        command = ["git", "-C", str(here.parent), *arguments]
+        command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

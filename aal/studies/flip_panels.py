@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from aal.flips.outcomes import RANDOM, FlipSelection, selections, swept, values
-from aal.report.curves import Curve, Panel, position_figure
-from aal.report.flip_curves import level, mean_curve, position_curve
+from aal.report.curves import Curve, Panel, curves_figure, mean_curve
+from aal.report.flip_curves import level, position_curve
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
@@ -40,7 +40,7 @@ def flips_sections_of(study: Study, cells: Cells, directory: Path, column: str) 
             for name, column in columns.items()
         }
     pictures = [
-        figure_picture(directory, f"flips_{name}", position_figure(shown, x, y), caption, caption)
+        figure_picture(directory, f"flips_{name}", curves_figure(shown, x, y, apart=True), caption, caption)
         for name, (shown, x, y, caption) in drawn.items()
         if shown
     ]

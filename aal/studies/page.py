@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 
 from aal.report.curves import (
     Panel,
-    accuracy_curve,
     accuracy_figure,
     expected_share,
     poison_curve,
     poison_figure,
+    record_curve,
 )
 from aal.report.numbers import NONE, show
 from aal.report.page import Listing, Page, Results, Section, Tile, figure_picture, render_page
@@ -156,7 +156,7 @@ def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
     """Draw accuracy over labels, a panel for each arm that others are compared with."""
     given, drawn = arm_colours(study), []
     for group, arms in groups(study).items():
-        curves = [accuracy_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
+        curves = [record_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
         drawn.append(Panel(_title(group, arms), tuple(filter(None, curves))))
     drawn = [panel for panel in drawn if panel.curves]
     return _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(drawn) if drawn else None)

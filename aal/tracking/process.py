@@ -5,6 +5,7 @@ here and not to the run. The line ``finish`` on stdin says that the run is compl
 above all, says that the run failed or died.
 """
 
+import contextlib
 import csv
 import importlib
 import json
@@ -12,7 +13,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,9 @@ class Parent:
 def whole_rounds(path: Path) -> list[dict[str, Any]]:
     """Return the rounds in a ``rounds.jsonl`` up to the first torn line (being written, or its writer was killed)."""
     rows = []
-    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
-        try:
+    with contextlib.suppress(ValueError):
+        for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
             rows.append(json.loads(line))
-        except ValueError:
-            break
     return rows
 
 
@@ -75,7 +74,7 @@ def set_defaults(folder: Path, wait: float) -> None:
 
     W&B keeps what it could not send in time only if it ends by itself, so it is given less time than it has.
     """
-    defaults = {
+    os.environ |= {
         "WANDB_PROJECT": "aal",
         "WANDB_CONSOLE": "off",  # this process has nothing to say
         "WANDB_DATA_DIR": str(folder / "wandb" / "data"),  # staged files: the home may be full or read-only
@@ -83,9 +82,7 @@ def set_defaults(folder: Path, wait: float) -> None:
         "WANDB_FINISH_TIMEOUT": str(0.8 * wait),
         "WANDB_FINISH_TIMEOUT_RAISES": "true",
         "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "2",  # seconds of its records that a kill may cost, 15 otherwise
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    } | dict(os.environ)
 
 
 def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bool]:  # noqa: ANN401
@@ -99,8 +96,8 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
     Returns:
         The run, and whether it had to be recorded offline because the server was not reached.
     """
-    config_path = folder / "config.yaml"
-    config = yaml.safe_load(config_path.read_text()) if config_path.exists() else {}
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text()) if path.exists() else {}
 
     def init(mode: str | None) -> Any:  # noqa: ANN401
         return wandb.init(
@@ -135,19 +132,16 @@ def follow(run: Any, rounds: Path, parent: Parent) -> None:  # noqa: ANN401
     The W&B step is the round: a row that a resumed run writes again has a step that was logged before, and
     is passed over. The file is small, so it is read whole whenever it changed: nothing to get wrong when it was cut.
     """
-    logged = run.step - 1 if run.resumed else -1
+    logged, over = run.step - 1 if run.resumed else -1, False
     seen: tuple[int, int] | None = None
-    over = False
     while not over:
         over = parent.wait(POLL_SECONDS)  # before the reading: what was written before the end is read
         found = (rounds.stat().st_size, rounds.stat().st_mtime_ns) if rounds.exists() else None
-        if found == seen:
-            continue
-        seen = found
-        for row in whole_rounds(rounds):
+        for row in whole_rounds(rounds) if found != seen else ():
             if row["round"] > logged:
                 run.log(row, step=row["round"], commit=True)
                 logged = row["round"]
+        seen = found
 
 
 def log_summary(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
@@ -167,10 +161,8 @@ def log_ledger(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
 def typed_column(texts: list[str]) -> list[int | float | str | None]:
     """Return a CSV column as ints if it holds nothing else, else as floats, else as it is; empty fields as None."""
     for kind in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return [kind(text) if text else None for text in texts]
-        except ValueError:
-            continue
     return [text or None for text in texts]
 
 
@@ -206,9 +198,8 @@ def artifact_files(folder: Path) -> Iterator[Path]:
 
 def log_folder(wandb: Any, run: Any, folder: Path) -> bool:  # noqa: ANN401
     """Log what a complete run left in its folder, and return whether W&B took all of it."""
-    parts: list[Callable[[Any, Any, Path], None]] = [log_summary, log_ledger, log_media, log_artifact]
     complete = True
-    for part in parts:
+    for part in (log_summary, log_ledger, log_media, log_artifact):
         try:
             part(wandb, run, folder)
         except Exception:  # one part that W&B refuses must not cost the others
