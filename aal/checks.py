@@ -6,6 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from aal.errors import UserError
 
 
+def refuse(wrong: bool, line: str) -> None:
+    """Refuse an argument where something is wrong with it.
+
+    Raises:
+        UserError: With this line.
+    """
+    if wrong:
+        raise UserError(line)
+
+
 def at_least(least: float, values: Mapping[str, float | None]) -> None:
     """Refuse a value that is missing, not finite, below ``least`` or an integer of more than 64 bits.
 
@@ -54,7 +64,16 @@ def probability(values: Mapping[str, float | None]) -> None:
     Raises:
         UserError: Names the first such argument and its value.
     """
-    _refuse_others(values, lambda value: 0 <= value <= 1, "from 0 to 1")
+    between(0, 1, values)
+
+
+def between(least: float, most: float, values: Mapping[str, float | None]) -> None:
+    """Refuse a value that is not from ``least`` to ``most``.
+
+    Raises:
+        UserError: Names the first such argument, the range and the value.
+    """
+    _refuse_others(values, lambda value: least <= value <= most, f"from {least} to {most}")
 
 
 def below_one(values: Mapping[str, float | None]) -> None:

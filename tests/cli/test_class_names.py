@@ -18,7 +18,7 @@ from aal.errors import UserError
     [
         (nn.Module, "MLP", "aal.networks.MLP"),  # torchvision has one, too
         (strategies.Strategy, "Random", "aal.strategies.Random"),
-        (flips.FlipSelector, "Random", "aal.flips.Random"),
+        (flips.FlipSelector, "RandomFlips", "aal.flips.RandomFlips"),
         (Rounds, "QueryRounds", "aal.callbacks.QueryRounds"),
         ((Rounds, nn.Module), "MLP", "aal.networks.MLP"),
         (Rounds, "mine.Clock", "mine.Clock"),
