@@ -116,6 +116,7 @@ def poison_figure(groups: Sequence[Panel]) -> Figure:
     return curves_figure(groups, "labels queried", "poison among queries so far", share=True)
 
 
+@style()
 def curves_figure(
     groups: Sequence[Panel],
     x_label: str,
@@ -135,20 +136,19 @@ def curves_figure(
         whole: Whether the numbers below are whole.
         apart: Whether each panel has a scale of its own, and each point its mark.
     """
-    with style():
-        many = any(len(group.curves) > MANY for group in groups)
-        figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
-        for axes, group in zip(grid, groups, strict=True):
-            for curve in group.curves:
-                _plot(axes, curve, marked=apart)
-            low, high = _limits([group] if apart else groups, share)
-            axes.set(ylim=(low, high), title=group.title, xlabel=x_label, ylabel=y_label)
-            axes.set(xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1])
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
-            for level in group.levels.values():
-                axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
-            _label_ends(axes, group)
+    many = any(len(group.curves) > MANY for group in groups)
+    figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
+    for axes, group in zip(grid, groups, strict=True):
+        for curve in group.curves:
+            _plot(axes, curve, marked=apart)
+        low, high = _limits([group] if apart else groups, share)
+        axes.set(ylim=(low, high), title=group.title, xlabel=x_label, ylabel=y_label)
+        axes.set(xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1])
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
+        for level in group.levels.values():
+            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
+        _label_ends(axes, group)
     return figure
 
 

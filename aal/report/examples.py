@@ -11,6 +11,7 @@ from aal.report.style import MUTED, POISON, POOL, panels, style
 from aal.robustness.examples import Examples
 
 
+@style()
 def examples_figure(shown: Examples) -> Figure | None:
     """Draw samples, what an attack made of them and the difference, all differences made larger by the same factor.
 
@@ -28,18 +29,17 @@ def examples_figure(shown: Examples) -> Figure | None:
     factor = max(1, math.floor(0.5 / max(float((adversarial - x).abs().max()), 1e-9)))
     difference = 0.5 + factor * (adversarial - x)
     captions = ("sample", "attacked", f"difference,\n{factor:,}-fold" if factor > 1 else "difference")
-    with style():
-        figure, grid = panels(len(x), 4.2, 1.9 if image else 1.5)
-        for row, axes in enumerate(grid):
-            axes.set_axis_off()
-            label, natural, after = (int(classes[row]) for classes in (shown.label, shown.natural, shown.after))
-            axes.set_title(f"label {label}: predicted {natural} → {after}", fontsize=9)
-            for column, (caption, samples) in enumerate(zip(captions, (x, adversarial, difference), strict=True)):
-                inset = axes.inset_axes((column / 3, 0.14, 0.31, 0.86))
-                (_image if image else _signal)(inset, samples[row], POISON if column else POOL)
-                inset.annotate(
-                    caption, (0.5, -0.04), xycoords="axes fraction", ha="center", va="top", fontsize=7.5, color=MUTED
-                )
+    figure, grid = panels(len(x), 4.2, 1.9 if image else 1.5)
+    for row, axes in enumerate(grid):
+        axes.set_axis_off()
+        label, natural, after = (int(classes[row]) for classes in (shown.label, shown.natural, shown.after))
+        axes.set_title(f"label {label}: predicted {natural} → {after}", fontsize=9)
+        for column, (caption, samples) in enumerate(zip(captions, (x, adversarial, difference), strict=True)):
+            inset = axes.inset_axes((column / 3, 0.14, 0.31, 0.86))
+            (_image if image else _signal)(inset, samples[row], POISON if column else POOL)
+            inset.annotate(
+                caption, (0.5, -0.04), xycoords="axes fraction", ha="center", va="top", fontsize=7.5, color=MUTED
+            )
     return figure
 
 

@@ -48,6 +48,7 @@ def principal_components(*features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, torch.nn.functional.pad(vectors, (0, 0, 0, lacking)), torch.nn.functional.pad(shares, (0, lacking))
 
 
+@style()
 def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) -> None:
     """Write the paper's Figure 2: pool and poison features on the first two principal components of both together.
 
@@ -65,23 +66,21 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
     """
     pool, poison = _shown(pool_features, "pool"), _shown(poison_features, "poison")
     mean, components, shares = principal_components(pool, poison)
-    with style():
-        figure, (axes,) = panels(1, 5.2, 3.9)
-        kinds = (
-            (f"pool ({len(pool_features):,})", pool, POOL, 0.35, 9),
-            (f"poison ({len(poison_features):,})", poison, POISON, 0.8, 24),
-        )
-        for label, features, colour, alpha, size in kinds:
-            x, y = ((features - mean) @ components.T).T
-            axes.scatter(x.tolist(), y.tolist(), s=size, color=colour, alpha=alpha, linewidths=0, label=label)
-        axes.set(
-            xlabel=f"first principal component ({float(shares[0]):.0%} of variance)",
-            ylabel=f"second principal component ({float(shares[1]):.0%})",
-        )
-        legend = axes.legend(loc="best", labelcolor=[ink(POOL), ink(POISON)], markerscale=1.2, handletextpad=0.2)
-        for handle in legend.legend_handles:
-            if handle is not None:
-                handle.set_alpha(1.0)
+    figure, (axes,) = panels(1, 5.2, 3.9)
+    kinds = (
+        (f"pool ({len(pool_features):,})", pool, POOL, 0.35, 9),
+        (f"poison ({len(poison_features):,})", poison, POISON, 0.8, 24),
+    )
+    for label, features, colour, alpha, size in kinds:
+        x, y = ((features - mean) @ components.T).T
+        axes.scatter(x.tolist(), y.tolist(), s=size, color=colour, alpha=alpha, linewidths=0, label=label)
+    axes.set(
+        xlabel=f"first principal component ({float(shares[0]):.0%} of variance)",
+        ylabel=f"second principal component ({float(shares[1]):.0%})",
+    )
+    legend = axes.legend(loc="best", labelcolor=[ink(POOL), ink(POISON)], markerscale=1.2, handletextpad=0.2)
+    for handle in filter(None, legend.legend_handles):
+        handle.set_alpha(1.0)
     files.write_bytes(path, render(figure, path.suffix))
 
 

@@ -46,6 +46,7 @@ def level(of: Values) -> float | None:
     return sum(of.values()) / len(of) if of else None
 
 
+@style()
 def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
     """Draw the distribution of the number of steps of adversarial paths, a panel a class (Figures 4.6a and 4.7).
 
@@ -55,15 +56,14 @@ def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
         labels: The class that it led from ``(N,)``.
     """
     edges, classes = path_bins(steps).tolist(), labels.unique().tolist()
-    with style():
-        figure, grid = panels(len(classes), 2.2, 1.8, ACROSS)
-        for axes, label in zip(grid, classes, strict=True):
-            parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
-            axes.hist(parts, edges, stacked=True, color=[CLEAN, POISON])
-            axes.axvline(float(steps[labels == label].double().quantile(0.5)), color=POOL, linewidth=1.2, linestyle=":")
-            axes.set(title=f"class {label}", xlabel="steps")
-        for axes in grid[::ACROSS]:
-            axes.set(ylabel="training points")
+    figure, grid = panels(len(classes), 2.2, 1.8, ACROSS)
+    for axes, label in zip(grid, classes, strict=True):
+        parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
+        axes.hist(parts, edges, stacked=True, color=[CLEAN, POISON])
+        axes.axvline(float(steps[labels == label].double().quantile(0.5)), color=POOL, linewidth=1.2, linestyle=":")
+        axes.set(title=f"class {label}", xlabel="steps")
+    for axes in grid[::ACROSS]:
+        axes.set(ylabel="training points")
     return figure
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -49,15 +50,6 @@ CLASSES = (
     "Adversarial accuracy of each class after each selection, mean over its repeats. With targets, “not target” is "
     "the share that is not taken for the target."
 )
-LENGTHS = (
-    "Steps of the adversarial paths {kind}, by class, under the clean classifier; in brackets the size of a step and "
-    "the limit. Dotted: the median. Coloured: paths that never arrived, which end at the limit."
-)
-SUSPECTED = (
-    "Training points with the shortest adversarial paths under the clean classifier, which may be labeling errors: "
-    "{count:,} are listed in suspects.csv, the first {shown} here. 0 steps: it does not take them for their label."
-)
-PASSED_OVER = "Selections that could not be made, because there were fewer samples than labels to flip."
 
 
 def flips_page(run: Run) -> Page | None:
@@ -166,40 +158,33 @@ def _positions(run: Run) -> Section:
     if not panels:
         return Section(title)
     figure = curves_figure(panels, "position", "accuracy on the test split", apart=True)
-    return Section(title, pictures=(figure_picture(run.folder, "flips_positions", figure, POSITIONS, POSITIONS),))
+    return Section(title, pictures=(figure_picture(run.folder, "flips_positions", figure, POSITIONS),))
 
 
 def _classes(run: Run) -> Section:
     """Compare the classes under each selection, a table an attack."""
-    found: dict[str, dict[FlipSelection, list[dict[int, float]]]] = {}
+    found: dict[str, dict[FlipSelection, dict[int, list[float]]]] = {}
     try:
         for record in run.rounds:
-            for name, shares in _per_class(run, int(record["round"])).items():
-                found.setdefault(name, {}).setdefault(selection_of(record), []).append(shares)
+            for (name, label), share in _class_shares(run, record["round"]).items():
+                of = found.setdefault(name, {}).setdefault(selection_of(record), {})
+                of.setdefault(label, []).append(share)
     except UserError as error:  # the rest of the report is still worth having
         return Section("Class by class", missing=f"An evaluation cannot be shown: {error}")
     grids = []
-    for name, by_selection in found.items():
-        classes = sorted({label for tries in by_selection.values() for one in tries for label in one})
-        rows = (
-            (str(one), *(show(sum(t[label] for t in tries) / len(tries), 3) for label in classes))
-            for one, tries in by_selection.items()
-        )
-        grids.append(Grid((_called(name), *map(str, classes)), tuple(rows)))
+    for name, selected in found.items():
+        classes = sorted(set().union(*selected.values()))
+        means = ((str(one), *(show(fmean(tried[label]), 3) for label in classes)) for one, tried in selected.items())
+        grids.append(Grid((_called(name), *map(str, classes)), tuple(means)))
     return Section("Class by class", CLASSES, grids=tuple(grids))
 
 
-def _per_class(run: Run, number_of_round: int) -> dict[str, dict[int, float]]:
+def _class_shares(run: Run, round: int) -> dict[tuple[str, int], float]:
     """Return each attack's share in each class after a round."""
-    found: dict[str, dict[int, float]] = {}
-    for folder in (ROBUST, UNTARGETED):
-        path = run.folder / folder / f"round={number_of_round}.json"
-        if path.exists():
-            for label, shares in Evaluation.load(path).per_class().items():
-                for name, share in shares.items():
-                    if name != "samples":
-                        found.setdefault(name, {})[label] = share
-    return found
+    paths = [run.folder / folder / f"round={round}.json" for folder in (ROBUST, UNTARGETED)]
+    tables = [Evaluation.load(path).per_class().items() for path in paths if path.exists()]
+    rows = [row for table in tables for row in table]
+    return {(name, label): share for label, row in rows for name, share in row.items() if name != "samples"}
 
 
 def _paths(run: Run) -> Section:
@@ -212,8 +197,12 @@ def _paths(run: Run) -> Section:
     pictures = []
     for place, (kind, rows) in enumerate(kinds.items(), start=1):
         steps, arrived, labels = torch.tensor(rows).unbind(1)
-        name, text = "flips_paths" if place == 1 else f"flips_paths_{place}", LENGTHS.format(kind=kind)
-        pictures.append(figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text, text))
+        name = "flips_paths" if place == 1 else f"flips_paths_{place}"
+        text = (
+            f"Steps of the adversarial paths {kind}, by class, under the clean classifier; in brackets the size of a "
+            "step and the limit. Dotted: the median. Coloured: paths that never arrived, which end at the limit."
+        )
+        pictures.append(figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text))
     return Section("How far the training points are from the boundary", pictures=tuple(pictures))
 
 
@@ -226,7 +215,11 @@ def _suspects(run: Run) -> Section:
     header = ("index", "label", "predicted", "steps", "l2", "arrived", "source")
     rounded = [row | {"l2": show(float(row["l2"]), 3)} for row in rows[:SHOWN]]
     shown = tuple(tuple(row.get(key) or "" for key in header) for row in rounded)  # older runs name no source
-    text = SUSPECTED.format(count=len(rows), shown=len(shown))
+    text = (
+        "Training points with the shortest adversarial paths under the clean classifier, which may be labeling errors: "
+        f"{len(rows):,} are listed in suspects.csv, the first {len(shown)} here. 0 steps: it does "
+        "not take them for their label."
+    )
     # There is no gallery of what is no image.
     pictures = saved_picture(run.folder / GALLERY, "training points closest to and farthest from the boundary")
     return Section("Suspects", text, pictures, grids=(Grid(header, shown),))
@@ -236,7 +229,11 @@ def _passed_over(run: Run) -> Iterator[Section]:
     """Tell what was not tried, and which rounds were not memorised."""
     if passed := run.summary.get("passed_over"):
         rows = tuple((str(name), str(reason)) for name, reason in passed.items())
-        yield Section("Passed over", PASSED_OVER, grids=(Grid(("selection", "why"), rows),))
+        yield Section(
+            "Passed over",
+            "Selections that could not be made, because there were fewer samples than labels to flip.",
+            grids=(Grid(("selection", "why"), rows),),
+        )
     columns = {"round": 0, "repeat": 0, "epochs": 0, "flips_memorised": 2}
     left = [record for record in run.rounds if record.get("memorised") == 0]
     if left:

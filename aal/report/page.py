@@ -155,8 +155,8 @@ def render_page(page: Page) -> str:
 
 def picture(data: bytes, alt: str, caption: str = "") -> Picture:
     """Put the bytes of a PNG image into the page, to be shown at half its pixels: sharp on dense screens too."""
-    width = int.from_bytes(data[16:20], "big") // 2
-    return Picture(f"data:image/png;base64,{base64.b64encode(data).decode()}", alt, width, caption)
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return Picture(uri, alt, int.from_bytes(data[16:20], "big") // 2, caption)
 
 
 def saved_picture(path: Path, alt: str, caption: str = "") -> tuple[Picture, ...]:
@@ -164,11 +164,19 @@ def saved_picture(path: Path, alt: str, caption: str = "") -> tuple[Picture, ...
     return (picture(path.read_bytes(), alt, caption),) if path.is_file() else ()
 
 
-def figure_picture(folder: Path, name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
-    """Put a figure into the page, and as ``figures/<name>.png`` into the folder that the page is of."""
+def figure_picture(folder: Path, name: str, figure: Figure, text: str, *, captioned: bool = True) -> Picture:
+    """Put a figure into the page, and as ``figures/<name>.png`` into the folder that the page is of.
+
+    Args:
+        folder: The folder.
+        name: The figure's name.
+        figure: The figure.
+        text: What it shows.
+        captioned: Whether the text stands below it.
+    """
     data = render(figure)
     files.write_bytes(folder / "figures" / f"{name}.png", data)
-    return picture(data, alt, caption)
+    return picture(data, text, text if captioned else "")
 
 
 def triples(pairs: list[Pair]) -> tuple[tuple[Picture, ...], tuple[Triple, ...]]:

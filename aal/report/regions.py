@@ -20,10 +20,6 @@ from aal.runs.reading import Run
 
 REGIONS = "figures/regions_round={}.png"  # where a run keeps those of a round
 SHOWN = 12  # of them, in a run's page
-TEXT = (
-    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
-    "was trained on in the colours of its labels."
-)
 RESOLUTION = 200  # points of the grid along each side
 MARGIN = 0.1  # of the points' extent, on every side
 BATCH = 4096  # points of the grid classified at once
@@ -89,6 +85,7 @@ def regions_of(model: nn.Module, around: Tensor, *, resolution: int = RESOLUTION
     return Regions(logits.argmax(1).view(resolution, resolution).cpu(), extent, logits.shape[1])
 
 
+@style()
 def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Tensor, title: str = "") -> Figure:
     """Draw regions, and training points in the colours of their labels.
 
@@ -100,31 +97,30 @@ def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Te
         title: Headline.
     """
     colours = [COLOURS[label % len(COLOURS)] for label in range(regions.num_classes)]  # again where there are many
-    with style():
-        figure, (axes,) = panels(1, 4.6, 3.6)
-        left, right, bottom, top = regions.extent
-        half = (right - left) / (regions.classes.shape[0] - 1) / 2  # a point of the grid is the middle of its pixel
-        axes.imshow(
-            regions.classes.numpy(),
-            origin="lower",
-            extent=(left - half, right + half, bottom - half, top + half),
-            cmap=ListedColormap([tuple(WHITE + (1 - WHITE) * part for part in to_rgb(colour)) for colour in colours]),
-            vmin=-0.5,
-            vmax=regions.num_classes - 0.5,
-            interpolation="nearest",
-        )
-        axes.grid(False)
-        axes.set_title(title)
-        for chosen, marker, size in ((~flipped, "o", 18), (flipped, "X", 45)):
-            shown = [colours[label] for label in labels[chosen].tolist()]
-            x, y = points[chosen].numpy().T
-            axes.scatter(x, y, c=shown, marker=marker, s=size, edgecolors=INK, linewidths=0.8, zorder=3)
-        keys = [
-            Line2D([], [], marker="o", linestyle="", color=colour, label=f"label {label}")
-            for label, colour in enumerate(colours)
-        ]
-        wrong = Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled")
-        axes.legend(handles=[*keys, wrong], loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
+    figure, (axes,) = panels(1, 4.6, 3.6)
+    left, right, bottom, top = regions.extent
+    half = (right - left) / (regions.classes.shape[0] - 1) / 2  # a point of the grid is the middle of its pixel
+    axes.imshow(
+        regions.classes.numpy(),
+        origin="lower",
+        extent=(left - half, right + half, bottom - half, top + half),
+        cmap=ListedColormap([tuple(WHITE + (1 - WHITE) * part for part in to_rgb(colour)) for colour in colours]),
+        vmin=-0.5,
+        vmax=regions.num_classes - 0.5,
+        interpolation="nearest",
+    )
+    axes.grid(False)
+    axes.set_title(title)
+    for chosen, marker, size in ((~flipped, "o", 18), (flipped, "X", 45)):
+        shown = [colours[label] for label in labels[chosen].tolist()]
+        x, y = points[chosen].numpy().T
+        axes.scatter(x, y, c=shown, marker=marker, s=size, edgecolors=INK, linewidths=0.8, zorder=3)
+    keys = [
+        Line2D([], [], marker="o", linestyle="", color=colour, label=f"label {label}")
+        for label, colour in enumerate(colours)
+    ]
+    wrong = Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled")
+    axes.legend(handles=[*keys, wrong], loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
     return figure
 
 
@@ -138,4 +134,8 @@ def regions_section(run: Run) -> Section:
         caption = f"round {record['round']}: {record.get('selector', '')}{where}"
         path = run.folder / REGIONS.format(record["round"])
         shown += saved_picture(path, f"decision regions, {caption}", caption)
-    return Section("Decision regions", TEXT + left, tuple(shown))
+    text = (
+        "The plane in the colours of the classes that the classifier of a round gives to its points, and what the "
+        f"round was trained on in the colours of its labels.{left}"
+    )
+    return Section("Decision regions", text, tuple(shown))

@@ -12,16 +12,6 @@ from aal.report.style import CLEAN, PALETTE, POISON
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.runs.reading import Run, number
 
-TITLE = "Robustness"
-TEXT = (
-    "Adversarial accuracy: the share of {n:,} test samples that are classified as their label both without an attack "
-    "and with it; what is misclassified without one counts as misclassified. Distance: mean size of the perturbations "
-    "that fooled the classifier, in the attack's norm. Passes: forward passes of the model for each sample attacked."
-)
-TARGETED = " The attacks aim at a class; “not target” is the share that is not taken for it."
-UNAIMED = " For these attacks any class but the label will do."
-ROUNDS = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
-RADII = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
 EXAMPLES = "Samples that the attack fooled, drawn at random: as they are, attacked, and the difference made visible."
 
 
@@ -35,7 +25,7 @@ def robust_parts(run: Run, after: str = "") -> tuple[tuple[Tile, ...], tuple[Sec
     evaluated = [record for record in run.rounds if number(record, "robust_natural") is not None]
     if not evaluated:
         return (), ()
-    title, file = f"{TITLE}, after {after}" if after else TITLE, f"round={evaluated[-1]['round']}.json"
+    title, file = "Robustness" + (f", after {after}" if after else ""), f"round={evaluated[-1]['round']}.json"
     try:
         found = [Evaluation.load(run.folder / ROBUST / file)]
         also = run.folder / UNTARGETED / file
@@ -50,7 +40,16 @@ def robust_parts(run: Run, after: str = "") -> tuple[tuple[Tile, ...], tuple[Sec
 def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, among_targeted: bool) -> list[Section]:
     """Show one evaluation and its examples."""
     aimed = found.target is not None
-    text = TEXT.format(n=len(found.index)) + (TARGETED if aimed else UNAIMED if among_targeted else "")
+    text = (
+        f"Adversarial accuracy: the share of {len(found.index):,} test samples that are classified as their label both "
+        "without an attack and with it; what is misclassified without one counts as misclassified. Distance: mean size "
+        "of the perturbations that fooled the classifier, in the attack's norm. Passes: forward passes of the model "
+        "for each sample attacked."
+    )
+    if aimed:
+        text += " The attacks aim at a class; “not target” is the share that is not taken for it."
+    elif among_targeted:
+        text += " For these attacks any class but the label will do."
     if among_targeted:
         title = f"{title}: {'targeted' if aimed else 'untargeted'}"
     name = "robust_rounds" if aimed or not among_targeted else "robust_rounds_untargeted"
@@ -65,11 +64,9 @@ def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, amo
 def _tiles(found: Evaluation) -> tuple[Tile, ...]:
     figures, tiles = found.figures(), []
     for name, outcome in found.attacks.items():
-        remark = f"natural: {show(figures['natural'], 3)}"
-        if outcome.radius is not None:
-            remark = f"radius {outcome.radius:.3g}, {remark}"
-        if found.target is not None:
-            remark += f", not target: {show(figures[f'{name}_not_target'], 3)}"
+        radius = "" if outcome.radius is None else f"radius {outcome.radius:.3g}, "
+        aside = "" if found.target is None else f", not target: {show(figures[f'{name}_not_target'], 3)}"
+        remark = f"{radius}natural: {show(figures['natural'], 3)}{aside}"
         tiles.append(Tile(f"adversarial accuracy, {name}", show(figures[name], 3), remark))
     return tuple(tiles)
 
@@ -105,7 +102,10 @@ def _over_rounds(run: Run, found: Evaluation, name: str) -> tuple[Picture, ...]:
     colours = {"natural": CLEAN} | {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(found.attacks)}
     curves = [record_curve(name, colour, [run], f"robust_{name}") for name, colour in colours.items()]
     drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) > 1)
-    return (figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), ROUNDS, ROUNDS),) if drawn else ()
+    if not drawn:
+        return ()
+    text = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
+    return (figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), text),)
 
 
 def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
@@ -116,4 +116,5 @@ def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
     panels = [Panel(name, (Curve("", POISON, radii, shares, None),)) for name, (radii, shares) in curves.items()]
     left = "accuracy" if found.target is None else "not taken for the target"
     figure = curves_figure(panels, "radius, in the units of the samples", left, share=True, whole=False)
-    return (figure_picture(run.folder, "robust_radii", figure, RADII, RADII),)
+    text = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
+    return (figure_picture(run.folder, "robust_radii", figure, text),)

@@ -39,10 +39,6 @@ CRAFTED = (
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
 SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
-FEATURES = (
-    "Features of the natural pool and of the poison on the first two principal components of both together. A "
-    "collision maps poison of every class to one point."
-)
 DISTANCES = (
     "‖f-μ‖ is the distance of the features from the collision vector, or from the target's: of the base, of the saved "
     "poison, and of the poison before it was saved."
@@ -116,7 +112,8 @@ def query_page(run: Run) -> Page:
     robust_tiles, robust_sections = robust_parts(run)
     labeler_tiles, labeler_sections = labelers_parts(run)
     curves, features, pairs = _curves(run), features_section({"": run}), _pairs(run)
-    sections = (curves, *labeler_sections, _crafted(run), *robust_sections, features, pairs)
+    crafted = Section("Crafted copies", CRAFTED, saved_picture(run.folder / CRAFTED_FIGURE, CRAFTED))
+    sections = (curves, *labeler_sections, crafted, *robust_sections, features, pairs)
     title = run_title(run, "Active learning", f"{run.summary.get('strategy')} queries")
     return run_page(run, title, (*_tiles(run), *labeler_tiles, *robust_tiles), sections)
 
@@ -131,7 +128,14 @@ def features_section(runs: dict[str, Run]) -> Section:
         return Section(
             title, missing="There is no figures/features.png: it is drawn once poison is added that collides."
         )
-    return Section(title, FEATURES, tuple(pictures))
+    return Section(
+        title,
+        (
+            "Features of the natural pool and of the poison on the first two principal components of both together. A "
+            "collision maps poison of every class to one point."
+        ),
+        tuple(pictures),
+    )
 
 
 def pairs_section(folder: Path, count: int, title: str) -> Section:
@@ -218,16 +222,11 @@ def _curves(run: Run) -> Section:
     accuracy, share = record_curve("accuracy", colour, [run]), poison_curve("poison", POISON, [run])
     if accuracy is None:
         return Section(title, missing="No round has ended yet.")
-    pictures = [figure_picture(run.folder, "accuracy", accuracy_figure([Panel("", (accuracy,))]), ACCURACY, ACCURACY)]
+    pictures = [figure_picture(run.folder, "accuracy", accuracy_figure([Panel("", (accuracy,))]), ACCURACY)]
     if share is not None:
         figure = poison_figure([Panel("", (share,), expected_share(run))])
-        pictures.append(figure_picture(run.folder, "poison_share", figure, SHARE, SHARE))
+        pictures.append(figure_picture(run.folder, "poison_share", figure, SHARE))
     return Section(title, pictures=tuple(pictures))
-
-
-def _crafted(run: Run) -> Section:
-    """Show copies that were trained on, where there are any."""
-    return Section("Crafted copies", CRAFTED, saved_picture(run.folder / CRAFTED_FIGURE, CRAFTED))
 
 
 def _pairs(run: Run) -> Section:

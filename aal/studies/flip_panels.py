@@ -40,7 +40,7 @@ def flips_sections_of(study: Study, cells: Cells, directory: Path, column: str) 
             for name, column in columns.items()
         }
     pictures = [
-        figure_picture(directory, f"flips_{name}", curves_figure(shown, x, y, apart=True), caption, caption)
+        figure_picture(directory, f"flips_{name}", curves_figure(shown, x, y, apart=True), caption)
         for name, (shown, x, y, caption) in drawn.items()
         if shown
     ]

@@ -194,7 +194,7 @@ def _runs(cells: Cells, arm: str) -> list[Run]:
 def _section(directory: Path, title: str, name: str, text: str, figure: Figure | None) -> Section:
     if figure is None:
         return Section(title, missing="No finished run has it yet.")
-    return Section(title, text + BAND, (figure_picture(directory, name, figure, text),))
+    return Section(title, text + BAND, (figure_picture(directory, name, figure, text, captioned=False),))
 
 
 def _cell_listing(study: Study, cells: Cells) -> tuple[Listing, ...]:

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,8 @@ class Parent:
 
     def __init__(self, patience: float) -> None:
         """Listen on stdin; ``patience`` seconds after the run is over this process ends, whatever hangs."""
-        self.over = threading.Event()
-        self.finished = False
-        self._patience = patience
-        self._pid = os.getppid()
+        self.over, self.finished = threading.Event(), False
+        self._patience, self._pid = patience, os.getppid()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -53,10 +50,8 @@ class Parent:
 
     def wait(self, seconds: float) -> bool:
         """Wait until the run is over, at most ``seconds``, and return whether it is."""
-        if self.over.wait(seconds):
-            return True
-        if os.getppid() != self._pid:  # a forked worker that outlives the run keeps our stdin open
-            self._end()
+        if not self.over.wait(seconds) and os.getppid() != self._pid:
+            self._end()  # a forked worker that outlives the run keeps our stdin open
         return self.over.is_set()
 
 
@@ -182,18 +177,12 @@ def log_artifact(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
     The files are final, so W&B may read them where they lie (``immutable``) instead of copying them first.
     """
     artifact = wandb.Artifact(f"run-{run.id}", type="run")
-    for path in artifact_files(folder):
-        artifact.add_file(str(path), name=path.relative_to(folder).as_posix(), policy="immutable", skip_cache=True)
-    run.log_artifact(artifact)
-
-
-def artifact_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a run's folder that belong into its artifact."""
     for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        skipped = parts[0] in NOT_IN_ARTIFACT or path.suffix == ".lock" or any(part.startswith(".") for part in parts)
-        if path.is_file() and not skipped:
-            yield path
+        name = path.relative_to(folder)
+        hidden = path.suffix == ".lock" or any(part.startswith(".") for part in name.parts)
+        if path.is_file() and not hidden and name.parts[0] not in NOT_IN_ARTIFACT:
+            artifact.add_file(str(path), name=name.as_posix(), policy="immutable", skip_cache=True)
+    run.log_artifact(artifact)
 
 
 def log_folder(wandb: Any, run: Any, folder: Path) -> bool:  # noqa: ANN401
