@@ -1,6 +1,5 @@
 """Weights & Biases beside a run: a logger that starts a process of its own, which can fail without the run noticing."""
 
-import contextlib
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
 
-from aal.checks import refuse
+from aal.errors import UserError
 from aal.runs.files import write_text
 from aal.tracking.process import KEPT, PARTLY, SENT
 
@@ -67,8 +66,10 @@ class WandbTracker(Logger):
         wait: float = 60.0,
     ) -> None:
         super().__init__()
-        refuse(not save_dir, "save_dir: must name the run's folder, got an empty text")
-        refuse(not 0 <= wait < float("inf"), f"wait: must be a number of seconds from 0 on, got {wait}")
+        if not save_dir:
+            raise UserError("save_dir: must name the run's folder, got an empty text")
+        if not 0 <= wait < float("inf"):
+            raise UserError(f"wait: must be a number of seconds from 0 on, got {wait}")
         self._folder = Path(os.path.abspath(save_dir))
         arm, cell = self._folder.parent.name, self._folder.name
         in_study = cell.startswith("seed=")
@@ -111,21 +112,8 @@ class WandbTracker(Logger):
     def save(self) -> None:
         """Start the process at the first call; later (Lightning calls this often) warn once if it is gone."""
         if not self._started:
-            self._started, home = True, self._folder / "wandb"
-            try:
-                options = json.dumps({**self._options, "axis": self.axis, "id": run_id(home / "run_id")})
-                command = [sys.executable, "-u", "-m", "aal.tracking.process", str(self._folder), options]
-                with (home / "tracking.log").open("ab") as output:
-                    self._process = subprocess.Popen(
-                        command,
-                        bufsize=0,
-                        stdin=subprocess.PIPE,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,  # Ctrl+C is for the run, which then tells it; and one group to end
-                    )
-            except (OSError, ValueError) as error:  # no space, no right to write, no process left, an unreadable id
-                self._warn(f"did not start ({error})")
+            self._started = True
+            self._start()
         elif self._process is not None and self._process.poll() is not None:
             self._process = None
             self._warn("stopped; the run goes on without it")
@@ -140,12 +128,31 @@ class WandbTracker(Logger):
         if self._process is None or self._process.stdin is None:
             return
         finished = status == "success"
-        with contextlib.suppress(OSError):  # it died, or reads nothing: its exit code says so below
+        try:
             self._process.stdin.write(b"finish\n" if finished else b"failed\n")
             self._process.stdin.close()
+        except OSError:  # it died, or reads nothing: its exit code says so below
+            pass
         if finished:
             self._await(self._process)
             self._process = None
+
+    def _start(self) -> None:
+        home = self._folder / "wandb"
+        try:
+            options = json.dumps({**self._options, "axis": self.axis, "id": run_id(home / "run_id")})
+            command = [sys.executable, "-u", "-m", "aal.tracking.process", str(self._folder), options]
+            with (home / "tracking.log").open("ab") as output:
+                self._process = subprocess.Popen(
+                    command,
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl+C is for the run, which then tells the process; and one group to end
+                )
+        except (OSError, ValueError) as error:  # no space, no right to write, no process left, an unreadable id
+            self._warn(f"did not start ({error})")
 
     def _await(self, process: subprocess.Popen[bytes]) -> None:
         try:
@@ -163,9 +170,13 @@ class WandbTracker(Logger):
     def _warn(self, what: str, kept: bool = False) -> None:
         home = self._folder / "wandb"
         hint = f"see {home}/tracking.log"
-        folders = [path.parent for path in home.glob("*run-*/*.wandb")] if kept else []
-        if folders:  # named by their time; W&B passes over runs that began online unless told not to
-            folder = max(folders, key=lambda folder: folder.name.removeprefix("offline-"))
+        records = (
+            sorted(home.glob("*run-*/*.wandb"), key=lambda path: path.parent.name.removeprefix("offline-"))
+            if kept
+            else []
+        )
+        if records:  # named by their time; W&B passes over runs that began online unless told not to
+            folder = records[-1].parent
             flag = "" if folder.name.startswith("offline") else "--no-skip-online "
             hint = f"what it took is kept, `wandb sync {flag}{folder}` uploads it"
         log.warning("Weights & Biases %s: %s", what, hint)  # no warnings.warn: a filter could turn it into an error
@@ -187,6 +198,10 @@ def run_id(path: Path) -> str:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a group, and the group with it: ask first, then kill."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        try:
             os.killpg(process.pid, number)
             process.wait(GRACE_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -5,7 +5,6 @@ here and not to the run. The line ``finish`` on stdin says that the run is compl
 above all, says that the run failed or died.
 """
 
-import contextlib
 import csv
 import importlib
 import json
@@ -13,6 +12,7 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ class Parent:
 
     def __init__(self, patience: float) -> None:
         """Listen on stdin; ``patience`` seconds after the run is over this process ends, whatever hangs."""
-        self.over, self.finished = threading.Event(), False
-        self._patience, self._pid = patience, os.getppid()
+        self.over = threading.Event()
+        self.finished = False
+        self._patience = patience
+        self._pid = os.getppid()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -50,17 +52,21 @@ class Parent:
 
     def wait(self, seconds: float) -> bool:
         """Wait until the run is over, at most ``seconds``, and return whether it is."""
-        if not self.over.wait(seconds) and os.getppid() != self._pid:
-            self._end()  # a forked worker that outlives the run keeps our stdin open
+        if self.over.wait(seconds):
+            return True
+        if os.getppid() != self._pid:  # a forked worker that outlives the run keeps our stdin open
+            self._end()
         return self.over.is_set()
 
 
 def whole_rounds(path: Path) -> list[dict[str, Any]]:
     """Return the rounds in a ``rounds.jsonl`` up to the first torn line (being written, or its writer was killed)."""
     rows = []
-    with contextlib.suppress(ValueError):
-        for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
+    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
+        try:
             rows.append(json.loads(line))
+        except ValueError:
+            break
     return rows
 
 
@@ -69,7 +75,7 @@ def set_defaults(folder: Path, wait: float) -> None:
 
     W&B keeps what it could not send in time only if it ends by itself, so it is given less time than it has.
     """
-    os.environ |= {
+    defaults = {
         "WANDB_PROJECT": "aal",
         "WANDB_CONSOLE": "off",  # this process has nothing to say
         "WANDB_DATA_DIR": str(folder / "wandb" / "data"),  # staged files: the home may be full or read-only
@@ -77,7 +83,9 @@ def set_defaults(folder: Path, wait: float) -> None:
         "WANDB_FINISH_TIMEOUT": str(0.8 * wait),
         "WANDB_FINISH_TIMEOUT_RAISES": "true",
         "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "2",  # seconds of its records that a kill may cost, 15 otherwise
-    } | dict(os.environ)
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
 
 
 def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bool]:  # noqa: ANN401
@@ -91,8 +99,8 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
     Returns:
         The run, and whether it had to be recorded offline because the server was not reached.
     """
-    path = folder / "config.yaml"
-    config = yaml.safe_load(path.read_text()) if path.exists() else {}
+    config_path = folder / "config.yaml"
+    config = yaml.safe_load(config_path.read_text()) if config_path.exists() else {}
 
     def init(mode: str | None) -> Any:  # noqa: ANN401
         return wandb.init(
@@ -127,16 +135,19 @@ def follow(run: Any, rounds: Path, parent: Parent) -> None:  # noqa: ANN401
     The W&B step is the round: a row that a resumed run writes again has a step that was logged before, and
     is passed over. The file is small, so it is read whole whenever it changed: nothing to get wrong when it was cut.
     """
-    logged, over = run.step - 1 if run.resumed else -1, False
+    logged = run.step - 1 if run.resumed else -1
     seen: tuple[int, int] | None = None
+    over = False
     while not over:
         over = parent.wait(POLL_SECONDS)  # before the reading: what was written before the end is read
         found = (rounds.stat().st_size, rounds.stat().st_mtime_ns) if rounds.exists() else None
-        for row in whole_rounds(rounds) if found != seen else ():
+        if found == seen:
+            continue
+        seen = found
+        for row in whole_rounds(rounds):
             if row["round"] > logged:
                 run.log(row, step=row["round"], commit=True)
                 logged = row["round"]
-        seen = found
 
 
 def log_summary(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
@@ -156,8 +167,10 @@ def log_ledger(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
 def typed_column(texts: list[str]) -> list[int | float | str | None]:
     """Return a CSV column as ints if it holds nothing else, else as floats, else as it is; empty fields as None."""
     for kind in (int, float):
-        with contextlib.suppress(ValueError):
+        try:
             return [kind(text) if text else None for text in texts]
+        except ValueError:
+            continue
     return [text or None for text in texts]
 
 
@@ -177,18 +190,25 @@ def log_artifact(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
     The files are final, so W&B may read them where they lie (``immutable``) instead of copying them first.
     """
     artifact = wandb.Artifact(f"run-{run.id}", type="run")
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        hidden = path.suffix == ".lock" or any(part.startswith(".") for part in name.parts)
-        if path.is_file() and not hidden and name.parts[0] not in NOT_IN_ARTIFACT:
-            artifact.add_file(str(path), name=name.as_posix(), policy="immutable", skip_cache=True)
+    for path in artifact_files(folder):
+        artifact.add_file(str(path), name=path.relative_to(folder).as_posix(), policy="immutable", skip_cache=True)
     run.log_artifact(artifact)
+
+
+def artifact_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a run's folder that belong into its artifact."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        skipped = parts[0] in NOT_IN_ARTIFACT or path.suffix == ".lock" or any(part.startswith(".") for part in parts)
+        if path.is_file() and not skipped:
+            yield path
 
 
 def log_folder(wandb: Any, run: Any, folder: Path) -> bool:  # noqa: ANN401
     """Log what a complete run left in its folder, and return whether W&B took all of it."""
+    parts: list[Callable[[Any, Any, Path], None]] = [log_summary, log_ledger, log_media, log_artifact]
     complete = True
-    for part in (log_summary, log_ledger, log_media, log_artifact):
+    for part in parts:
         try:
             part(wandb, run, folder)
         except Exception:  # one part that W&B refuses must not cost the others
