@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from aal.errors import UserError
 
 
-def refuse(wrong: bool, line: str) -> None:
-    """Refuse an argument where something is wrong with it.
+def refuse(wrong: object, line: str, kind: type[Exception] = UserError) -> None:
+    """Refuse an argument, or a file, where something is wrong with it.
+
+    Args:
+        wrong: What is wrong; nothing where it is false or empty.
+        line: Says what.
+        kind: What is raised.
 
     Raises:
         UserError: With this line.
     """
     if wrong:
-        raise UserError(line)
+        raise kind(line)
 
 
 def at_least(least: float, values: Mapping[str, float | None]) -> None:

@@ -20,10 +20,10 @@ from aal.flips.base import Flips, flips_fault
 from aal.flips.listing import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
-from aal.report import register_page
 from aal.report.flips_page import flips_page
 from aal.report.gallery import draw_suspects
 from aal.report.regions import draw_regions
+from aal.report.run_page import register_page
 from aal.robustness import next_class
 from aal.seeds import generator
 

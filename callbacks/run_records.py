@@ -14,13 +14,13 @@ from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_c
 from aal.callbacks.rounds import clock_of
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier, TransferClassifier
-from aal.report import write_run_report
 from aal.report.examples import examples_figure
-from aal.report.run_page import CRAFTED_FIGURE
+from aal.report.run_page import CRAFTED_FIGURE, write_run_report
 from aal.report.style import render
 from aal.robustness import Examples
 from aal.runs.files import truncate, write_bytes, write_csv
-from aal.runs.records import append_round, read_rounds, write_crafted, write_ledger, write_summary
+from aal.runs.reading import read_rounds
+from aal.runs.records import append_round, write_crafted, write_ledger, write_summary
 from aal.tracking import WandbTracker
 
 COPIES = 9  # that are drawn

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.data.audio import SUFFIXES
 from aal.data.samples import Samples
 from aal.datamodules.published import distinct
 from aal.datamodules.recordings import Recordings
 from aal.datamodules.segments import Ontology, Segment, read_segments
-from aal.errors import UserError
 
 FOLDER = "audioset"
 LABELS = "class_labels_indices.csv"
@@ -47,7 +47,6 @@ class AudioSet(Recordings):
         UserError: Labels named twice, or fewer than two; else as of :class:`Recordings`.
     """
 
-    classes: tuple[str, ...]
     source = "https://research.google.com/audioset"
 
     def __init__(
@@ -91,8 +90,11 @@ class AudioSet(Recordings):
         within = ontology.within(self.classes, "labels")
         asked = []
         for segment in read_segments(table):
-            if unknown := [label for label in segment.labels if label not in ontology.children]:
-                raise UserError(f"{names}: lacks the label {unknown[0]} that {table} has: truncated or altered")
+            for label in segment.labels:
+                refuse(
+                    label not in ontology.children,
+                    f"{names}: lacks the label {label} that {table} has: truncated or altered",
+                )
             own = set[int]().union(*(within.get(label, ()) for label in segment.labels))
             if len(own) == 1:
                 asked.append((segment, own.pop()))
@@ -104,22 +106,19 @@ class AudioSet(Recordings):
         """Return the files of those segments that there are files of."""
         tables = (Path(self.root) / self.files(part)[0]).parent
         folder = tables if self.clip_folder is None else Path(self.clip_folder)
-        if not self._on_disk:
-            self._on_disk = sounds(folder)
-        found, missing = [], []
-        for segment, label in asked:
-            path = next((self._on_disk[stem] for stem in segment.stems() if stem in self._on_disk), None)
-            if path is None:
-                missing.append(segment.name)
-            else:
-                found.append((path, label))
-        if missing and (self.strict or not found):
-            names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-            raise UserError(
-                f"clips: {len(missing)} of the {len(asked)} clips of {self.tables[part]} are not below "
-                f"{folder}: {names}; they are YouTube's and cannot be fetched here: put <YTID>.wav there"
-                + (", or set strict: false" if found else "")
-            )
+        self._on_disk = self._on_disk or sounds(folder)
+        stems = [next((stem for stem in segment.stems() if stem in self._on_disk), None) for segment, _ in asked]
+        found = [
+            (self._on_disk[stem], label) for stem, (_, label) in zip(stems, asked, strict=True) if stem is not None
+        ]
+        missing = [segment.name for stem, (segment, _) in zip(stems, asked, strict=True) if not stem]
+        names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        refuse(
+            missing and (self.strict or not found),
+            f"clips: {len(missing)} of the {len(asked)} clips of {self.tables[part]} are not below "
+            f"{folder}: {names}; they are YouTube's and cannot be fetched here: put <YTID>.wav there"
+            + (", or set strict: false" if found else ""),
+        )
         self.skipped |= dict.fromkeys(missing, f"no such clip below {folder}")
         return found
 
@@ -130,8 +129,7 @@ def sounds(folder: Path) -> dict[str, Path]:
     Raises:
         UserError: There is no such folder.
     """
-    if not folder.is_dir():
-        raise UserError(f"clips: there is no folder {folder}")
+    refuse(not folder.is_dir(), f"clips: there is no folder {folder}")
     found: dict[str, Path] = {}
     for place, folders, files in os.walk(folder):
         folders.sort()

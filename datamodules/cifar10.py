@@ -6,9 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 from torchvision import datasets
 
+from aal.checks import refuse
 from aal.datamodules.packed_images import LabelledImages
 from aal.errors import UserError
 
@@ -45,7 +45,7 @@ class CIFAR10(LabelledImages):
         """Return the batches of a part."""
         return tuple(f"{FOLDER}/{name}" for name, _ in BATCHES[part])
 
-    def decoded(self, part: str) -> tuple[dict[str, npt.NDArray[np.uint8]], npt.NDArray[np.int64]]:
+    def decoded(self, part: str) -> tuple[dict[str, np.typing.NDArray[np.uint8]], np.typing.NDArray[np.int64]]:
         """Return the images of each batch ``(N, 3072)``, and all labels."""
         batches = {file: _batch(Path(self.root) / file, self.content(file)) for file in self.files(part)}
         labels = [labels for _, labels in batches.values()]
@@ -62,20 +62,22 @@ class _Arrays(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _batch(path: Path, content: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _batch(path: Path, content: bytes) -> tuple[np.typing.NDArray[np.uint8], np.typing.NDArray[np.int64]]:
     """Return the images ``(N, 3072)`` and labels ``(N,)`` of a batch."""
     try:
         batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
         pixels, labels = batch[b"data"], np.asarray(batch[b"labels"])
     except Exception as error:  # damaged pickles fail in every way there is
         raise UserError(f"{path}: truncated, or not a batch of CIFAR-10 ({type(error).__name__}: {error})") from None
-    if not (
-        isinstance(pixels, np.ndarray)
-        and pixels.dtype == np.uint8
-        and labels.ndim == 1
-        and pixels.shape == (len(labels), 3 * 32 * 32)
-        and labels.dtype == np.int64
-        and np.isin(labels, range(10)).all()
-    ):
-        raise UserError(f"{path}: not a batch of CIFAR-10: it needs rows of 3,072 bytes and one of ten labels for each")
+    refuse(
+        not (
+            isinstance(pixels, np.ndarray)
+            and pixels.dtype == np.uint8
+            and labels.ndim == 1
+            and pixels.shape == (len(labels), 3 * 32 * 32)
+            and labels.dtype == np.int64
+            and np.isin(labels, range(10)).all()
+        ),
+        f"{path}: not a batch of CIFAR-10: it needs rows of 3,072 bytes and one of ten labels for each",
+    )
     return pixels, labels

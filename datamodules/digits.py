@@ -9,8 +9,6 @@ from aal.data.splits import stratified
 from aal.datamodules.base import ActiveDataModule
 from aal.seeds import generator
 
-SOURCE = "sklearn.datasets.load_digits"
-
 
 class Digits(ActiveDataModule):
     """Ten digits, ``(1, 8, 8)`` in [0, 1], split 80/10/10 into pool, craft and test (paper *collision*, section IV.A).
@@ -26,9 +24,9 @@ class Digits(ActiveDataModule):
         """Return the three splits, stratified and seeded."""
         images, digits = load_digits(return_X_y=True)
         pixels = (torch.tensor(images).reshape(-1, 1, 8, 8) * (255 / 16)).round().to(torch.uint8)
-        labels = torch.tensor(digits)
+        labels, source = torch.tensor(digits), "sklearn.datasets.load_digits"
         parts = stratified(labels, (0.8, 0.1, 0.1), generator(self.seed, "split"))
         return {
-            split: (ImageSamples(pixels[part], Sources.rows([SOURCE], [len(labels)], part)), labels[part])
+            split: (ImageSamples(pixels[part], Sources.rows([source], [len(labels)], part)), labels[part])
             for split, part in zip(("pool", "craft", "test"), parts, strict=True)
         }

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.data.decoding import Unreadable
 from aal.data.samples import ImageSamples, Samples, Sources
 from aal.datamodules.published import Stored, choose, distinct
-from aal.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
 WIDENED = ("PNG", "PPM")  # whose 16 bits Pillow may give as 32
@@ -41,8 +39,6 @@ class ImageFolder(Stored):
             ``size`` below 1; ``test: published`` without a test folder.
     """
 
-    classes: tuple[str, ...]
-
     def __init__(
         self,
         size: int,
@@ -61,13 +57,14 @@ class ImageFolder(Stored):
         parted = {part: root / part for part in ("train", "test")}
         self.folders = parted if _folders(parted["train"]) else {"train": root}
         found = _folders(self.folders["train"])
-        if not found:
-            raise UserError(f"root: {root} has no folders of images, one for each class")
+        refuse(not found, f"root: {root} has no folders of images, one for each class")
         self.classes = choose(classes, distinct(found, "root"), "classes")
         self.num_classes = len(self.classes)
         for part in self.parts:
-            if not (part in self.folders and self.folders[part].is_dir()):
-                raise UserError(f"test: {root} has no test part, a folder train and a folder test")
+            refuse(
+                not (part in self.folders and self.folders[part].is_dir()),
+                f"test: {root} has no test part, a folder train and a folder test",
+            )
 
     def read(self, part: str) -> tuple[Samples, Tensor]:
         """Decode the images of a part."""
@@ -80,14 +77,14 @@ class ImageFolder(Stored):
         """Return where a class has no images."""
         return f"in {self.folders[part] / name} ({', '.join(FORMATS)})"
 
-    def _decoded(self, path: Path) -> npt.NDArray[np.uint8]:
+    def _decoded(self, path: Path) -> np.typing.NDArray[np.uint8]:
         try:
             return read_image(path, self.size, self.gray)
         except Exception as error:  # damaged files make Pillow's readers fail in every way there is
             raise Unreadable(" ".join(f"not a whole image ({error})".split())) from None
 
 
-def read_image(path: Path, size: int, gray: bool) -> npt.NDArray[np.uint8]:
+def read_image(path: Path, size: int, gray: bool) -> np.typing.NDArray[np.uint8]:
     """Return the centre square of an image, resized with antialiasing.
 
     Args:

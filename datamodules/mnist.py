@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torchvision import datasets
 
+from aal.checks import refuse
 from aal.datamodules.packed_images import LabelledImages
 from aal.datamodules.published import choose
 from aal.errors import UserError
@@ -59,15 +59,17 @@ class MNIST(LabelledImages):
         """Return where a compressed file is given, and its checksum."""
         return self.source + name, f"md5:{dict(datasets.MNIST.resources)[name]}"
 
-    def decoded(self, part: str) -> tuple[dict[str, npt.NDArray[np.uint8]], npt.NDArray[np.int64]]:
+    def decoded(self, part: str) -> tuple[dict[str, np.typing.NDArray[np.uint8]], np.typing.NDArray[np.int64]]:
         """Return the images ``(N, 28, 28)`` and the digits."""
         images, labels = self.files(part)
         pixels, digits = self._idx(images, IMAGES, (28, 28)), self._idx(labels, LABELS, ())
-        if len(pixels) != len(digits) or digits.max(initial=0) > 9:
-            raise UserError(f"{Path(self.root) / labels}: not one digit for each of the {len(pixels)} images")
+        refuse(
+            len(pixels) != len(digits) or digits.max(initial=0) > 9,
+            f"{Path(self.root) / labels}: not one digit for each of the {len(pixels)} images",
+        )
         return {images: pixels}, digits.astype(np.int64)
 
-    def _idx(self, file: str, magic: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    def _idx(self, file: str, magic: int, shape: tuple[int, ...]) -> np.typing.NDArray[np.uint8]:
         """Return the array in an idx file: its magic number and each dimension in four bytes, big end first."""
         content = self.content(file)
         size, count = 8 + 4 * len(shape), int.from_bytes(content[4:8])

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,11 +21,10 @@ class PackedImages(Published):
         known: The classes that the published labels number, from 0; ``classes`` are some of them.
     """
 
-    classes: tuple[str, ...]
     known: Sequence[str]
 
     @abstractmethod
-    def decoded(self, part: str) -> tuple[Mapping[str, npt.NDArray[np.uint8]], npt.NDArray[np.int64]]:
+    def decoded(self, part: str) -> tuple[Mapping[str, np.typing.NDArray[np.uint8]], np.typing.NDArray[np.int64]]:
         """Return the images of each file of a part, ``(N, ...)`` in the order of ``sample_shape``, and all labels.
 
         Raises:

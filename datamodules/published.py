@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
-import numpy.typing as npt
+import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
 
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.data.decoding import read_each
-from aal.data.downloads import fetch, missing, unpack
+from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
 from aal.data.splits import grouped, of_each_class, stratified
 from aal.datamodules.base import ActiveDataModule
@@ -50,12 +50,12 @@ class Stored(ActiveDataModule):
             are missing or damaged.
     """
 
+    classes: tuple[str, ...]
     divisions: ClassVar[dict[str, dict[str, float]]] = SPLITS
 
     def __init__(self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Any) -> None:
         super().__init__(**options)
-        if test not in self.divisions:
-            raise UserError(f"test: must be {' or '.join(self.divisions)}, got {test!r}")
+        refuse(test not in self.divisions, f"test: must be {' or '.join(self.divisions)}, got {test!r}")
         if limit is not None:
             at_least(len(self.divisions[test]), {"limit": limit})
         self.root, self.test, self.limit = root, test, limit
@@ -100,8 +100,8 @@ class Stored(ActiveDataModule):
         self,
         files: Sequence[tuple[Path, int]],
         part: str,
-        decode: Callable[[Path], npt.NDArray[Any]],
-        dtype: npt.DTypeLike,
+        decode: Callable[[Path], np.typing.NDArray[Any]],
+        dtype: np.typing.DTypeLike,
         strict: bool,
     ) -> tuple[Tensor, list[Path], Tensor]:
         """Read those files of a part, a sample each, that :meth:`drawn` chooses; bad ones are named in ``skipped``.
@@ -127,8 +127,7 @@ class Stored(ActiveDataModule):
             stored, reasons = read_each(paths, decode, self.sample_shape, dtype, task.advance)
         left_out = {str(paths[place]): reason for place, reason in reasons.items()}
         first = next((f"{path}: {reason}" for path, reason in left_out.items()), None)
-        if first and strict:
-            raise UserError(f"{first}; mend or remove it, or set strict: false")
+        refuse(first and strict, f"{first}; mend or remove it, or set strict: false")
         self.skipped |= left_out
         kept = [file for place, file in enumerate(used) if place not in reasons]
         self._refuse_absent(kept, part, f" that can be read, the first that cannot is {first}")
@@ -140,9 +139,8 @@ class Stored(ActiveDataModule):
 
     def _refuse_absent(self, files: Sequence[tuple[Path, int]], part: str, which: str = "") -> None:
         present = {label for _, label in files}
-        for label, name in enumerate(self.classes or ()):
-            if label not in present:
-                raise UserError(f"root: {self.root} has no sample of {name} {self.where(part, name)}{which}")
+        for label, name in enumerate(self.classes):
+            refuse(label not in present, f"root: {self.root} has no sample of {name} {self.where(part, name)}{which}")
 
     def divide(
         self, samples: Samples, labels: Tensor, shares: dict[str, float], groups: Tensor | None = None
@@ -166,11 +164,10 @@ class Stored(ActiveDataModule):
             if absent.any():
                 label = int(absent.nonzero()[0])
                 own = labels == label
-                called = self.classes[label] if self.classes else label
                 limit = "" if self.limit is None else f" with limit {self.limit}"
                 by = f", by {len(groups[own].unique())} speakers or of as many recordings" if groups is not None else ""
                 raise UserError(
-                    f"root: {self.root} has {int(own.sum())} samples of class {called}{limit}{by}, "
+                    f"root: {self.root} has {int(own.sum())} samples of class {self.classes[label]}{limit}{by}, "
                     f"and {split} got none: {', '.join(shares)} need at least one each"
                 )
         self.groups = None if groups is None else groups[parts["pool"]]
@@ -232,34 +229,37 @@ class Published(Stored):
         waits for the first.
         """
         try:
-            if self.download and missing(self.root, self._needed):
+            if self.download and self._absent():
                 Path(self.root).mkdir(parents=True, exist_ok=True)
                 with FileLock(Path(self.root) / LOCK):
-                    if absent := missing(self.root, self._needed):
+                    if absent := self._absent():
                         self.fetch(absent)
         except (UserError, RunStopped) as error:  # raised here it would leave the other ranks waiting
             self._not_fetched = error
         except OSError as error:
-            full = f"no space left to fetch to {self.root}; what was fetched before is whole"
-            refused = f"root: {self.root} cannot be written to ({error.strerror})"
-            self._not_fetched = RunStopped(full) if error.errno in NO_SPACE else UserError(refused)
+            self._not_fetched = (
+                RunStopped(f"no space left to fetch to {self.root}; what was fetched before is whole")
+                if error.errno in NO_SPACE
+                else UserError(f"root: {self.root} cannot be written to ({error.strerror})")
+            )
 
-    @property
-    def _needed(self) -> list[str]:
-        files = [file for part in self.parts for file in self.files(part)]
-        return list(dict.fromkeys(files))
+    def _absent(self) -> list[str]:
+        """Return which of the files or folders that are needed are not there."""
+        needed = dict.fromkeys(file for part in self.parts for file in self.files(part))
+        return [file for file in needed if not (Path(self.root) / file).exists()]
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits, if all files are there."""
         if self._not_fetched is not None:
             raise self._not_fetched
         try:
-            absent = missing(self.root, self._needed)
+            absent = self._absent()
         except OSError as error:
             raise UserError(f"root: {self.root} cannot be read ({error.strerror})") from None
-        if absent:
-            given = f"put them there ({self.source}), or set download: true"
-            raise UserError(f"root: {self.root} has no {', '.join(absent)}; {given}")
+        refuse(
+            absent,
+            f"root: {self.root} has no {', '.join(absent)}; put them there ({self.source}), or set download: true",
+        )
         return super().load()
 
 
@@ -275,8 +275,7 @@ def choose(asked: Sequence[Class] | None, known: Sequence[Class], key: str) -> t
         UserError: An unknown class, one named twice, or fewer than two.
     """
     for name in asked or ():
-        if name not in known:
-            raise UserError(f"{key}: there is no {name}, only {', '.join(map(str, known))}")
+        refuse(name not in known, f"{key}: there is no {name}, only {', '.join(map(str, known))}")
     return distinct(known if asked is None else asked, key)
 
 
@@ -291,8 +290,6 @@ def distinct(names: Sequence[Class], key: str) -> tuple[Class, ...]:
         UserError: Says which.
     """
     for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{key}: names {name} twice")
-    if len(names) < 2:
-        raise UserError(f"{key}: a classifier needs at least 2 classes, got {len(names)}")
+        refuse(names.count(name) > 1, f"{key}: names {name} twice")
+    refuse(len(names) < 2, f"{key}: a classifier needs at least 2 classes, got {len(names)}")
     return tuple(names)

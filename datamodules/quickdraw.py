@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from aal.checks import refuse
 from aal.datamodules.packed_images import PackedImages
 from aal.datamodules.published import SPLITS, distinct
 from aal.errors import UserError
@@ -38,20 +38,19 @@ class QuickDraw(PackedImages):
         self.classes = self.known = distinct(categories, "categories")
         self.num_classes = len(categories)
         for name in categories:
-            if not name or Path(name).name != name:
-                raise UserError(f"categories: no category is called {name!r}")
+            refuse(not name or Path(name).name != name, f"categories: no category is called {name!r}")
 
     def files(self, part: str) -> tuple[str, ...]:
         """Return each category's file."""
         return tuple(f"{FOLDER}/{name}.npy" for name in self.classes)
 
-    def decoded(self, part: str) -> tuple[dict[str, npt.NDArray[np.uint8]], npt.NDArray[np.int64]]:
+    def decoded(self, part: str) -> tuple[dict[str, np.typing.NDArray[np.uint8]], np.typing.NDArray[np.int64]]:
         """Return each category's bitmaps ``(N, 784)``, left on the disk, and all labels."""
         drawings = {file: _drawings(Path(self.root) / file) for file in self.files(part)}
         return drawings, np.arange(len(drawings)).repeat([len(each) for each in drawings.values()])
 
 
-def _drawings(path: Path) -> npt.NDArray[np.uint8]:
+def _drawings(path: Path) -> np.typing.NDArray[np.uint8]:
     """Return the bitmaps of a category ``(N, 784)``, left on the disk."""
     try:
         drawings = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -60,8 +59,5 @@ def _drawings(path: Path) -> npt.NDArray[np.uint8]:
     if not isinstance(drawings, np.memmap) or drawings.dtype != np.uint8 or drawings.shape[1:] != (784,):
         raise UserError(f"{path}: does not hold bitmaps, rows of 784 bytes")
     excess = path.stat().st_size - drawings.offset - drawings.nbytes
-    if excess:
-        raise UserError(
-            f"{path}: altered, it goes on for {excess} bytes after its bitmaps; delete it and fetch it again"
-        )
+    refuse(excess, f"{path}: altered, it goes on for {excess} bytes after its bitmaps; delete it and fetch it again")
     return drawings

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, positive
+from aal.checks import at_least, positive, refuse
 from aal.data.audio import read_clip
 from aal.data.samples import AudioSamples, Samples, Sources
 from aal.datamodules.published import Published
-from aal.errors import UserError
 
 
 class Recordings(Published):
@@ -33,15 +32,12 @@ class Recordings(Published):
         UserError: ``seconds`` or ``sample_rate`` make no clip; else as of :class:`Published`.
     """
 
-    classes: tuple[str, ...]
-
     def __init__(self, seconds: float, sample_rate: int = 16_000, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)
         at_least(1, {"sample_rate": sample_rate})
         positive({"seconds": seconds})
         length = round(seconds * sample_rate)
-        if not length:
-            raise UserError(f"seconds: {seconds} is less than one sample at {sample_rate} Hz")
+        refuse(not length, f"seconds: {seconds} is less than one sample at {sample_rate} Hz")
         self.seconds, self.sample_rate, self.strict = seconds, sample_rate, strict
         self.sample_shape = (length,)
 
@@ -50,9 +46,10 @@ class Recordings(Published):
         modules = self.trainer.lightning_module.modules() if self.trainer is not None else ()
         for module in modules:
             rate = getattr(module, "sample_rate", self.sample_rate)
-            if rate != self.sample_rate:
-                name = type(module).__name__
-                raise UserError(f"sample_rate: {name} takes {rate} Hz, got {self.sample_rate}")
+            refuse(
+                rate != self.sample_rate,
+                f"sample_rate: {type(module).__name__} takes {rate} Hz, got {self.sample_rate}",
+            )
         super().setup(stage)
 
     def clips(self, files: Sequence[tuple[Path, int]], part: str) -> tuple[AudioSamples, Tensor, list[Path]]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from aal.checks import refuse
 from aal.errors import UserError, did_you_mean
 from aal.runs.files import read_json
 
@@ -28,13 +29,13 @@ class Segment(NamedTuple):
 
     def stems(self) -> Iterator[str]:
         """Give the names, without suffix, that the usual downloaders save the segment under."""
+        starts, ends = (
+            (f"{time:.3f}", f"{time:g}", f"{time:.1f}", f"{round(1000 * time)}") for time in (self.start, self.end)
+        )
         for video in (self.video, f"Y{self.video}"):
             yield video
-            for form in ("{:.3f}", "{:g}", "{:.1f}"):
-                yield f"{video}_{form.format(self.start)}"
-                yield f"{video}_{form.format(self.start)}_{form.format(self.end)}"
-            yield f"{video}_{round(1000 * self.start)}"
-            yield f"{video}_{round(1000 * self.start)}_{round(1000 * self.end)}"
+            for start, end in zip(starts, ends, strict=True):
+                yield from (f"{video}_{start}", f"{video}_{start}_{end}")
 
 
 def read_segments(path: Path) -> list[Segment]:
@@ -44,7 +45,7 @@ def read_segments(path: Path) -> list[Segment]:
         UserError: The file is missing, a line is no segment, or there are not as many as the file's own header says.
     """
     segments: list[Segment] = []
-    counts: tuple[int, int] | None = None
+    counts = -1, -1
     for number, row in _rows(path):
         if row[0].startswith("#"):
             if found := COUNTS.search(",".join(row)):
@@ -53,21 +54,19 @@ def read_segments(path: Path) -> list[Segment]:
         try:
             video, start, end, labels = row
             segment = Segment(video, float(start), float(end), tuple(labels.split(",")))
-            if not 0 <= segment.start < segment.end < math.inf:
-                raise ValueError
+            refuse(not 0 <= segment.start < segment.end < math.inf, "no piece of a video", ValueError)
             segments.append(segment)
         except ValueError:
             raise UserError(
                 f"{path}: line {number} is no segment (YTID, start_seconds, end_seconds, labels): truncated or altered"
             ) from None
     rows = len(segments), sum(len(segment.labels) for segment in segments)
-    if counts is None:
-        raise UserError(f"{path}: no line with num_segs and num_positive_labels: truncated or altered")
-    if counts != rows:
-        raise UserError(
-            f"{path}: {rows[0]} segments with {rows[1]} labels, where its header says {counts[0]} with {counts[1]}: "
-            "truncated or altered; delete it and fetch it again"
-        )
+    refuse(counts == (-1, -1), f"{path}: no line with num_segs and num_positive_labels: truncated or altered")
+    refuse(
+        counts != rows,
+        f"{path}: {rows[0]} segments with {rows[1]} labels, where its header says {counts[0]} with {counts[1]}: "
+        "truncated or altered; delete it and fetch it again",
+    )
     return segments
 
 
@@ -139,8 +138,7 @@ def _names(path: Path) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return machine ID and name of every label of ``class_labels_indices.csv``."""
     entries: list[tuple[str, str, tuple[str, ...]]] = []
     for number, row in _rows(path):
-        if len(row) != 3:
-            raise UserError(f"{path}: line {number} is not index,mid,display_name: truncated or altered")
+        refuse(len(row) != 3, f"{path}: line {number} is not index,mid,display_name: truncated or altered")
         entries.append((row[1], row[2], ()))
     return entries[1:]  # without the header
 

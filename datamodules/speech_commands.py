@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.data.audio import SUFFIXES
 from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
 from aal.datamodules.published import SPLITS, distinct
 from aal.datamodules.recordings import Recordings
-from aal.errors import UserError
 from aal.runs.files import PARTIAL
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -45,7 +45,6 @@ class SpeechCommands(Recordings):
         UserError: Words named twice, or fewer than two; else as of :class:`Recordings`.
     """
 
-    classes: tuple[str, ...]
     divisions: ClassVar[dict[str, dict[str, float]]] = SPLITS | {"speakers": SPLITS["held_out"]}
     source = f"http://download.tensorflow.org/data/{ARCHIVE}"
 
@@ -53,8 +52,7 @@ class SpeechCommands(Recordings):
         super().__init__(seconds, **options)
         self.classes, self.num_classes = distinct(words, "words"), len(words)
         for word in words:
-            if not word or Path(word).name != word or word.startswith("_"):
-                raise UserError(f"words: no word is called {word!r}")
+            refuse(not word or Path(word).name != word or word.startswith("_"), f"words: no word is called {word!r}")
 
     def files(self, part: str) -> tuple[str, ...]:
         """Return the folders of the words."""

@@ -4,11 +4,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 from torchvision import datasets
 
+from aal.checks import refuse
 from aal.datamodules.packed_images import LabelledImages
-from aal.errors import UserError
 
 FOLDER = datasets.STL10.base_folder
 PIXELS = 3 * 96 * 96
@@ -34,15 +33,17 @@ class STL10(LabelledImages):
         """Return the file of the images and the file of the labels."""
         return f"{FOLDER}/{part}_X.bin", f"{FOLDER}/{part}_y.bin"
 
-    def decoded(self, part: str) -> tuple[dict[str, npt.NDArray[np.uint8]], npt.NDArray[np.int64]]:
+    def decoded(self, part: str) -> tuple[dict[str, np.typing.NDArray[np.uint8]], np.typing.NDArray[np.int64]]:
         """Return images ``(N, 3, 96, 96)``, in the file by channel, column and row, and labels, in the file from 1."""
         images, labels = self.files(part)
         pixels, numbers = (np.frombuffer(self.content(file), dtype=np.uint8) for file in (images, labels))
-        if len(pixels) != len(numbers) * PIXELS:
-            raise UserError(
-                f"{Path(self.root) / images}: {len(pixels)} bytes, not {PIXELS} for each of the {len(numbers)} labels "
-                f"in {Path(self.root) / labels}; one of the two is truncated"
-            )
-        if not np.isin(numbers, range(1, 11)).all():
-            raise UserError(f"{Path(self.root) / labels}: holds something else than labels from 1 to 10")
+        refuse(
+            len(pixels) != len(numbers) * PIXELS,
+            f"{Path(self.root) / images}: {len(pixels)} bytes, not {PIXELS} for each of the {len(numbers)} labels "
+            f"in {Path(self.root) / labels}; one of the two is truncated",
+        )
+        refuse(
+            not np.isin(numbers, range(1, 11)).all(),
+            f"{Path(self.root) / labels}: holds something else than labels from 1 to 10",
+        )
         return {images: pixels.reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)}, numbers.astype(np.int64) - 1

@@ -7,14 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, positive
+from aal.checks import at_least, positive, refuse
 from aal.data.samples import Samples, TensorSamples
 from aal.datamodules.base import ActiveDataModule
-from aal.errors import UserError
 from aal.flips.trials import Placed
 from aal.seeds import generator
-
-UNBOUNDED = (-math.inf, math.inf)
 
 
 class ToyMixture(ActiveDataModule):
@@ -75,8 +72,7 @@ class ToyMixture(ActiveDataModule):
         at_least(2 * mislabelled + 2, {"n": n})
         for distance in distances:
             at_least(0, {"distances": distance})
-        if len(set(distances)) < len(distances):
-            raise UserError(f"distances: one of {list(distances)} is there twice")
+        refuse(len(set(distances)) < len(distances), f"distances: one of {list(distances)} is there twice")
         self.mu, self.variance = mu, variance
         self.mislabelled, self.distances, self.repeats = mislabelled, tuple(distances), repeats
         self.sizes = {"pool": n - 2 * mislabelled, "craft": craft, "test": test}
@@ -89,18 +85,16 @@ class ToyMixture(ActiveDataModule):
 
     def setup(self, stage: str) -> None:
         """Make the splits and the pool, and place the points to mislabel; a second call changes nothing."""
-        done = bool(self.samples)
+        if self.samples:
+            return
         super().setup(stage)
-        if not done:
-            self.placed = [
-                self._place(distance, repeat) for repeat in range(self.repeats) for distance in self.distances
-            ]
+        self.placed = [self._place(distance, repeat) for repeat in range(self.repeats) for distance in self.distances]
 
     def _drawn(self, split: str, size: int) -> tuple[Samples, Tensor]:
         draw = generator(self.seed, "toy", split)
         noise = torch.randn(size, *self.sample_shape, generator=draw, dtype=torch.float64)
         x = (self._means(torch.arange(size) % 2) + noise * math.sqrt(self.variance)).float()
-        return TensorSamples(x, UNBOUNDED), (x.double().sum(1) >= 0).long()
+        return TensorSamples(x, (-math.inf, math.inf)), (x.double().sum(1) >= 0).long()
 
     def _means(self, components: Tensor) -> Tensor:
         """Return the means ``(B, d)`` of Gaussians ``(B,)``, 0 or 1."""

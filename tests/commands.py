@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from tests.server import Server
 
 ROOT = Path(__file__).parent.parent
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]  # the fixture of tests/conftest.py
 EXPERIMENT = ROOT / "configs" / "experiment" / "collision_digits.yaml"
 SMALL = ("--query.init_args.budget=6", "--query.init_args.max_epochs=8", "--poison.init_args.n=30")
 # Where a process may fork after importing torch: not where it may have touched a GPU.
@@ -55,6 +57,12 @@ def fit(
     """Run the small experiment into ``out``."""
     own = ("fit", "--config", EXPERIMENT, "--out", out, *SMALL)
     return aal(*own, *arguments, code=code, before=before, **variables)
+
+
+def finished(out: Path, *arguments: str) -> None:
+    """Run the small experiment into ``out``, to its end."""
+    run = fit(out, *arguments)
+    assert run.returncode == 0, run.stderr
 
 
 def results(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,12 @@
-"""What ``scripts/test.sh --quick`` leaves out."""
+"""What ``scripts/test.sh --quick`` leaves out, and folders that all processes of a session share."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 PROCESSES = {"aal", "fit", "subprocess"}  # names that a module has imported
 
@@ -26,3 +32,27 @@ def quick(item: pytest.Item) -> bool:
         return False
     assert isinstance(item, pytest.Function)
     return item.get_closest_marker("quick") is not None or not PROCESSES & vars(item.module).keys()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Gives the folder of a name, which tests only read: made when it is first asked for, in whichever process.
+
+    A fixture of a module would make it once in every process that has tests of the module.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / "made_once" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        out, whole = folder / "run", folder / "whole"
+        with FileLock(folder / "lock"):
+            if not whole.exists():
+                shutil.rmtree(out, ignore_errors=True)
+                make(out)
+                whole.touch()
+        return out
+
+    return made

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.commands import ROOT, fit, results
+from tests.commands import ROOT, MadeOnce, finished, fit, results
 
 # Kills its own process, with the signal that cannot be caught, at the COUNT-th time that a function is entered or
 # left; says so in a file first. The code that runs is the shipped one: Python's profiler hook looks on.
@@ -75,14 +75,12 @@ UNFROZEN = (
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], dict[str, Any]]:
+def uninterrupted(made_once: MadeOnce) -> Callable[[tuple[str, ...]], dict[str, Any]]:
     """Gives the results of a run that nobody killed."""
 
     @cache
     def run(options: tuple[str, ...]) -> dict[str, Any]:
-        out = tmp_path_factory.mktemp("whole") / "run"
-        whole = fit(out, *options)
-        assert whole.returncode == 0, whole.stderr
+        out = made_once(f"resume-{len(options)}", lambda out: finished(out, *options))
         return {**results(out), "weights": weights(out)}
 
     return run

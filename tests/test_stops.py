@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.commands import ROOT, fit, results
+from tests.commands import ROOT, MadeOnce, finished, fit, results
 
 # A limit on the size of a file is met like a full disk: the write fails with the file half written.
 LIMITED = """
@@ -21,15 +21,12 @@ main()
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], dict[str, Any]]:
+def uninterrupted(made_once: MadeOnce) -> Callable[[tuple[str, ...]], dict[str, Any]]:
     """Gives the results of a run that nothing stopped."""
 
     @cache
     def run(options: tuple[str, ...]) -> dict[str, Any]:
-        out = tmp_path_factory.mktemp("whole") / "run"
-        whole = fit(out, *options)
-        assert whole.returncode == 0, whole.stderr
-        return results(out)
+        return results(made_once("-".join(("small", *options)), lambda out: finished(out, *options)))
 
     return run
 

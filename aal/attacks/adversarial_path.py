@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.ascent import log_odds_gradient
-from aal.attacks.base import Adversarial, Attack, Task, gradient_of
+from aal.attacks.ascent import log_odds_and_gradient
+from aal.attacks.base import FROM_1, Adversarial, Attack, Task, gradient_of
 from aal.attacks.norms import NORMS
-from aal.checks import at_least, positive
+from aal.checks import positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,7 @@ class AdversarialPath(Attack):
     clip: bool = False
     keep_points: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        positive({"step_size": self.step_size})
-        at_least(1, {"steps": self.steps})
+    ranges = Attack.ranges | {"step_size": positive, "steps": FROM_1}
 
     def attack(self, task: Task) -> Adversarial:
         """Walk from every sample until the classifier is fooled.
@@ -49,26 +46,9 @@ class AdversarialPath(Attack):
             ``keep_points``, ``points`` ``(B, K + 1, ...)``, K the steps of the batch's longest path: the sample, then
             the point after each step, shorter paths staying at their end.
         """
-        ends, success, steps, trail = self._walk(task)
-        path = ends - task.x
-        info = {"steps": steps, "l2": NORMS["l2"].size(path)}
-        if self.keep_points:
-            points = torch.stack([task.x] + [ends] * len(trail), dim=1)
-            for step, (rows, x) in enumerate(trail, start=1):
-                points[rows, step] = x
-            info["points"] = points
-        return Adversarial(ends, success, NORMS["linf"].size(path), steps + 1, info)
-
-    def _walk(self, task: Task) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
-        """Walk from all samples.
-
-        Returns:
-            The ends, whether they reach the goal, the numbers of steps, and where ``keep_points``, for each step the
-            rows that took it and where it led.
-        """
         rows, labels, x = task.rows, task.labels, task.x
         ends, success, steps = x.clone(), torch.zeros_like(rows, dtype=torch.bool), torch.zeros_like(rows)
-        trail = []
+        trail = []  # of each step the rows that took it, and where it led
         for step in range(self.steps + 1):
             fooled, gradient = _look(task, rows, labels, x)
             success[rows] = fooled
@@ -85,7 +65,13 @@ class AdversarialPath(Attack):
             steps[rows] += 1
             if self.keep_points:
                 trail.append((rows, x))
-        return ends, success, steps, trail
+        path = ends - task.x
+        info = {"steps": steps, "l2": NORMS["l2"].size(path)}
+        if self.keep_points:
+            info["points"] = torch.stack([task.x] + [ends] * len(trail), dim=1)
+            for step, (rows, x) in enumerate(trail, start=1):
+                info["points"][rows, step] = x
+        return Adversarial(ends, success, NORMS["linf"].size(path), steps + 1, info)
 
 
 AT_ONCE = 500  # samples: on a CPU the layers' outputs for more of them take longer to write and to read again
@@ -105,9 +91,8 @@ def _look(task: Task, rows: Tensor, labels: Tensor, x: Tensor) -> tuple[Tensor, 
     """
     fooled, gradients = [], []
     for part_rows, part_labels, part_x in zip(*(t.split(AT_ONCE) for t in (rows, labels, x)), strict=True):
-        leaf = part_x.detach().requires_grad_()
-        logits = task.logits(leaf, part_rows)
+        leaf, logits = task.look(part_x, part_rows)
         values = logits.detach()
         fooled.append(task.reached(values, part_labels))
-        gradients.append(gradient_of(logits, leaf, log_odds_gradient(values, part_labels)))
+        gradients.append(gradient_of(logits, leaf, log_odds_and_gradient(values, part_labels)[1]))
     return torch.cat(fooled), torch.cat(gradients)

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from aal.attacks.ascent import Points, log_odds
-from aal.attacks.base import Adversarial, PerSample, Task, WithinRadius, column
+from aal.attacks.base import FROM_1, Adversarial, PerSample, Task, WithinRadius, column
 from aal.attacks.margins import dlr, rivals, slope, targeted_dlr
-from aal.checks import at_least
-from aal.errors import UserError
+from aal.checks import one_of
 
 MOMENTUM = 0.75  # share of a step that is the gradient's; the rest goes on as the last step went
 RISES = 0.75  # the step is halved where a smaller share of the steps since the last checkpoint made the loss rise
-
-LOSSES = ("ce", "dlr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +40,7 @@ class APGD(WithinRadius):
     steps: int = 100
     loss: str = "ce"
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        at_least(1, {"steps": self.steps})
-        if self.loss not in LOSSES:
-            raise UserError(f"loss: must be one of {', '.join(LOSSES)}, got {self.loss!r}")
+    ranges = WithinRadius.ranges | {"steps": FROM_1, "loss": partial(one_of, ("ce", "dlr"))}
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -97,10 +90,8 @@ def climb(
     walk = _Walk.begin(rows, origin, within.into_ball(task, start, origin), 2 * within.radius)
     for step in range(steps + 1):
         last = step == steps
-        leaf = walk.x.detach().requires_grad_(not last)
-        with torch.set_grad_enabled(not last):
-            logits = task.logits(leaf, walk.rows)
-            values = loss(logits, walk.rows)
+        leaf, logits = task.look(walk.x, walk.rows, slope=not last)
+        values = loss(logits, walk.rows)
         queries[walk.rows] += 1
         fooled = task.reached(logits.detach(), task.labels[walk.rows])
         best.improve(leaf.detach(), fooled, values.detach())
@@ -148,7 +139,6 @@ class _Walk(PerSample):
     def begin(cls, rows: Tensor, origin: Tensor, x: Tensor, length: float) -> "_Walk":
         lowest = x.new_full((len(x),), -torch.inf)
         none, zeros = torch.zeros_like(rows), torch.zeros_like(x)
-        lengths = x.new_full((len(x),), length)
         return cls(
             rows=rows,
             origin=origin,
@@ -156,7 +146,7 @@ class _Walk(PerSample):
             before=x,
             value=lowest,
             gradient=zeros,
-            length=lengths,
+            length=torch.full_like(lowest, length),
             top=x,
             top_value=lowest,
             top_gradient=zeros,

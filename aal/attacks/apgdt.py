@@ -8,9 +8,8 @@ from torch import Tensor
 
 from aal.attacks.apgd import climb
 from aal.attacks.ascent import Points
-from aal.attacks.base import Adversarial, Task, WithinRadius
+from aal.attacks.base import FROM_1, Adversarial, Task, WithinRadius
 from aal.attacks.margins import aims, rivals, targeted_dlr
-from aal.checks import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +34,7 @@ class APGDT(WithinRadius):
     steps: int = 100
     targets: int = 9
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        at_least(1, {"steps": self.steps, "targets": self.targets})
+    ranges = WithinRadius.ranges | {"steps": FROM_1, "targets": FROM_1}
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.

@@ -19,18 +19,13 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return others.logsumexp(1) - logits.gather(1, labels[:, None]).squeeze(1)
 
 
-def log_odds_gradient(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the gradient of :func:`log_odds` by the logits ``(B, C)``; that of the cross entropy is a multiple of it.
+def log_odds_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return :func:`log_odds` and its gradient by the logits ``(B, C)``; that of the cross entropy is a multiple of it.
 
     Args:
         logits: ``(B, C)``.
         labels: ``(B,)``.
     """
-    return log_odds_and_gradient(logits, labels)[1]
-
-
-def log_odds_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what :func:`log_odds` and :func:`log_odds_gradient` do, in fewer operations."""
     others = logits.scatter(1, labels[:, None], -torch.inf)
     total = others.logsumexp(1, keepdim=True)
     odds = total - logits.gather(1, labels[:, None])

@@ -6,10 +6,9 @@ import torch
 
 from aal.attacks.apgd import APGD
 from aal.attacks.apgdt import APGDT
-from aal.attacks.base import Adversarial, Task, WithinRadius
+from aal.attacks.base import FROM_1, FROM_2, Adversarial, Task, WithinRadius
 from aal.attacks.fab import FABT
 from aal.attacks.square import Square
-from aal.checks import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +35,7 @@ class AutoAttack(WithinRadius):
     targets: int = 9
     queries: int = 5000
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        at_least(1, {"steps": self.steps, "targets": self.targets})
-        at_least(2, {"queries": self.queries})
+    ranges = WithinRadius.ranges | {"steps": FROM_1, "targets": FROM_1, "queries": FROM_2}
 
     @property
     def attacks(self) -> tuple[APGD | APGDT | FABT | Square, ...]:

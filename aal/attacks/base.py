@@ -1,31 +1,45 @@
 """The contract of every attack: a frozen dataclass of hyper-parameters, one pure call, and the hook that it calls."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from aal.attacks.norms import Norm, norm_but_l1, norm_of
 from aal.attacks.task import Task, attacking, check_samples, frozen
-from aal.attacks.tensors import PerSample, column, dimensions, divisor, gradient_of
+from aal.attacks.tensors import PerSample, column, divisor, gradient_of
 from aal.checks import at_least
 
+Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
+FROM_0, FROM_1, FROM_2 = (partial(at_least, least) for least in range(3))
+
 __all__ = [
+    "FROM_0",
+    "FROM_1",
+    "FROM_2",
     "Adversarial",
     "Attack",
     "PerSample",
+    "Ranges",
     "Task",
     "WarmStart",
     "WithinRadius",
     "attacking",
     "check_samples",
     "column",
-    "dimensions",
     "divisor",
     "frozen",
     "gradient_of",
+    "or_none",
 ]
+
+
+def or_none(refuse_others: Callable[[Mapping[str, Any]], None]) -> Callable[[Mapping[str, Any]], None]:
+    """Return what refuses the same values, but for ``None``."""
+    return lambda values: refuse_others({name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,17 @@ class Attack(ABC):
     """The attacks. Each is a frozen, keyword-only dataclass of hyper-parameters that fills :meth:`attack`.
 
     Radii and step sizes are in the units of the samples.
+
+    Attributes:
+        ranges: For each hyper-parameter that has a range, what refuses a value outside of it, given by its name.
     """
+
+    ranges: ClassVar[Ranges] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name, refuse_others in self.ranges.items():
+            refuse_others({name: getattr(self, name)})
 
     def __call__(
         self,
@@ -113,10 +137,11 @@ class WithinRadius(Attack):
     radius: float = 8 / 255
     norm: str = "linf"
     takes_l1: ClassVar[bool] = False
+    ranges: ClassVar[Ranges] = {"radius": FROM_0}
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(0, {"radius": self.radius})
+        super().__post_init__()
         (norm_of if self.takes_l1 else norm_but_l1)(self.norm)
 
     @property

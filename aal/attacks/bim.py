@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from aal.attacks.base import Adversarial, Task, WarmStart
+from aal.attacks.base import FROM_1, Adversarial, Task, WarmStart, or_none
 from aal.attacks.pgd import PGD
-from aal.checks import at_least, positive
+from aal.checks import positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +28,10 @@ class BIM(WarmStart):
     """
 
     takes_l1: ClassVar[bool] = True
+    ranges = WarmStart.ranges | {"steps": FROM_1, "step_size": or_none(positive)}
     steps: int = 10
     step_size: float | None = None
     early_stop: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        at_least(1, {"steps": self.steps})
-        if self.step_size is not None:
-            positive({"step_size": self.step_size})
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -46,12 +40,11 @@ class BIM(WarmStart):
             Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
         """
         length = self.step_size or self.radius / self.steps or None  # with a radius of 0 any length will do
-        pgd = PGD(
+        return PGD(
             radius=self.radius,
             norm=self.norm,
             steps=self.steps,
             step_size=length,
             random_start=False,
             early_stop=self.early_stop,
-        )
-        return pgd.attack(task)
+        ).attack(task)

@@ -31,8 +31,7 @@ class Ways(PerSample):
     def none(cls, x: Tensor) -> "Ways":
         """Return ways that end where they begin, ``x`` ``(B, ...)``."""
         low, high, under, over = (x.new_zeros(len(x)) for _ in range(4))
-        queries = torch.zeros_like(low, dtype=torch.int64)
-        return cls(far=x.clone(), low=low, high=high, under=under, over=over, queries=queries)
+        return cls(far=x.clone(), low=low, high=high, under=under, over=over, queries=torch.zeros_like(low).long())
 
     def lead(self, rows: Tensor, far: Tensor, under: Tensor, over: Tensor) -> None:
         """Let the ways of ``rows`` ``(N,)`` end at ``far`` ``(N, ...)``; ``under`` is at the sample, ``over`` there."""
@@ -63,8 +62,7 @@ class Ways(PerSample):
             share = share.maximum(low + little / 2).minimum(high - little / 2)
             if turn >= PATIENCE and turn % 2:
                 share = (low + high) / 2
-            with torch.no_grad():
-                value = beyond(task, task.logits(self._at(task, rows, share), rows), rows)
+            value = beyond(task, task.predict(self._at(task, rows, share), rows), rows)
             self.queries[rows] += 1
             reached = value > 0
             self.low[rows], self.high[rows] = torch.where(reached, low, share), torch.where(reached, share, high)
@@ -94,8 +92,8 @@ def refine(task: Task, norm: str, ways: Ways, rows: Tensor, times: int) -> None:
         if len(turning) == 0:
             break
         ways.shorten(task, turning, TRIES)
-        x, end = task.x[turning], ways.ends(task, turning).requires_grad_()
-        over = beyond(task, task.logits(end, turning), turning)
+        x, (end, logits) = task.x[turning], task.look(ways.ends(task, turning), turning)
+        over = beyond(task, logits, turning)
         ways.queries[turning] += 1
         slope = finite(gradient_of(over, end, torch.ones_like(over)))
         way = end.detach() - x
@@ -124,8 +122,7 @@ def _turn(task: Task, norm: Norm, ways: Ways, rows: Tensor, way: Tensor, to: Ten
         x, d = task.x[rows], way.lerp(to, share)
         shorter = (1 - 2 * PRECISION) * norm.size(way)
         far = d.mul_(column(shorter / divisor(norm.size(d)), d)).add_(x).clamp_(task.low, task.high)
-        with torch.no_grad():
-            over = beyond(task, task.logits(far, rows), rows)
+        over = beyond(task, task.predict(far, rows), rows)
         ways.queries[rows] += 1
         under = over - _along(slope, far - x)  # a guess: what it would be at the sample if nothing were curved
         better, left = (over > 0).nonzero().squeeze(1), (over <= 0).nonzero().squeeze(1)  # waits for the device

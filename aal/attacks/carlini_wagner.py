@@ -6,21 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, dimensions, divisor
+from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, PerSample, Task, column, divisor
 from aal.attacks.boundary import finite
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.margins import beyond, lead, slope
 from aal.attacks.norms import NORMS
-from aal.checks import at_least, positive
+from aal.checks import positive
 from aal.errors import UserError
 
 SHRINK = 0.9  # tanh of the variable at the ends of the range: its slope there is 0.19, not 0
 MEAN, SQUARE = 0.9, 0.97  # what Adam's two running means keep in an iteration; 0.999 would outlast the constants
 CHECK_EVERY = 8  # iterations between two looks at which samples stalled, so that a GPU is not waited for every step
 PROGRESS = 0.01  # share by which the lowest objective must have fallen since the last look, else the sample stalled
-GAIN = 1e-3  # share by which a constant large enough must have lowered the squared distance, else it was the last
-COOL = 0.5  # what Adam's step is multiplied by after a constant large enough
-RAISE = 10.0  # what a constant too small is multiplied by while none was large enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +54,13 @@ class CarliniWagner(Attack):
     initial_constant: float = 2.0
     learning_rate: float = 0.5
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(0, {"confidence": self.confidence})
-        at_least(1, {"binary_steps": self.binary_steps, "steps": self.steps})
-        positive({"initial_constant": self.initial_constant, "learning_rate": self.learning_rate})
+    ranges = Attack.ranges | {
+        "confidence": FROM_0,
+        "binary_steps": FROM_1,
+        "steps": FROM_1,
+        "initial_constant": positive,
+        "learning_rate": positive,
+    }
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -78,24 +77,29 @@ class CarliniWagner(Attack):
         queries = near.queries + 2  # the first and the last prediction
         start = torch.where(column(near.success, task.x), near.x, task.x)
         result = self._search(task, start, queries)
-        logits = task.predict(result)
-        info = {"margin": lead(task, logits, task.rows)}
-        distance = NORMS["l2"].size(result - task.x)
-        return Adversarial(result, task.reached(logits, task.labels), distance, queries, info)
+        logits, distance = task.predict(result), NORMS["l2"].size(result - task.x)
+        margin = lead(task, logits, task.rows)
+        return Adversarial(result, task.reached(logits, task.labels), distance, queries, {"margin": margin})
 
     def _search(self, task: Task, start: Tensor, queries: Tensor) -> Tensor:
         """Return the best points ``(B, ...)``, beginning with ``start``; count forward passes in ``queries``."""
         result, every = task.x.clone(), min(CHECK_EVERY, self.steps)
+        middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
         logits = task.predict(start)
         there = task.reached(logits, task.labels) & (lead(task, logits, task.rows) >= self.confidence)
-        active = _Active.begin(task, start, there).leave(there & (start == task.x).flatten(1).all(1), result)
+        variable = ((start - middle) * (SHRINK / half)).clamp(-SHRINK, SHRINK).atanh()
+        active = _Active.begin(task, start, variable, there)
+        active = active.leave(there & (start == task.x).flatten(1).all(1), result)
         for step in range(1, self.binary_steps * self.steps + 1):
             if len(active.rows) == 0:
                 break
             queries[active.rows] += 1
             tanh = active.variable.tanh()
-            x = _sample(task, tanh)
-            short, pull = self._shortfall(task, x, active.rows)
+            x = (tanh * (half / SHRINK)).add_(middle).clamp_(task.low, task.high)
+            leaf, logits = task.look(x, active.rows)
+            value = beyond(task, logits, active.rows)
+            # by how much the margin falls short, and the gradient of that, per range
+            short, pull = self.confidence - value.detach(), finite(slope(value, leaf)) * (task.low - task.high)
             d = (x - active.origin) / (task.high - task.low)
             tilt = (1 - tanh.square()) / (2 * SHRINK)  # of d by the variable
             if step == 1:
@@ -105,16 +109,9 @@ class CarliniWagner(Attack):
             active.descend(gradient * tilt, step)
             if step % every == 0:
                 task.refuse_nan()
-                finished = active.judge(self.steps - every, self.binary_steps)
-                active = active.leave(finished, result)
+                active = active.leave(active.judge(self.steps - every, self.binary_steps), result)
         active.leave(torch.ones_like(active.hit), result)
         return result
-
-    def _shortfall(self, task: Task, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return by how much the margin falls short of ``confidence`` ``(N,)``, and the gradient of that, per range."""
-        leaf = x.detach().requires_grad_()
-        value = beyond(task, task.logits(leaf, rows), rows)
-        return self.confidence - value.detach(), finite(slope(value, leaf)) * (task.low - task.high)
 
 
 class _Active(PerSample):
@@ -123,7 +120,7 @@ class _Active(PerSample):
     Attributes:
         rows: Position in the batch, int64.
         origin: The sample.
-        variable: What the iterate is the tanh of.
+        variable: What the iterate is the tanh of: 0 in the middle of the range, ``atanh(SHRINK)`` at its end.
         mean: Adam's running mean of the gradient.
         square: Adam's running mean of its square.
         rate: Adam's step.
@@ -141,7 +138,7 @@ class _Active(PerSample):
     """
 
     @classmethod
-    def begin(cls, task: Task, start: Tensor, there: Tensor) -> "_Active":
+    def begin(cls, task: Task, start: Tensor, variable: Tensor, there: Tensor) -> "_Active":
         """Begin with the points ``start`` ``(B, ...)``; ``there`` ``(B,)`` tells which have the margin wanted."""
         zero = task.x.new_zeros(len(task.x))
         infinite, none = torch.full_like(zero, torch.inf), torch.zeros_like(task.rows)
@@ -149,7 +146,7 @@ class _Active(PerSample):
         return cls(
             rows=task.rows,
             origin=task.x,
-            variable=_variable(task, start),
+            variable=variable,
             mean=torch.zeros_like(start),
             square=torch.zeros_like(start),
             rate=zero,
@@ -173,7 +170,7 @@ class _Active(PerSample):
         """
         size = NORMS["l2"].size
         steepness = divisor(size(pull))
-        r = (size(d) + short.clamp_min(0) / steepness).clamp(torch.finfo(d.dtype).eps, math.sqrt(dimensions(d)))
+        r = (size(d) + short.clamp_min(0) / steepness).clamp(torch.finfo(d.dtype).eps, math.sqrt(d.shape[1:].numel()))
         self.update(constant=constant * 2 * r / steepness, before=r.square(), rate=rate * r / size(tilt))
 
     def record(self, x: Tensor, d: Tensor, short: Tensor) -> None:
@@ -201,14 +198,14 @@ class _Active(PerSample):
         enough, small = over & self.hit, over & ~self.hit
         lower = torch.where(small, self.constant, self.lower)
         upper = torch.where(enough, self.constant, self.upper)
-        middle = torch.where(upper.isfinite(), (lower + upper) / 2, self.constant * RAISE)
+        middle = torch.where(upper.isfinite(), (lower + upper) / 2, self.constant * 10)  # none was large enough yet
         ratio = (self.best / self.before).clamp_max(1)
         tried, lowest = self.tried + over, self.lowest.masked_fill(over, torch.inf)
         self.update(
             lower=lower,
             upper=upper,
             constant=torch.where(over, middle, self.constant),
-            rate=torch.where(enough, self.rate * COOL * ratio.sqrt(), self.rate),
+            rate=torch.where(enough, self.rate * 0.5 * ratio.sqrt(), self.rate),
             tried=tried,
             before=torch.where(over, self.before * ratio, self.before),
             age=self.age.masked_fill(over, 0),
@@ -216,7 +213,8 @@ class _Active(PerSample):
             lowest=lowest,
             hit=torch.zeros_like(self.hit),
         )
-        return over & (tried >= constants) | enough & (lower > 0) & (ratio > 1 - GAIN)
+        # a constant large enough that lowered the squared distance by less than a thousandth was the last
+        return over & (tried >= constants) | enough & (lower > 0) & (ratio > 1 - 1e-3)
 
     def leave(self, finished: Tensor, result: Tensor) -> "_Active":
         """Write the best points of those ``finished`` (bool) to ``result``; return the others."""
@@ -225,15 +223,3 @@ class _Active(PerSample):
             return self
         result[self.rows[gone]] = self.best_x[gone]
         return self.take((~finished).nonzero().squeeze(1))
-
-
-def _variable(task: Task, x: Tensor) -> Tensor:
-    """Return what the tanh of must be taken for ``x``: 0 in the middle of the range, ``atanh(SHRINK)`` at its end."""
-    middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
-    return ((x - middle) * (SHRINK / half)).clamp(-SHRINK, SHRINK).atanh()
-
-
-def _sample(task: Task, tanh: Tensor) -> Tensor:
-    """Return the sample whose variable has this tanh."""
-    middle, half = (task.low + task.high) / 2, (task.high - task.low) / 2
-    return (tanh * (half / SHRINK)).add_(middle).clamp_(task.low, task.high)

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from aal.attacks.base import Task, column, divisor
 from aal.attacks.feature_collision import FeatureCollision, Walk, l2
-from aal.checks import positive
-from aal.errors import UserError
+from aal.checks import positive, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +46,15 @@ class CollisionAttack(FeatureCollision):
     patience: int = 100
     success: float = 0.09
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        positive({"half_range": self.half_range})
+    ranges = FeatureCollision.ranges | {"half_range": positive}
 
     def begin(self, task: Task) -> Walk:
         """Begin at the samples, and evaluate them."""
-        walk = Walk.begin(task.x, _vectors(task), task.x.new_zeros(len(task.x)), self.step_size)
+        size = len(task.x)
+        mu = task.x.new_zeros(1) if task.target is None else task.target.detach().to(task.x)
+        wrong = mu.ndim not in (1, 2) or (mu.ndim == 2 and len(mu) != size)
+        refuse(wrong, f"target: must be (D,) or ({size}, D), not {tuple(mu.shape)}")
+        walk = Walk.begin(task.x, mu.expand(size, -1), task.x.new_zeros(size), self.step_size)
         self.evaluate(task, walk)
         walk.update(initial=walk.norm)
         return walk
@@ -83,13 +83,3 @@ class CollisionAttack(FeatureCollision):
 
     def _weight(self, task: Task) -> float:
         return self.beta * 2 * self.half_range / (task.high - task.low)
-
-
-def _vectors(task: Task) -> Tensor:
-    """Return the collision vectors, ``(B, D)`` or ``(B, 1)``."""
-    x, target = task.x, task.target
-    if target is None:
-        return x.new_zeros(len(x), 1)
-    if target.ndim not in (1, 2) or (target.ndim == 2 and len(target) != len(x)):
-        raise UserError(f"target: must be (D,) or ({len(x)}, D), not {tuple(target.shape)}")
-    return target.detach().to(x).expand(len(x), -1)

@@ -5,12 +5,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import Adversarial, Attack, PerSample, Task, attacking, column, divisor, gradient_of
+from aal.attacks.base import (
+    FROM_0,
+    FROM_1,
+    Adversarial,
+    Attack,
+    PerSample,
+    Task,
+    attacking,
+    column,
+    divisor,
+    gradient_of,
+    or_none,
+)
 from aal.attacks.boundary import Ways, finite, refine
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import beyond, rivals, rounding
 from aal.attacks.norms import Norm, norm_but_l1
-from aal.checks import at_least
 
 SLOPES = {"l2": 2.0, "linf": 1.0}  # the order of the norm that is dual to that of the perturbation
 STEEPER = 2.0  # a class that is nearest only with a slope so many times the largest seen is taken for farther
@@ -51,14 +62,17 @@ class DeepFool(Attack):
     refinements: int = 2
     classes: int | None = None
     exact: bool = False
+    ranges = Attack.ranges | {
+        "steps": FROM_1,
+        "overshoot": FROM_0,
+        "refinements": FROM_0,
+        "classes": or_none(FROM_1),
+    }
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         norm_but_l1(self.norm)
-        at_least(1, {"steps": self.steps})
-        at_least(0, {"overshoot": self.overshoot, "refinements": self.refinements})
-        if self.classes is not None:
-            at_least(1, {"classes": self.classes})
+        super().__post_init__()
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -115,12 +129,9 @@ class DeepFool(Attack):
         stuck = torch.zeros_like(rows, dtype=torch.bool)
         for step in range(self.steps + 1):
             last = step == self.steps
-            leaf = x.detach().requires_grad_(not last)
-            with torch.set_grad_enabled(not last):
-                logits = task.logits(leaf, rows)
+            leaf, logits = task.look(x, rows, slope=not last)
             values = logits.detach()
-            if aims is None:
-                aims = _Aims.all(task, values)
+            aims = aims or _Aims.all(task, values)
             over = beyond(task, values, rows)
             ways.lead(rows, x, over if step == 0 else ways.under[rows], over)
             ways.queries[rows] += 1
@@ -136,15 +147,16 @@ class DeepFool(Attack):
             distance = aims.choose(distances, gaps)
             if step == 0:
                 linearised[rows] = distance
-                aims.update(open=aims.open & self._chosen(distances))
+                classes = distances.shape[1]
+                nearest = distances.topk(min(self.classes or classes, classes), largest=False).indices
+                aims.update(open=aims.open & torch.zeros_like(aims.open).scatter_(1, nearest, True))
             stuck = distance.isinf()
-            moved = norm.size(x - task.x[rows])
-            rise = (1 + self.overshoot) * distance.masked_fill(stuck, 0) + self.overshoot * moved
-            rise *= self._size(slope)
+            beyond_it = self.overshoot * norm.size(x - task.x[rows])
+            rise = ((1 + self.overshoot) * distance.masked_fill(stuck, 0) + beyond_it) * self._size(slope)
             x = onto_hyperplane(x, slope, rise, self.norm, task.low, task.high).add_(x).clamp_(task.low, task.high)
             steps[rows] += (~stuck).long()
-        crossed = (steps > 0) & (ways.over > 0)
-        return ways, crossed.nonzero().squeeze(1), {"steps": steps, "linearised": linearised}
+        there = ((steps > 0) & (ways.over > 0)).nonzero().squeeze(1)
+        return ways, there, {"steps": steps, "linearised": linearised}
 
     def _nearest(self, task: Task, slopes: "_Slopes", x: Tensor, gaps: Tensor, first: bool) -> tuple[Tensor, Tensor]:
         """Find the class with the nearest linearised boundary, those with a narrow gap first.
@@ -175,22 +187,13 @@ class DeepFool(Attack):
             distances[rows, classes] = distance
             steepest[rows] = steepest[rows].maximum(size)
             enough = distances.topk(wanted, largest=False).values[:, -1]
-            limit = torch.full_like(enough, torch.inf)
-            if not self.exact:
-                limit = torch.where(enough < torch.inf, STEEPER * steepest * enough, limit)
+            limit = torch.where(enough.isinf() | self.exact, torch.inf, STEEPER * steepest * enough)
             left = (gaps[:, place + 1] < limit)[rows].nonzero().squeeze(1)
             if len(left) == 0:
                 break
             slopes.keep(left)
             rows = rows[left]
         return best, distances
-
-    def _chosen(self, distances: Tensor) -> Tensor:
-        """Tell which classes are to be looked at from the second step on, given all distances ``(N, C)``."""
-        if self.classes is None or self.classes >= distances.shape[1]:
-            return torch.ones_like(distances, dtype=torch.bool)
-        nearest = distances.topk(self.classes, largest=False).indices
-        return torch.zeros_like(distances, dtype=torch.bool).scatter_(1, nearest, True)
 
     def _size(self, slope: Tensor) -> Tensor:
         """Return by how much a linear function with slopes ``(N, ...)`` rises along a perturbation of size 1."""
@@ -250,8 +253,7 @@ class _Slopes:
             return
         # a few passes backwards of few points, with one forwards before, cost less than as many of all
         self._rows = self._rows[self._places]
-        self._x = self._x.detach()[self._places].requires_grad_()
-        self._logits = self._task.logits(self._x, self._rows)
+        self._x, self._logits = self._task.look(self._x[self._places], self._rows)
         self._places = torch.arange(len(left), device=left.device)
 
     def towards(self, classes: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ def uniform(seeds: Tensor, draw: int, shape: tuple[int, ...], dtype: torch.dtype
         ``(B, *shape)`` on the device of ``seeds``; the same for the same seed and draw, on any device.
     """
     elements = torch.arange(1, math.prod(shape) + 1, device=seeds.device)
-    states = _mix(_mix(seeds + GOLDEN) + _signed((draw + 1) * GOLDEN))
+    offset = ((draw + 1) * GOLDEN + 2**63) % 2**64 - 2**63  # wrapped around to 64 bits, as products of tensors are
+    states = _mix(_mix(seeds + GOLDEN) + offset)
     bits = _mix(states[:, None] + elements * GOLDEN)
     digits = 24 if dtype == torch.float32 else 53 if dtype == torch.float64 else 8
     values = _right(bits, 64 - digits).to(torch.float64) * 2.0**-digits
@@ -35,21 +36,11 @@ def normal(seeds: Tensor, draw: int, shape: tuple[int, ...], dtype: torch.dtype)
     return (radius * torch.cos(2 * math.pi * pairs[:, 1])).to(dtype)
 
 
-def whole(seeds: Tensor, draw: int, below: int, shape: tuple[int, ...] = ()) -> Tensor:
-    """Draw whole numbers from 0 to ``below - 1``, int64 ``(B, *shape)``; other arguments as of :func:`uniform`."""
-    return (uniform(seeds, draw, shape, torch.float64) * below).long()
-
-
 def _mix(z: Tensor) -> Tensor:
     """Mix 64 bits (the finalizer of SplitMix64); int64 products wrap around."""
     z = (z ^ _right(z, 30)) * -4658895280553007687
     z = (z ^ _right(z, 27)) * -7723592293110705685
     return z ^ _right(z, 31)
-
-
-def _signed(number: int) -> int:
-    """Wrap a whole number around to 64 bits, as products of int64 tensors do."""
-    return (number + 2**63) % 2**64 - 2**63
 
 
 def _right(z: Tensor, bits: int) -> Tensor:

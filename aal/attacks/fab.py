@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, divisor
+from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, PerSample, Task, column, divisor, or_none
 from aal.attacks.hyperplane import onto_hyperplane
 from aal.attacks.margins import aims, beyond, rivals, slope
 from aal.attacks.norms import Norm, norm_but_l1
-from aal.checks import at_least
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
 OVERSHOOT = 1.05  # eta: how far beyond the linearised boundary
@@ -46,13 +45,12 @@ class FABT(Attack):
     radius: float | None = None
     steps: int = 100
     targets: int = 9
+    ranges = Attack.ranges | {"steps": FROM_1, "targets": FROM_1, "radius": or_none(FROM_0)}
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(1, {"steps": self.steps, "targets": self.targets})
+        super().__post_init__()
         norm_but_l1(self.norm)
-        if self.radius is not None:
-            at_least(0, {"radius": self.radius})
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -85,8 +83,7 @@ class FABT(Attack):
         """Step from boundary to boundary, and keep in ``ends`` what is nearest to the samples."""
         origin = x = task.x[rows]
         for _ in range(self.steps):
-            leaf = x.detach().requires_grad_()
-            logits = task.logits(leaf, rows)
+            leaf, logits = task.look(x, rows)
             between = torch.stack([classes, rivals(task, logits.detach(), rows)], dim=1)
             towards, away = logits.gather(1, between).unbind(1)
             normal = slope(towards - away, leaf)
@@ -96,10 +93,9 @@ class FABT(Attack):
             step, whole = onto_hyperplane(*both, self.norm, task.low, task.high).chunk(2)
             size = norm.size(step)
             lean = column((size / divisor(size + norm.size(whole))).clamp_max_(BIAS), x)
-            x = (1 - lean) * (x + OVERSHOOT * step) + lean * (origin + OVERSHOOT * whole)
-            x = x.clamp_(task.low, task.high)
-            with torch.no_grad():
-                fooled = beyond(task, task.logits(x, rows), rows) > 0
+            ahead, onwards = x + OVERSHOOT * step, origin + OVERSHOOT * whole
+            x = ((1 - lean) * ahead + lean * onwards).clamp_(task.low, task.high)
+            fooled = beyond(task, task.predict(x, rows), rows) > 0
             queries[rows] += 2
             ends.improve(rows, x, fooled, norm.size(x - origin))
             x = torch.where(column(fooled, x), origin + BACKWARD * (x - origin), x)
@@ -124,16 +120,15 @@ class FABT(Attack):
             return
         origin = near = task.x[rows]
         far = ends.x[rows]
-        with torch.no_grad():
-            over = beyond(task, task.logits(far, rows), rows)
-            for _ in range(FINAL_STEPS):
-                share = (1 - BEYOND) * over / divisor(over - under)
-                x = (far + column(share, far) * (near - far)).clamp_(task.low, task.high)
-                value = beyond(task, task.logits(x, rows), rows)
-                ends.improve(rows, x, value > 0, norm.size(x - origin))
-                over, under = torch.where(value > 0, value, over), torch.where(value > 0, under, value)
-                fooled = column(value > 0, x)
-                far, near = torch.where(fooled, x, far), torch.where(fooled, near, x)
+        over = beyond(task, task.predict(far, rows), rows)
+        for _ in range(FINAL_STEPS):
+            share = (1 - BEYOND) * over / divisor(over - under)
+            x = (far + column(share, far) * (near - far)).clamp_(task.low, task.high)
+            value = beyond(task, task.predict(x, rows), rows)
+            ends.improve(rows, x, value > 0, norm.size(x - origin))
+            over, under = torch.where(value > 0, value, over), torch.where(value > 0, under, value)
+            fooled = column(value > 0, x)
+            far, near = torch.where(fooled, x, far), torch.where(fooled, near, x)
         queries[rows] += 1 + FINAL_STEPS
 
 

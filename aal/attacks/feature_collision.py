@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from aal.attacks.base import Adversarial, Attack, PerSample, Task, column, dimensions, divisor
+from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, PerSample, Task, column, divisor
 from aal.attacks.norms import NORMS
-from aal.checks import at_least, positive
-from aal.errors import RunStopped, UserError
+from aal.checks import below_one, positive
+from aal.errors import RunStopped
 
 CHECK_EVERY = 10
 """Iterations between two looks at which samples stalled or finished, so that a GPU is not waited for every step."""
@@ -38,14 +38,12 @@ class FeatureCollision(Attack):
     patience: int
     success: float
     looks: ClassVar[int] = 0  # forward passes before the first iteration
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(0, {"beta": self.beta, "tolerance": self.tolerance, "success": self.success})
-        positive({"step_size": self.step_size})
-        at_least(1, {"steps": self.steps, "patience": self.patience})
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
+    ranges = Attack.ranges | {
+        **dict.fromkeys(("beta", "tolerance", "success"), FROM_0),
+        **dict.fromkeys(("steps", "patience"), FROM_1),
+        "step_size": positive,
+        "momentum": below_one,
+    }
 
     def attack(self, task: Task) -> Adversarial:
         """Craft one collision for each sample.
@@ -63,9 +61,8 @@ class FeatureCollision(Attack):
                 walk.refuse_nan(walk.norm)
                 walk.restart_stalled()
                 left = self.left(task, walk)
-                finished = (left <= self.tolerance * walk.initial) | (walk.stalls * CHECK_EVERY >= self.patience)
-                if done == self.steps:
-                    finished = torch.ones_like(finished)
+                stalled = (walk.stalls * CHECK_EVERY >= self.patience) | (done == self.steps)
+                finished = (left <= self.tolerance * walk.initial) | stalled
                 rows = walk.rows[finished]
                 result[rows], final[rows], iterations[rows] = walk.best_x[finished], left[finished], done
                 if finished.all():
@@ -177,7 +174,7 @@ class Walk(PerSample):
         No step is longer than the diagonal of the data's range.
         """
         slope = divisor(l2(self.gradient))
-        return (height / slope).clamp_max((task.high - task.low) * dimensions(self.x) ** 0.5), slope
+        return (height / slope).clamp_max((task.high - task.low) * self.x.shape[1:].numel() ** 0.5), slope
 
     def refuse_nan(self, values: Tensor) -> None:
         """Raise RunStopped naming the samples whose features are not finite; one that met NaN stays NaN."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, Attack, Task
+from aal.attacks.base import FROM_0, Adversarial, Attack, Task
 from aal.attacks.draws import normal
 from aal.attacks.norms import NORMS
-from aal.checks import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +26,7 @@ class GaussianNoise(Attack):
 
     variance: float = 0.3
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(0, {"variance": self.variance})
+    ranges = Attack.ranges | {"variance": FROM_0}
 
     def attack(self, task: Task) -> Adversarial:
         """Disturb samples, and see whether the classifier is fooled.

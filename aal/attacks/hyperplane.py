@@ -30,8 +30,7 @@ def onto_hyperplane(x: Tensor, slope: Tensor, rise: Tensor, norm: str, low: floa
     scale = divisor(slope.flatten(1).abs().amax(1))  # squares of tiny slopes vanish in single precision
     w = slope.flatten(1) / scale[:, None] * rise.sign()[:, None]
     wanted = rise.abs() / scale
-    room = torch.where(w > 0, high - x.flatten(1), x.flatten(1) - low)
-    room = torch.where(w == 0, 0, room)
+    room = torch.where(w > 0, high - x.flatten(1), x.flatten(1) - low).masked_fill_(w == 0, 0)
     gain = w.abs()
     speed = torch.where(w == 0, 1, gain) if norm == "l2" else torch.ones_like(w)
     ends, order = (room / speed).sort(1)
@@ -40,6 +39,6 @@ def onto_hyperplane(x: Tensor, slope: Tensor, rise: Tensor, norm: str, low: floa
     before = torch.cat([torch.zeros_like(gained[:, :1]), gained[:, :-1]], dim=1)  # by the elements that do not move
     times = torch.where(moving > 0, (wanted[:, None] - before) / moving, torch.inf)
     piece = (times > ends).sum(1, keepdim=True)
-    time = times.gather(1, piece.clamp_max(times.shape[1] - 1))
-    time = torch.where(piece == times.shape[1], torch.inf, time)
+    last = times.shape[1] - 1
+    time = times.gather(1, piece.clamp_max(last)).masked_fill_(piece > last, torch.inf)
     return (time * speed).minimum(room).mul_(w.sign()).view_as(x)

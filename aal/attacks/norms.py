@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from aal.attacks.draws import normal, uniform
-from aal.attacks.tensors import column, dimensions, divisor
-from aal.errors import UserError
+from aal.attacks.tensors import column, divisor
+from aal.checks import refuse
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ def norm_of(name: str) -> Norm:
     Raises:
         UserError: There is no such norm.
     """
-    if name not in NORMS:
-        raise UserError(f"norm: must be one of {', '.join(NORMS)}, got {name!r}")
+    refuse(name not in NORMS, f"norm: must be one of {', '.join(NORMS)}, got {name!r}")
     return NORMS[name]
 
 
@@ -48,8 +47,7 @@ def norm_but_l1(name: str) -> Norm:
     Raises:
         UserError: It is another.
     """
-    if name not in ("linf", "l2"):
-        raise UserError(f"norm: must be linf or l2 (in L1 this attack is another one), got {name!r}")
+    refuse(name not in ("linf", "l2"), f"norm: must be linf or l2 (in L1 this attack is another one), got {name!r}")
     return NORMS[name]
 
 
@@ -76,7 +74,7 @@ def _l2_size(d: Tensor) -> Tensor:
 
 def _l2_random(x: Tensor, radius: float, seeds: Tensor, draw: int) -> Tensor:
     direction = normal(seeds, draw, tuple(x.shape[1:]), x.dtype)
-    share = uniform(seeds, draw + _SECOND, (), x.dtype) ** (1 / dimensions(x))
+    share = uniform(seeds, draw + _SECOND, (), x.dtype) ** (1 / x.shape[1:].numel())
     return direction.mul_(column(radius * share / divisor(_l2_size(direction)), x))
 
 
@@ -98,7 +96,7 @@ def _l1_random(x: Tensor, radius: float, seeds: Tensor, draw: int) -> Tensor:
     shape = tuple(x.shape[1:])
     sizes = -torch.log1p(-uniform(seeds, draw, shape, x.dtype))  # exponential: uniform on the sphere once scaled
     signs = (uniform(seeds, draw + _SECOND, shape, x.dtype) < 0.5) * 2 - 1
-    share = uniform(seeds, draw + 2 * _SECOND, (), x.dtype) ** (1 / dimensions(x))
+    share = uniform(seeds, draw + 2 * _SECOND, (), x.dtype) ** (1 / x.shape[1:].numel())
     return sizes.mul_(signs).mul_(column(radius * share / divisor(_l1_size(sizes)), x))
 
 
@@ -109,8 +107,7 @@ def _l1_steepest(gradient: Tensor, length: float, x: Tensor, low: float, high: f
     order = slope.abs().argsort(dim=1, descending=True, stable=True)
     room = room.gather(1, order)
     spent = (length - (room.cumsum(1) - room)).clamp_min_(0).minimum(room)
-    step = torch.zeros_like(slope).scatter_(1, order, spent)
-    return step.mul_(slope.sign()).view_as(gradient)
+    return torch.zeros_like(slope).scatter_(1, order, spent).mul_(slope.sign()).view_as(gradient)
 
 
 def _l1_project(d: Tensor, radius: float) -> Tensor:
@@ -121,8 +118,7 @@ def _l1_project(d: Tensor, radius: float) -> Tensor:
     ranks = torch.arange(1, flat.shape[1] + 1, device=d.device)
     kept = (sizes * ranks > excess).sum(1, keepdim=True).clamp_min(1)
     threshold = (excess.gather(1, kept - 1) / kept).clamp_min(0)
-    shrunk = flat.abs().sub_(threshold).clamp_min_(0).mul_(flat.sign())
-    return shrunk.view_as(d)
+    return flat.abs().sub_(threshold).clamp_min_(0).mul_(flat.sign()).view_as(d)
 
 
 _SECOND = 1 << 20  # draws of one call that must differ from the draw itself

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from aal.attacks.ascent import Points, log_odds_and_gradient
-from aal.attacks.base import Adversarial, Task, WarmStart, gradient_of
-from aal.checks import at_least, positive
-from aal.errors import UserError
+from aal.attacks.base import FROM_1, Adversarial, Task, WarmStart, gradient_of, or_none
+from aal.checks import positive, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +34,11 @@ class PGD(WarmStart):
     """
 
     takes_l1: ClassVar[bool] = True
+    ranges = WarmStart.ranges | {
+        "steps": FROM_1,
+        "restarts": FROM_1,
+        "step_size": or_none(positive),
+    }
     steps: int = 20
     step_size: float | None = None
     random_start: bool = True
@@ -44,11 +48,9 @@ class PGD(WarmStart):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        at_least(1, {"steps": self.steps, "restarts": self.restarts})
-        if self.step_size is not None:
-            positive({"step_size": self.step_size})
-        if self.restarts > 1 and not self.random_start:
-            raise UserError("restarts: tries without random_start would all be the same")
+        refuse(
+            self.restarts > 1 and not self.random_start, "restarts: tries without random_start would all be the same"
+        )
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -79,9 +81,7 @@ class PGD(WarmStart):
         x = self.into_ball(task, x, origin)
         for step in range(self.steps + 1):
             last = step == self.steps
-            leaf = x.detach().requires_grad_(not last)
-            with torch.set_grad_enabled(not last):
-                logits = task.logits(leaf, rows)
+            leaf, logits = task.look(x, rows, slope=not last)
             values = logits.detach()
             fooled = task.reached(values, labels)
             odds, weights = log_odds_and_gradient(values, labels)

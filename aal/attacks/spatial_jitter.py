@@ -2,16 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aal.attacks.base import Adversarial, Attack, Task, column
+from aal.attacks.base import FROM_0, Adversarial, Attack, Task, column
 from aal.attacks.draws import uniform
 from aal.attacks.gaussian_noise import blind
-from aal.checks import at_least
-from aal.errors import UserError
+from aal.checks import between, probability, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,17 @@ class SpatialJitter(Attack):
     contrast: float = 0.2
     brightness: float = 0.1
 
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(0, {"brightness": self.brightness})
-        for key, most in {"degrees": 180, "scale": 0.9, "saturation": 1, "contrast": 1}.items():
-            if not 0 <= getattr(self, key) <= most:
-                raise UserError(f"{key}: must be from 0 to {most}, got {getattr(self, key)}")
+    ranges = Attack.ranges | {
+        "brightness": FROM_0,
+        "degrees": partial(between, 0, 180),
+        "scale": partial(between, 0, 0.9),
+        "saturation": probability,
+        "contrast": probability,
+    }
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse what is no image ``(C, H, W)``."""
-        if len(shape) != 3:
-            raise UserError(f"jitter needs images (C, H, W), not samples of shape {shape}")
+        refuse(len(shape) != 3, f"jitter needs images (C, H, W), not samples of shape {shape}")
 
     def attack(self, task: Task) -> Adversarial:
         """Change images, and see whether the classifier is fooled.

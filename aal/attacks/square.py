@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, Task, WithinRadius, column
+from aal.attacks.base import FROM_2, Adversarial, Task, WithinRadius, column
 from aal.attacks.margins import lead
 from aal.attacks.squares import as_image, l2_square, linf_square, stripes, tiles, window_size
-from aal.checks import at_least, positive
-from aal.errors import UserError
+from aal.checks import positive, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +35,12 @@ class Square(WithinRadius):
 
     queries: int = 5000
     area: float = 0.8
+    ranges = WithinRadius.ranges | {"queries": FROM_2, "area": positive}
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        at_least(2, {"queries": self.queries})
-        positive({"area": self.area})
-        if self.area > 1:
-            raise UserError(f"area: must be at most 1, got {self.area}")
+        refuse(self.area > 1, f"area: must be at most 1, got {self.area}")
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -57,22 +54,21 @@ class Square(WithinRadius):
         success = torch.zeros_like(queries, dtype=torch.bool)
         margins = task.x.new_full((len(found),), -torch.inf)
         origin = best = task.x[rows]
-        with torch.no_grad():
-            for query in range(self.queries):
-                x = best if query == 0 else self._proposal(task, rows, origin, best, query)
-                logits = task.logits(x, rows)
-                queries[rows] += 1
-                value, fooled = lead(task, logits, rows), task.reached(logits, task.labels[rows])
-                # The first perturbed point is taken in any case: squares change a perturbation, not the sample.
-                better = fooled | (value > margins[rows]) | (query == 1)
-                best = torch.where(column(better, x), x, best)
-                margins[rows] = torch.where(better, value, margins[rows])
-                left = (~fooled).nonzero().squeeze(1)  # the one thing in a step that waits for the device
-                if len(left) < len(rows):
-                    found[rows], success[rows] = best, fooled
-                    rows, origin, best = rows[left], origin[left], best[left]
-                if len(rows) == 0:
-                    break
+        for query in range(self.queries):
+            x = best if query == 0 else self._proposal(task, rows, origin, best, query)
+            logits = task.predict(x, rows)
+            queries[rows] += 1
+            value, fooled = lead(task, logits, rows), task.reached(logits, task.labels[rows])
+            # The first perturbed point is taken in any case: squares change a perturbation, not the sample.
+            better = fooled | (value > margins[rows]) | (query == 1)
+            best = torch.where(column(better, x), x, best)
+            margins[rows] = torch.where(better, value, margins[rows])
+            left = (~fooled).nonzero().squeeze(1)  # the one thing in a step that waits for the device
+            if len(left) < len(rows):
+                found[rows], success[rows] = best, fooled
+                rows, origin, best = rows[left], origin[left], best[left]
+            if len(rows) == 0:
+                break
         found[rows] = best
         return Adversarial(found, success, self.ball.size(found - task.x), queries, {"margin": margins})
 

@@ -134,11 +134,11 @@ def _norms(d: Tensor, over: tuple[int, ...]) -> Tensor:
 
 def _window(places: Tensor, size: tuple[int, int], x: Tensor) -> tuple[Tensor, Tensor]:
     """Place a window by two numbers in [0, 1) ``(B, 2)``: rows ``(B, H)`` and columns ``(B, W)`` from its corner on."""
-    offsets = []
-    for length, taken, place in zip(x.shape[2:], size, places.unbind(1), strict=True):
-        start = (place * (length - taken + 1)).long()
-        offsets.append(torch.arange(length, device=x.device) - start[:, None])
-    return offsets[0], offsets[1]
+    r, c = (
+        torch.arange(length, device=x.device) - (place * (length - taken + 1)).long()[:, None]
+        for length, taken, place in zip(x.shape[2:], size, places.unbind(1), strict=True)
+    )
+    return r, c
 
 
 def _inside(r: Tensor, c: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from aal.attacks.base import Task, check_samples, column
 from aal.attacks.feature_collision import FeatureCollision, Walk, l2
+from aal.checks import below_one, refuse
 from aal.errors import UserError
 
 
@@ -53,12 +54,7 @@ class TargetedCollision(FeatureCollision):
     success: float = 0.5
 
     looks: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        if not 0 <= self.opacity < 1:
-            raise UserError(f"opacity: must be in [0, 1), got {self.opacity}")
+    ranges = FeatureCollision.ranges | {"opacity": below_one}
 
     def begin(self, task: Task) -> Walk:
         """Begin at the watermarked samples; the distance at first is that of the samples themselves."""
@@ -95,14 +91,14 @@ class TargetedCollision(FeatureCollision):
 
 def _targets(task: Task) -> Tensor:
     """Return the target samples, ``(1, ...)`` or ``(B, ...)``."""
-    x, target, bounds = task.x, task.target, (task.low, task.high)
+    x, target = task.x, task.target
     if target is None:
         return torch.full_like(x[:1], task.low)
-    if target.shape not in (x.shape, x.shape[1:]):
-        raise UserError(f"target: must be {tuple(x.shape[1:])} or {tuple(x.shape)}, not {tuple(target.shape)}")
+    wrong = target.shape not in (x.shape, x.shape[1:])
+    refuse(wrong, f"target: must be {tuple(x.shape[1:])} or {tuple(x.shape)}, not {tuple(target.shape)}")
     t = target.detach().to(x).view(-1, *x.shape[1:])
     try:
-        check_samples(t, bounds)
+        check_samples(t, (task.low, task.high))
     except UserError as error:
         raise UserError(f"target: {error}", error.rows) from None
     return t

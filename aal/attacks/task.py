@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks.folding import folded
+from aal.checks import refuse
 from aal.errors import RunStopped, UserError
 
 
@@ -21,8 +22,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
     try:
         model.eval()
-        for parameter in wanted:
-            parameter.requires_grad_(False)
+        model.requires_grad_(False)
         yield
     finally:
         for module, mode in modes.items():
@@ -64,7 +64,7 @@ class Task:
         self.rows = self.named = torch.arange(len(x), device=x.device)
         self.seeds = self.rows if seeds is None else self._whole("seeds", seeds)
         self._finite = x.new_zeros(len(x))  # NaN where an output was not finite
-        self._classes: int | None = None
+        self._checked = False  # the labels, against the model's classes
         check_samples(self.x, bounds)
 
     @property
@@ -81,8 +81,15 @@ class Task:
     def part(self, rows: Tensor) -> "Task":
         """Return a task of the samples ``rows`` ``(N,)`` alone, whose rows are 0 to N - 1."""
         target = None if self.target is None else self.labels[rows]
-        bounds = self.low, self.high
-        part = Task(self.model, self._sigmoid, self.x[rows], self.labels[rows], target, bounds, self.seeds[rows])
+        part = Task(
+            self.model,
+            self._sigmoid,
+            self.x[rows],
+            self.labels[rows],
+            target,
+            (self.low, self.high),
+            self.seeds[rows],
+        )
         part.named = self.named[rows]
         return part
 
@@ -99,12 +106,16 @@ class Task:
         """
         outputs: Tensor = self.model(x).to(x.dtype)  # autocast gives half precision, too coarse for margins
         if outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1):
-            z = self._before_sigmoid(outputs).reshape(-1, 1)
+            known = self._sigmoid.get("output")
+            ends = known is not None and (outputs is known or outputs._base is known)
+            z = (self._sigmoid["input"] if ends else outputs).reshape(-1, 1)
             outputs = torch.cat([torch.zeros_like(z), z], dim=1)
-        if outputs.ndim != 2 or len(outputs) != len(x):
-            raise UserError(f"model: must map {len(x)} samples to logits ({len(x)}, C), not {tuple(outputs.shape)}")
-        self._note_nan(outputs.detach(), rows)
-        if self._classes is None:
+        wrong = outputs.ndim != 2 or len(outputs) != len(x)
+        refuse(wrong, f"model: must map {len(x)} samples to logits ({len(x)}, C), not {tuple(outputs.shape)}")
+        # Kept on the device, so that a step need not wait for it, and in few operations, for each costs as much as this
+        # whole one. A sum is finite only if all its terms are, and only then 0 times the sum is 0.
+        self._finite.index_add_(0, self.rows if rows is None else rows, outputs.detach().sum(1).mul_(0))
+        if not self._checked:
             self._check_classes(outputs.shape[1])
         return outputs
 
@@ -113,10 +124,15 @@ class Task:
         predicted = logits.argmax(1)
         return predicted == labels if self.targeted else predicted != labels
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Return the logits ``(B, C)`` of samples ``(B, ...)``, all rows in order, without gradients."""
-        with torch.no_grad():
-            return self.logits(x)
+    def look(self, x: Tensor, rows: Tensor | None = None, *, slope: bool = True) -> tuple[Tensor, Tensor]:
+        """Return points ``(N, ...)``, as leaves of a graph if there is to be a ``slope``, and their :meth:`logits`."""
+        leaf = x.detach().requires_grad_(slope)
+        with torch.set_grad_enabled(slope):
+            return leaf, self.logits(leaf, rows)
+
+    def predict(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return the :meth:`logits` of points without gradients."""
+        return self.look(x, rows, slope=False)[1]
 
     def refuse_nan(self) -> None:
         """Raise for what was met so far; waits for the device.
@@ -131,35 +147,18 @@ class Task:
 
     def _whole(self, name: str, numbers: Tensor) -> Tensor:
         size = len(self.x)
-        if numbers.shape != (size,) or numbers.is_floating_point():
-            raise UserError(f"{name}: must be {size} whole numbers, not {tuple(numbers.shape)}, {numbers.dtype}")
+        wrong = numbers.shape != (size,) or numbers.is_floating_point()
+        refuse(wrong, f"{name}: must be {size} whole numbers, not {tuple(numbers.shape)}, {numbers.dtype}")
         return numbers.to(self.x.device, torch.int64)
 
     def _check_classes(self, classes: int) -> None:
         """Refuse labels that are no class of the model; it waits for the device, but only once."""
-        bad = (self.labels < 0) | (self.labels >= classes)
-        if bad.any():
-            row = int(bad.nonzero()[0])
-            name = "target" if self.targeted else "y"
-            raise UserError(
-                f"{name}: sample {row} has class {int(self.labels[row])}, but the model has {classes}", [row]
-            )
-        self._classes = classes
-
-    def _before_sigmoid(self, outputs: Tensor) -> Tensor:
-        """Return what went into the sigmoid that ``outputs``, or what they view, came from; else ``outputs``."""
-        known = self._sigmoid.get("output")
-        ends = known is not None and (outputs is known or outputs._base is known)
-        return self._sigmoid["input"] if ends else outputs
-
-    def _note_nan(self, outputs: Tensor, rows: Tensor | None) -> None:
-        # Kept on the device, so that a step need not wait for it, and in few operations, for each costs as much as this
-        # whole one. A sum is finite only if all its terms are, and only then 0 times the sum is 0.
-        zeros = outputs.sum(1).mul_(0)
-        if rows is None:
-            self._finite += zeros
-        else:
-            self._finite.index_add_(0, rows, zeros)
+        bad = ((self.labels < 0) | (self.labels >= classes)).nonzero()
+        if len(bad):
+            row, name = int(bad[0]), "target" if self.targeted else "y"
+            told = f"{name}: sample {row} has class {int(self.labels[row])}, but the model has {classes}"
+            raise UserError(told, [row])
+        self._checked = True
 
 
 @contextmanager
@@ -223,12 +222,9 @@ def check_samples(x: Tensor, bounds: tuple[float, float]) -> None:
             finite or not within ``bounds``; these are named by their rows.
     """
     low, high = bounds
-    if not low < high:
-        raise UserError(f"bounds: must be (low, high) with low < high, not {bounds}")
-    if len(x) == 0:
-        raise UserError("x: the batch is empty")
-    if not x.is_floating_point():
-        raise UserError(f"x: must be floating point, not {x.dtype}")
+    refuse(not low < high, f"bounds: must be (low, high) with low < high, not {bounds}")
+    refuse(len(x) == 0, "x: the batch is empty")
+    refuse(not x.is_floating_point(), f"x: must be floating point, not {x.dtype}")
     flat = x.flatten(1)
     finite = flat.isfinite().all(1)
     inside = (flat >= low).all(1) & (flat <= high).all(1)

@@ -1,6 +1,5 @@
 """What attacks do to tensors with one entry a sample."""
 
-import math
 from typing import Self
 
 import torch
@@ -61,8 +60,3 @@ def column(values: Tensor, x: Tensor) -> Tensor:
 def divisor(norms: Tensor) -> Tensor:
     """Keep norms ``(B,)`` of 0 from dividing: what they divide is 0 too, and stays 0."""
     return norms.clamp_min(torch.finfo(norms.dtype).tiny ** 0.5)
-
-
-def dimensions(x: Tensor) -> int:
-    """Return the number of elements of one sample of ``x`` ``(B, ...)``."""
-    return math.prod(x.shape[1:])

@@ -10,7 +10,6 @@ from aal.cli.exits import OneLineParser
 from aal.errors import UserError
 from aal.runs.configs import config_path
 from aal.studies.execution import Broken, run_study
-from aal.studies.page import write_study_report
 from aal.studies.results import print_table, write_table
 from aal.studies.study import load_study, read_study
 from aal.studies.tables import TABLES, study_table
@@ -64,6 +63,8 @@ def study(argv: list[str]) -> int:
 
 def _conclude(directory: Path) -> None:
     """Write and print what the folder's finished cells say."""
+    from aal.studies.page import write_study_report  # the figures' libraries take seconds to import
+
     study = load_study(directory)
     table, cells = study_table(study, directory)
     write_table(table, directory / "table.csv")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
+from aal.checks import refuse
 from aal.data.decoding import Unreadable
 
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -21,7 +21,7 @@ LOUDEST = 16.0  # times full scale: decoders overshoot it a little; far beyond l
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def read_clip(path: Path, sample_rate: int, length: int) -> npt.NDArray[np.int16]:
+def read_clip(path: Path, sample_rate: int, length: int) -> np.typing.NDArray[np.int16]:
     """Read the beginning of a WAV, FLAC or OGG file; of a long one no more than that is decoded.
 
     Two channels are mixed to their mean. A 16-bit mono file of the right rate comes through unchanged.
@@ -49,14 +49,11 @@ def read_clip(path: Path, sample_rate: int, length: int) -> npt.NDArray[np.int16
         raise Unreadable(f"no WAV, FLAC or OGG, or truncated or damaged ({error.error_string.rstrip('.')})") from None
 
 
-def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> npt.NDArray[np.int16]:
+def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> np.typing.NDArray[np.int16]:
     """Decode, mix, resample and cut."""
-    if sound.format not in FORMATS:
-        raise Unreadable(f"a {sound.format} file, no WAV, FLAC or OGG")
-    if sound.channels > CHANNELS:
-        raise Unreadable(f"{sound.channels} channels, more than {CHANNELS}")
-    if not sound.frames:
-        raise Unreadable("zero samples long")
+    refuse(sound.format not in FORMATS, f"a {sound.format} file, no WAV, FLAC or OGG", Unreadable)
+    refuse(sound.channels > CHANNELS, f"{sound.channels} channels, more than {CHANNELS}", Unreadable)
+    refuse(not sound.frames, "zero samples long", Unreadable)
     ratio = sound.samplerate / sample_rate
     needed = length if ratio == 1 else math.ceil(length * ratio + CONTEXT * max(1.0, ratio))
     wanted = min(needed, sound.frames)
@@ -65,12 +62,9 @@ def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> npt.ND
     if whole and wanted < sound.frames:  # is the end of what was not decoded there at all?
         sound.seek(sound.frames - 1)
         whole = len(sound.read(1)) == 1
-    if not whole:
-        raise Unreadable(f"truncated: it ends before the {sound.frames} samples that its header says")
-    if not np.isfinite(x).all():
-        raise Unreadable("values that are not finite")
-    if np.abs(x).max() > LOUDEST:
-        raise Unreadable(f"values up to {np.abs(x).max():.6g}, where full scale is 1")
+    refuse(not whole, f"truncated: it ends before the {sound.frames} samples that its header says", Unreadable)
+    refuse(not np.isfinite(x).all(), "values that are not finite", Unreadable)
+    refuse(np.abs(x).max() > LOUDEST, f"values up to {np.abs(x).max():.6g}, where full scale is 1", Unreadable)
     mono = x.mean(1)
     if ratio != 1:
         mono = soxr.resample(mono, sound.samplerate, sample_rate)
@@ -83,8 +77,7 @@ def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> npt.ND
 def _check_whole(file: BinaryIO) -> None:
     """Refuse what the decoder would take for a shorter file: an empty one, a WAV or an OGG that was cut."""
     size = file.seek(0, 2)
-    if not size:
-        raise Unreadable("empty")
+    refuse(not size, "empty", Unreadable)
     file.seek(0)
     magic = file.read(12)
     if magic[:4] in (b"RIFF", b"RIFX"):
@@ -93,10 +86,12 @@ def _check_whole(file: BinaryIO) -> None:
             name, chunk = header[:4], struct.unpack(f"{order}I", header[4:])[0]
             left = size - file.tell()
             if name == b"data":
-                if chunk in (0, 0xFFFFFFFF) and left > 0:
-                    raise Unreadable("streamed: its length is not in its header; write it anew")
-                if chunk > left:
-                    raise Unreadable(f"truncated: {left} bytes of samples, where its header says {chunk}")
+                refuse(
+                    chunk in (0, 0xFFFFFFFF) and left > 0,
+                    "streamed: its length is not in its header; write it anew",
+                    Unreadable,
+                )
+                refuse(chunk > left, f"truncated: {left} bytes of samples, where its header says {chunk}", Unreadable)
                 return
             file.seek(chunk + chunk % 2, 1)
     elif magic[:4] == b"OggS":
@@ -111,17 +106,23 @@ def _check_ogg(data: bytes) -> None:
         head = data[place : place + 27]
         size = 27 + head[26] + sum(data[place + 27 : place + 27 + head[26]]) if len(head) == 27 else 27
         page = data[place : place + size]
-        if head[:4] != b"OggS" or len(page) < size:
-            raise Unreadable(f"truncated or damaged: no whole OGG page at byte {place}")
-        if _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"):
-            raise Unreadable(f"damaged: the OGG page at byte {place} fails its checksum")
+        refuse(
+            head[:4] != b"OggS" or len(page) < size,
+            f"truncated or damaged: no whole OGG page at byte {place}",
+            Unreadable,
+        )
+        refuse(
+            _ogg_checksum(page[:22] + bytes(4) + page[26:]) != int.from_bytes(page[22:26], "little"),
+            f"damaged: the OGG page at byte {place} fails its checksum",
+            Unreadable,
+        )
         stream, number = page[14:18], int.from_bytes(page[18:22], "little")
-        if number != following.get(stream, number):
-            raise Unreadable(f"damaged: an OGG page is missing before byte {place}")
+        refuse(
+            number != following.get(stream, number), f"damaged: an OGG page is missing before byte {place}", Unreadable
+        )
         following[stream], last = number + 1, page[5] & 4
         place += size
-    if not last:
-        raise Unreadable("truncated: it does not end with an OGG stream's last page")
+    refuse(not last, "truncated: it does not end with an OGG stream's last page", Unreadable)
 
 
 def _ogg_checksum(page: bytes) -> int:

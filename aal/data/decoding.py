@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,9 +16,9 @@ class Unreadable(ValueError):
 
 def read_each(
     paths: Sequence[Path],
-    decode: Callable[[Path], npt.NDArray[Any]],
+    decode: Callable[[Path], np.typing.NDArray[Any]],
     shape: tuple[int, ...],
-    dtype: npt.DTypeLike,
+    dtype: np.typing.DTypeLike,
     advance: Callable[[int], None],
 ) -> tuple[Tensor, dict[int, str]]:
     """Read many files, a sample each, several at once.

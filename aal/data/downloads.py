@@ -8,10 +8,11 @@ import math
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.files import PARTIAL, read_bytes, whole_or_absent
 from aal.runs.progress import Progress
@@ -19,11 +20,6 @@ from aal.runs.progress import Progress
 CHUNK = 2**20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
 REPAIR = "delete it and set download: true, or take it as it is with checksums: false"
-
-
-def missing(root: str, files: Sequence[str]) -> list[str]:
-    """Return which of the files or folders are not below ``root``."""
-    return [file for file in files if not (Path(root) / file).exists()]
 
 
 def fetch(url: str, path: Path, checksum: str | None = None) -> None:
@@ -111,8 +107,10 @@ def refuse_altered(file: io.BufferedIOBase, checksum: str, name: object, advice:
     """
     algorithm, _, published = checksum.partition(":")
     found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-    if not found.startswith(published):
-        raise UserError(f"{name}: truncated or altered ({algorithm} {found}, published {published}); {advice}")
+    refuse(
+        not found.startswith(published),
+        f"{name}: truncated or altered ({algorithm} {found}, published {published}); {advice}",
+    )
 
 
 def _received(url: str, path: Path) -> Iterator[bytes]:
@@ -128,5 +126,4 @@ def _received(url: str, path: Path) -> Iterator[bytes]:
                     yield chunk
     except (OSError, http.client.HTTPException) as error:
         raise UserError(f"{url}: cannot be fetched ({error}); fetch it elsewhere and put it at {path}") from None
-    if done < size:
-        raise UserError(f"{url}: ended after {done} of {size} bytes; run again, or fetch it elsewhere as {path}")
+    refuse(done < size, f"{url}: ended after {done} of {size} bytes; run again, or fetch it elsewhere as {path}")

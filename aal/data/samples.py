@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.files import read_bytes, read_tensors, write_bytes, write_tensors
 
@@ -57,8 +58,7 @@ class Sources:
 
     def name(self, index: int) -> str:
         """Return where a sample comes from, such as ``train/cat/12.png`` or ``train_X.bin#12``."""
-        file = self.files[int(self.file[index])]
-        return file if self.row is None else f"{file}#{int(self.row[index])}"
+        return self.files[int(self.file[index])] + ("" if self.row is None else f"#{int(self.row[index])}")
 
 
 class Samples(ABC):
@@ -244,8 +244,10 @@ class AudioSamples(Samples):
                 whole = len(frames) == 2 * file.getnframes()
         except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk of a false length
             raise UserError(f"{path}: not a whole WAV ({error})") from None
-        if form != (1, 2, self.sample_rate) or not whole:
-            raise UserError(f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz")
+        refuse(
+            form != (1, 2, self.sample_rate) or not whole,
+            f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz",
+        )
         return self.decoded(torch.tensor(np.frombuffer(frames, dtype="<i2")))
 
 

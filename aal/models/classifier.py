@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -36,11 +37,8 @@ class Classifier(pl.LightningModule):
         super().__init__()
         positive({"learning_rate": learning_rate})
         at_least(0, {"weight_decay": weight_decay})
-        self.num_classes = num_classes
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self._loss_sum = torch.zeros(())
-        self._samples = 0
+        self.num_classes, self.learning_rate, self.weight_decay = num_classes, learning_rate, weight_decay
+        self._loss_sum, self._samples = torch.zeros(()), 0
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` to the input of the last layer ``(B, D)``."""
@@ -52,8 +50,7 @@ class Classifier(pl.LightningModule):
 
     def classify(self, inputs: Tensor) -> Tensor:
         """Map inputs, samples or where ``encoded`` features, to logits ``(B, C)``."""
-        logits: Tensor = self(inputs)
-        return logits
+        return cast(Tensor, self(inputs))
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Map inputs, samples or where ``encoded`` features, to the input of the last layer ``(B, D)``."""
@@ -73,8 +70,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch's loss."""
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._samples = 0
+        self._loss_sum, self._samples = torch.zeros((), device=self.device), 0
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Return the mean cross entropy of a batch of inputs ``(B, ...)`` and labels ``(B,)``."""
@@ -121,12 +117,11 @@ def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy:
     x = torch.rand(1, *sample_shape, generator=torch.Generator().manual_seed(0))
     try:
         with frozen(network), torch.no_grad():
-            y: Tensor = network(x)
+            return cast(Tensor, network(x))
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # what layers say of a shape
         said = str(error).strip().splitlines() or [type(error).__name__]
         what = f"{type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]})"
         raise UserError(f"{key}: {what}{remedy}") from None
-    return y
 
 
 def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:

@@ -1,12 +1,12 @@
 """A network trained end to end, from the samples, in every round."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from aal.checks import below_one
-from aal.errors import UserError
+from aal.checks import below_one, refuse
 from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.last_layer import take_last
 
@@ -43,32 +43,30 @@ class ConvClassifier(Classifier):
         self.momentum = momentum
         self.network = network(tuple(sample_shape), num_classes)
         logits = dry_run(self.network, sample_shape, "network")
-        taken = take_last(self.network, (nn.Linear,))
-        if taken is None:
-            raise UserError(f"network: {type(self.network).__name__} has no nn.Linear that could be its last layer")
-        self.last_name, self.last = taken
+        self.last_name, self.last = take_last(self.network, (nn.Linear,))
         embedded = dry_run(self.network, sample_shape, "network")
         with torch.no_grad():
-            if logits.shape != (1, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6):
-                name = type(self.network).__name__
-                raise UserError(f"network: the last nn.Linear of {name} must give the logits of {num_classes} classes")
+            refuse(
+                logits.shape != (1, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6),
+                f"network: the last nn.Linear of {type(self.network).__name__} must give the logits of {num_classes} "
+                "classes",
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` in the data's range to logits ``(B, C)``."""
-        logits: Tensor = self.last(self.network(x))
-        return logits
+        return cast(Tensor, self.last(self.network(x)))
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` to the input of the last layer ``(B, D)``."""
-        embedded: Tensor = self.network(x)
-        return embedded
+        return cast(Tensor, self.network(x))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam, or stochastic gradient descent where there is a momentum, over the whole network."""
         if self.momentum is None:
             return super().configure_optimizers()
-        parameters, decay = self.parameters(), self.weight_decay
-        return torch.optim.SGD(parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=decay)
+        return torch.optim.SGD(
+            self.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
 
     def renew(self, generator: torch.Generator) -> None:
         """Draw fresh weights for the whole network, by its own rule for the last layer too where it has one."""

@@ -42,11 +42,6 @@ class SoftKNNClassifier(Classifier):
         """Forget the training set."""
         self.network.take_in(self.network.points[:0], self.network.labels[:0])
 
-    def on_train_epoch_start(self) -> None:
-        """Begin to take in a training set."""
-        super().on_train_epoch_start()
-        self._taken = []
-
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Take in a batch of samples ``(B, ...)`` and labels ``(B,)``; return the mean cross entropy, 0 but at last.
 

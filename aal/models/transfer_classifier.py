@@ -1,13 +1,12 @@
 """The transfer learner: a pre-trained backbone, frozen or not, and a dense head on its features."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from aal.checks import positive
-from aal.errors import UserError
+from aal.checks import positive, refuse
 from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.heads import DenseHead
 from aal.networks.named_backbone import NamedBackbone
@@ -51,54 +50,52 @@ class TransferClassifier(Classifier):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(num_classes, learning_rate, weight_decay)
-        if unfreeze_at is not None and not freeze:
-            raise UserError("unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true")
-        if unfreeze_at is not None and unfreeze_at < 0:
-            raise UserError(f"unfreeze_at: must be a round, 0 or later, got {unfreeze_at}")
+        refuse(
+            unfreeze_at is not None and not freeze,
+            "unfreeze_at: only a frozen backbone can be unfrozen; set freeze: true",
+        )
+        refuse(
+            unfreeze_at is not None and unfreeze_at < 0, f"unfreeze_at: must be a round, 0 or later, got {unfreeze_at}"
+        )
         positive({"backbone_learning_rate": backbone_learning_rate})
-        feature_size = getattr(backbone, "feature_size", None)
-        if not isinstance(feature_size, int):
-            raise UserError(f"backbone: {type(backbone).__name__} has no feature_size, a whole number")
+        feature_size: Any = getattr(backbone, "feature_size", None)
+        refuse(
+            not isinstance(feature_size, int),
+            f"backbone: {type(backbone).__name__} has no feature_size, a whole number",
+        )
         if sample_shape is not None:
             remedy = "; images can be resized: set the backbone's size" if isinstance(backbone, NamedBackbone) else ""
             made = tuple(dry_run(backbone, sample_shape, "backbone", remedy).shape)
-            if made != (1, feature_size):
-                raise UserError(f"backbone: its feature_size is {feature_size}, but a sample's features are {made[1:]}")
-        self.feature_size = feature_size
-        self.backbone = backbone
-        self.head = head.build(feature_size, num_classes)
-        self.head_name = head.name
+            refuse(
+                made != (1, feature_size),
+                f"backbone: its feature_size is {feature_size}, but a sample's features are {made[1:]}",
+            )
+        self.backbone, self.feature_size = backbone, feature_size
+        self.head, self.head_name = head.build(feature_size, num_classes), head.name
         self.backbone_learning_rate = backbone_learning_rate
         self.trained_from = unfreeze_at if freeze else 0
-        self._pretrained: dict[str, Tensor] | None = None
-        if self.trained_from is not None:
-            self._pretrained = copy.deepcopy(backbone.state_dict())
+        self._pretrained = None if self.trained_from is None else copy.deepcopy(backbone.state_dict())
         self.start_round(0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` in the data's range to logits ``(B, C)``."""
-        logits: Tensor = self.head(self.backbone(x))
-        return logits
+        return cast(Tensor, self.head(self.backbone(x)))
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` to the input of the head's last layer ``(B, D)``."""
-        embedded: Tensor = self.head[:-1](self.backbone(x))
-        return embedded
+        return cast(Tensor, self.head[:-1](self.backbone(x)))
 
     def encode(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` to the backbone's features ``(B, D)``."""
-        features: Tensor = self.backbone(x)
-        return features
+        return cast(Tensor, self.backbone(x))
 
     def classify(self, inputs: Tensor) -> Tensor:
         """Map samples, or the backbone's features ``(B, D)`` while it is frozen, to logits ``(B, C)``."""
-        logits: Tensor = self.head(inputs if self.encoded else self.backbone(inputs))
-        return logits
+        return cast(Tensor, self.head(inputs if self.encoded else self.backbone(inputs)))
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Map samples, or the backbone's features while it is frozen, to the input of the last layer ``(B, D)``."""
-        embedded: Tensor = self.head[:-1](inputs if self.encoded else self.backbone(inputs))
-        return embedded
+        return cast(Tensor, self.head[:-1](inputs if self.encoded else self.backbone(inputs)))
 
     def start_round(self, round: int) -> None:
         """Freeze or unfreeze the backbone, as this round has it."""
@@ -126,8 +123,6 @@ class TransferClassifier(Classifier):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the pre-trained backbone back in where it was left out."""
-        own = self.state_dict()  # it also says which version of its layers it is of, as some networks ask
-        for name in [name for name in own if not name.startswith("backbone.")]:
-            del own[name]
-        own.update(checkpoint["state_dict"])
-        checkpoint["state_dict"] = own
+        weights = self.backbone.state_dict(prefix="backbone.")  # it also says which version of its layers it is of
+        weights.update(checkpoint["state_dict"])
+        checkpoint["state_dict"] = weights

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from aal.networks.base import Backbone
@@ -43,7 +44,5 @@ class DigitBackbone(Backbone):
         """
         if x.shape[-2:] != (SIZE, SIZE):
             x = area(x.shape[-2], SIZE, x) @ x @ area(x.shape[-1], SIZE, x).T
-        x = (x - MEAN) / DEVIATION
-        x = self.conv2(self.conv1(x).relu()).relu()
-        features: Tensor = self.dense(x.flatten(1)).relu()
-        return features
+        x = self.conv2(self.conv1((x - MEAN) / DEVIATION).relu()).relu()
+        return torch.relu(self.dense(x.flatten(1)))

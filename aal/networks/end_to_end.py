@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from aal.errors import UserError
+from aal.checks import refuse
 
 
 def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -11,8 +11,7 @@ def image_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
     Raises:
         UserError: A sample is no image.
     """
-    if len(sample_shape) != 3:
-        raise UserError(f"sample_shape: must be an image's (channels, height, width), got {sample_shape}")
+    refuse(len(sample_shape) != 3, f"sample_shape: must be an image's (channels, height, width), got {sample_shape}")
     channels, height, width = sample_shape
     return channels, height, width
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from aal.checks import at_least
-from aal.errors import UserError
+from aal.checks import at_least, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +27,7 @@ class DenseHead:
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         at_least(0, {"hidden": self.hidden})
-        if not 0 <= self.dropout <= 0.5:
-            raise UserError(f"dropout: must be in [0, 0.5], got {self.dropout}")
+        refuse(not 0 <= self.dropout <= 0.5, f"dropout: must be in [0, 0.5], got {self.dropout}")
 
     @property
     def name(self) -> str:

@@ -28,9 +28,6 @@ class ImageBackbone(Backbone):
         UserError: The network does not take images of ``size``.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(
         self,
         network: nn.Module,
@@ -40,23 +37,26 @@ class ImageBackbone(Backbone):
         normalisation: tuple[Sequence[float], Sequence[float]] = IMAGENET,
     ) -> None:
         super().__init__()
-        self.network = network
-        self.size = size
-        mean, deviation = torch.tensor(normalisation).view(2, 3, 1, 1)
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("deviation", deviation, persistent=False)
+        self.network, self.size = network, size
+        self.mean, self.deviation = channelwise(normalisation)
         tried = size or usual_size
         try:
             with frozen(self), torch.no_grad():
                 self.feature_size = self(torch.zeros(1, 3, tried, tried)).shape[1]
         except (RuntimeError, ValueError, AssertionError) as error:  # whatever a layer says of a size it cannot take
-            said = str(error).splitlines()[0]
-            raise UserError(f"size: {name} cannot take images of {tried}x{tried}, try {usual_size} ({said})") from None
+            raise UserError(
+                f"size: {name} cannot take images of {tried}x{tried}, try {usual_size} ({str(error).splitlines()[0]})"
+            ) from None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(B, C, H, W)`` in [0, 1], gray (C = 1) or colour (C = 3), to features ``(B, D)``."""
-        features: Tensor = self.network((prepared(x, self.size) - self.mean) / self.deviation)
-        return features.flatten(1)
+        return torch.flatten(self.network((prepared(x, self.size) - self.mean) / self.deviation), 1)
+
+
+def channelwise(normalisation: tuple[Sequence[float], Sequence[float]]) -> tuple[nn.Buffer, nn.Buffer]:
+    """Return mean and standard deviation of each channel as buffers ``(3, 1, 1)`` that are not saved."""
+    mean, deviation = torch.tensor(normalisation).view(2, 3, 1, 1)
+    return nn.Buffer(mean, persistent=False), nn.Buffer(deviation, persistent=False)
 
 
 def prepared(x: Tensor, size: int | None) -> Tensor:

@@ -2,8 +2,10 @@
 
 from torch import nn
 
+from aal.checks import refuse
 
-def take_last(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[str, nn.Module] | None:
+
+def take_last(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[str, nn.Module]:
     """Put an identity in the place of a network's last layer.
 
     Args:
@@ -11,11 +13,14 @@ def take_last(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[s
         kinds: What counts as such a layer.
 
     Returns:
-        Its name and the layer; ``None`` where the network has no layer of these kinds.
+        Its name and the layer.
+
+    Raises:
+        UserError: The network has no layer of these kinds.
     """
     layers = [(name, layer) for name, layer in network.named_modules() if name and isinstance(layer, kinds)]
-    if not layers:
-        return None
+    wanted = " or ".join(f"nn.{kind.__name__}" for kind in kinds)
+    refuse(not layers, f"network: {type(network).__name__} has no {wanted} that could be its last layer")
     name, layer = layers[-1]
     network.set_submodule(name, nn.Identity())
     return name, layer

@@ -2,8 +2,7 @@
 
 from torch import nn
 
-from aal.checks import below_one
-from aal.errors import UserError
+from aal.checks import below_one, refuse
 from aal.networks.end_to_end import image_shape
 
 LEAST = 12  # pixels that two convolutions and two poolings leave one of
@@ -29,8 +28,10 @@ class LeNet5(nn.Sequential):
         self, sample_shape: tuple[int, ...] = (1, 28, 28), num_classes: int = 10, dropout: float = 0.0
     ) -> None:
         channels, height, width = image_shape(sample_shape)
-        if min(height, width) < LEAST:
-            raise UserError(f"sample_shape: got {sample_shape}, but LeNet5 takes images of {LEAST}x{LEAST} or more")
+        refuse(
+            min(height, width) < LEAST,
+            f"sample_shape: got {sample_shape}, but LeNet5 takes images of {LEAST}x{LEAST} or more",
+        )
         below_one({"dropout": dropout})
         drop = [nn.Dropout(dropout)] if dropout else []
         super().__init__(

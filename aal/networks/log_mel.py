@@ -22,14 +22,11 @@ class LogMel(nn.Module):
     Source: ``features.py`` of YAMNet (Plakal and Ellis) in tensorflow/models, research/audioset/yamnet.
     """
 
-    window: Tensor
-    bands: Tensor
-
     def __init__(self) -> None:
         super().__init__()
         hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
-        self.register_buffer("window", hann.float(), persistent=False)
-        self.register_buffer("bands", mel_bands().float(), persistent=False)
+        self.window = nn.Buffer(hann.float(), persistent=False)
+        self.bands = nn.Buffer(mel_bands().float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map waveforms ``(B, T)`` in [-1, 1] at 16 kHz, T at least 400, to ``(B, F, 64)``, F = (T - 400) // 160 + 1.
@@ -40,8 +37,7 @@ class LogMel(nn.Module):
         if not len(x):  # MKL's FFT refuses an empty batch
             return frames.new_zeros(*frames.shape[:-1], BANDS)
         magnitude = torch.fft.rfft(frames, FFT).abs()  # of a complex number: sqrt(re**2 + im**2) has no gradient at 0
-        log_mel: Tensor = (magnitude @ self.bands + OFFSET).log()
-        return log_mel
+        return torch.log(magnitude @ self.bands + OFFSET)
 
 
 def mel_bands() -> Tensor:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.errors import UserError, did_you_mean
 from aal.networks import timm_backbones, torchvision_backbones
 from aal.networks.base import Backbone
@@ -59,11 +59,12 @@ def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
     if size is not None:
         at_least(1, {"size": size})
     if name in OWN:
-        if size is not None or pool != "avg":
-            raise UserError(f"name: {name} has a size and features of its own; leave out size and pool")
+        refuse(
+            size is not None or pool != "avg",
+            f"name: {name} has a size and features of its own; leave out size and pool",
+        )
         return OWN[name](weights)
-    if pool == "none" and size is None:
-        raise UserError("size: pool: none flattens a map, so size must say how large images are")
+    refuse(pool == "none" and size is None, "size: pool: none flattens a map, so size must say how large images are")
     if name.startswith(TIMM):
         _check_known(name.partition(".")[0], [TIMM + known for known in timm_backbones.timm_names()])
         return timm_backbones.timm_backbone(name.removeprefix(TIMM), weights, size, pool)

@@ -1,11 +1,10 @@
 """ResNet-20 for colour images of 32x32 pixels: CIFAR-10's."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
-from aal.networks.image_backbone import IMAGENET
+from aal.networks.image_backbone import IMAGENET, channelwise
 from aal.networks.weights import load_weights
 
 
@@ -23,18 +22,13 @@ class ResNet20(nn.Module):
         UserError: The weight file is missing, damaged or of another network.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, num_classes: int = 10, weights: str = "none") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1, self.layer2, self.layer3 = _stage(16, 16), _stage(16, 32), _stage(32, 64)
         self.linear = nn.Linear(64, num_classes)
-        mean, deviation = torch.tensor(IMAGENET).view(2, 3, 1, 1)  # which the published weights expect
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("deviation", deviation, persistent=False)
+        self.mean, self.deviation = channelwise(IMAGENET)  # which the published weights expect
         if weights != "none":
             load_weights(self, weights)
 

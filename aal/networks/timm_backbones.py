@@ -11,8 +11,7 @@ from aal.networks.weights import load_weights
 
 def timm_names() -> list[str]:
     """Return the names of timm's models."""
-    models: list[str] = _timm().list_models()
-    return models
+    return list(_timm().list_models())
 
 
 def timm_backbone(name: str, weights: str, size: int | None, pool: str) -> ImageBackbone:

@@ -7,6 +7,7 @@ import torchvision
 from torch import nn
 from torchvision.models import WeightsEnum
 
+from aal.checks import refuse
 from aal.data.downloads import fetch
 from aal.errors import UserError
 from aal.networks.image_backbone import ImageBackbone
@@ -36,8 +37,7 @@ MAP_AFTER = {
 
 def torchvision_names() -> list[str]:
     """Return the names of torchvision's image classifiers."""
-    classifiers: list[str] = torchvision.models.list_models(module=torchvision.models)
-    return classifiers
+    return list(torchvision.models.list_models(module=torchvision.models))
 
 
 def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -> ImageBackbone:
@@ -45,11 +45,10 @@ def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -
     options = {"aux_logits": False, "init_weights": True} if name in INCEPTIONS else {}
     published = torchvision.models.get_model_weights(name).DEFAULT
     network = torchvision.models.get_model(name, weights=None, **options)
-    taken = take_last(network, (nn.Linear, nn.Conv2d))
-    assert taken is not None
+    last, _ = take_last(network, (nn.Linear, nn.Conv2d))
     if weights != "none":
         path = _download(published) if weights == "published" else Path(weights)
-        load_weights(network, path, without=(taken[0], *AUXILIARY))
+        load_weights(network, path, without=(last, *AUXILIARY))
     _pool_deterministically(network)
     if pool == "none":
         network = _until_map(network, name)
@@ -81,8 +80,7 @@ def _until_map(network: nn.Module, name: str) -> nn.Module:
     """Return the part of a network that comes before its global pooling; its parts run in order of definition."""
     last = MAP_AFTER.get(type(network).__name__, "features")
     parts = dict(network.named_children())
-    if last not in parts:
-        raise UserError(f"pool: {name} pools no map that could be flattened; leave pool: avg")
+    refuse(last not in parts, f"pool: {name} pools no map that could be flattened; leave pool: avg")
     kept = list(parts.values())[: list(parts).index(last) + 1]
     layers = [nn.Sequential(*part) if isinstance(part, nn.ModuleList) else part for part in kept]
     if isinstance(network, torchvision.models.DenseNet):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.files import read_bytes, read_tensors
 
@@ -38,23 +39,21 @@ def load_weights(module: nn.Module, path: str | Path, without: Sequence[str] = (
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     tensors = {OLD_NAME.sub(r"\1\2.", name): tensor for name, tensor in tensors.items()}
     parts = tuple(f"{part}." for part in without)
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(parts)}
     counts = {name: count for name, count in wanted.items() if name.endswith("num_batches_tracked")}
-    tensors = {**counts, **tensors}
+    tensors = counts | {name: tensor for name, tensor in tensors.items() if not name.startswith(parts)}
     missing, unexpected = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
-    if missing or unexpected:
-        raise UserError(
-            f"{path}: not the weights of {type(module).__name__}: "
-            f"missing {_few(missing)}, unexpected {_few(unexpected)}"
-        )
+    refuse(
+        missing or unexpected,
+        f"{path}: not the weights of {type(module).__name__}: missing {_few(missing)}, unexpected {_few(unexpected)}",
+    )
     for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            found, needed = tuple(tensor.shape), tuple(wanted[name].shape)
-            raise UserError(f"{path}: {name} has shape {found}, {type(module).__name__} needs {needed}")
-        if tensor.is_floating_point() != wanted[name].is_floating_point():
-            raise UserError(f"{path}: {name} holds {tensor.dtype}, {type(module).__name__} needs {wanted[name].dtype}")
-        if not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: {name} holds values that are not finite")
+        found, needed = tuple(tensor.shape), tuple(wanted[name].shape)
+        refuse(found != needed, f"{path}: {name} has shape {found}, {type(module).__name__} needs {needed}")
+        refuse(
+            tensor.is_floating_point() != wanted[name].is_floating_point(),
+            f"{path}: {name} holds {tensor.dtype}, {type(module).__name__} needs {wanted[name].dtype}",
+        )
+        refuse(not torch.isfinite(tensor).all(), f"{path}: {name} holds values that are not finite")
     wanted.update(tensors)  # it also says which version of its layers it is of, as some networks ask
     module.load_state_dict(wanted)
 
@@ -75,8 +74,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: truncated, or not a weight file ({str(error).split('. ')[0]})") from None
     if isinstance(tensors, dict) and "state_dict" in tensors:
         tensors = tensors["state_dict"]
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
-    ):
-        raise UserError(f"{path}: not a state_dict of tensors")
-    return tensors
+    refuse(
+        not isinstance(tensors, dict)
+        or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()),
+        f"{path}: not a state_dict of tensors",
+    )
+    return dict(tensors)

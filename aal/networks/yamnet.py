@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.networks.base import Backbone
 from aal.networks.log_mel import HOP, WINDOW, LogMel
 from aal.networks.weights import load_weights
@@ -60,12 +60,12 @@ class YAMNet(Backbone):
             self.reset_parameters()
             self.activation: str = activation or "relu6"
             return
-        if weights == "published" or weights.endswith(".h5"):
-            raise UserError(
-                "weights: YAMNet's weights are published for Keras alone; download "
-                "https://storage.googleapis.com/audioset/yamnet.h5 (of tensorflow/models), run "
-                "python scripts/convert_yamnet.py yamnet.h5 yamnet.safetensors, and name that file here"
-            )
+        refuse(
+            weights == "published" or weights.endswith(".h5"),
+            "weights: YAMNet's weights are published for Keras alone; download "
+            "https://storage.googleapis.com/audioset/yamnet.h5 (of tensorflow/models), run "
+            "python scripts/convert_yamnet.py yamnet.h5 yamnet.safetensors, and name that file here",
+        )
         load_weights(self, weights)
         self.activation = _activation_of(Path(weights), activation)
 
@@ -96,18 +96,18 @@ class YAMNet(Backbone):
 
     def _embed(self, x: Tensor) -> Tensor:
         """Map waveforms ``(B, T)`` to the embeddings ``(B, P, 1024)`` of their P patches."""
-        if x.ndim != 2 or not x.is_floating_point():
-            raise UserError(f"YAMNet takes waveforms (B, T) of floats, not {x.dtype} of shape {tuple(x.shape)}")
+        refuse(
+            x.ndim != 2 or not x.is_floating_point(),
+            f"YAMNet takes waveforms (B, T) of floats, not {x.dtype} of shape {tuple(x.shape)}",
+        )
         further = max(0, -((SHORTEST - x.shape[1]) // (PATCH_HOP * HOP)))
-        log_mel = self.log_mel(F.pad(x, (0, SHORTEST + further * PATCH_HOP * HOP - x.shape[1])))
+        log_mel: Tensor = self.log_mel(F.pad(x, (0, SHORTEST + further * PATCH_HOP * HOP - x.shape[1])))
         patches = log_mel.unfold(1, PATCH, PATCH_HOP).transpose(2, 3)  # (B, P, 96, 64)
-        features = patches.flatten(0, 1)[:, None]
-        features = self._convolve("layer1/conv", features, LAYERS[0][1])
+        features = self._convolve("layer1/conv", patches.flatten(0, 1)[:, None], LAYERS[0][1])
         for layer, (_, stride) in enumerate(LAYERS[1:], start=2):
             features = self._convolve(f"layer{layer}/depthwise", features, stride)
             features = self._convolve(f"layer{layer}/pointwise", features)
-        embeddings: Tensor = features.mean((2, 3)).view(len(x), further + 1, self.feature_size)
-        return embeddings
+        return features.mean((2, 3)).view(len(x), further + 1, self.feature_size)
 
     def _convolve(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
         """Convolve ``(N, C, H, W)`` and rectify."""
@@ -136,8 +136,12 @@ def _activation_of(path: Path, wanted: Literal["relu6", "relu"] | None) -> str:
         return wanted or "relu6"
     with safetensors.safe_open(path, "pt") as file:
         found = (file.metadata() or {}).get("activation")
-    if found not in (None, "relu6", "relu"):
-        raise UserError(f"{path}: its metadata name the activation {found!r}, which is neither relu6 nor relu")
-    if wanted and found and wanted != found:
-        raise UserError(f"activation: {wanted}, but the metadata of {path} say {found}: leave it out")
+    refuse(
+        found not in (None, "relu6", "relu"),
+        f"{path}: its metadata name the activation {found!r}, which is neither relu6 nor relu",
+    )
+    refuse(
+        wanted and found and wanted != found,
+        f"activation: {wanted}, but the metadata of {path} say {found}: leave it out",
+    )
     return wanted or found or "relu6"

@@ -6,8 +6,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aal.flips.outcomes import FlipSelection, Values, values
 from aal.report.curves import Curve, mean_curve
+from aal.report.flip_outcomes import FlipSelection, Values, values
 from aal.report.style import CLEAN, POISON, POOL, panels, style
 from aal.runs.reading import Run
 

@@ -11,7 +11,9 @@ import torch
 
 from aal.errors import UserError
 from aal.flips.listing import PATHS, SUSPECTS
-from aal.flips.outcomes import (
+from aal.report.curves import Panel, curves_figure
+from aal.report.flip_curves import level, paths_figure, position_curve
+from aal.report.flip_outcomes import (
     CLEAN,
     RANDOM,
     FlipSelection,
@@ -22,8 +24,6 @@ from aal.flips.outcomes import (
     swept,
     values,
 )
-from aal.report.curves import Panel, curves_figure
-from aal.report.flip_curves import level, paths_figure, position_curve
 from aal.report.gallery import GALLERY
 from aal.report.numbers import NONE, show
 from aal.report.page import Grid, Listing, Page, Section, Tile, figure_picture, saved_picture

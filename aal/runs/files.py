@@ -11,15 +11,15 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors
-import safetensors.torch
-from torch import Tensor
-
+from aal.checks import refuse
 from aal.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor  # takes seconds to import, which a study's process does without
 
 PARTIAL = ".partial"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -97,8 +97,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     write_text(path, text.getvalue(), durable=durable)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], *, durable: bool = True) -> None:
+def write_tensors(path: Path, tensors: "dict[str, Tensor]", *, durable: bool = True) -> None:
     """Write named tensors as safetensors, whole or not at all."""
+    import safetensors.torch
+
     data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
     write_bytes(path, data, durable=durable)
 
@@ -117,12 +119,14 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> "dict[str, Tensor]":
     """Read a safetensors file.
 
     Raises:
         UserError: The file is missing, truncated or no safetensors file.
     """
+    import safetensors.torch
+
     try:
         return safetensors.torch.load(read_bytes(path))
     except safetensors.SafetensorError as error:
@@ -135,9 +139,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401
     Raises:
         UserError: The file is missing, cannot be read or is not JSON.
     """
-    content = read_bytes(path)
     try:
-        return json.loads(content)
+        return json.loads(read_bytes(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
 
@@ -159,9 +162,8 @@ def append_line(path: Path, line: str) -> int:
 
 def sync(path: Path) -> None:
     """Wait until what was written to ``path`` is on the disk, if there is such a file."""
-    if path.exists():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def truncate(path: Path, size: int) -> None:
@@ -171,7 +173,6 @@ def truncate(path: Path, size: int) -> None:
         UserError: The file is shorter than that: something else changed it.
     """
     found = path.stat().st_size if path.exists() else 0
-    if found < size:
-        raise UserError(f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
+    refuse(found < size, f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
     if found > size:
         os.truncate(path, size)

@@ -37,6 +37,10 @@ class SteadyConsole(Console):
         """Do nothing: a killed run could not show a hidden cursor again."""
         return False
 
+    def on_broken_pipe(self) -> None:
+        """Raise what was caught: rich would end the process, but a stream that goes away ends the display alone."""
+        raise
+
 
 class Progress:
     """The display of one run, shared by its tasks: bars if the stream is a terminal that moves its cursor, else lines.

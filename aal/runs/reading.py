@@ -1,15 +1,16 @@
 """Run folders as tables and reports read them back."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs import files
 from aal.runs.documents import read_mapping
 from aal.runs.folder import refuse_earlier
-from aal.runs.records import read_rounds
 
 TEXTS = ("data", "strategy")
 NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
@@ -38,14 +39,13 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: There is no such folder, or what is in it is not what a run of this version writes.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+    refuse(not folder.is_dir(), f"{folder}: no such folder")
     refuse_earlier(folder)
     config = folder / "config.yaml"
     return Run(
         folder=folder,
         summary=read_summary(folder) if (folder / "summary.json").exists() else {},
-        rounds=tuple(read_rounds(folder)),
+        rounds=read_rounds(folder),
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
     )
 
@@ -61,12 +61,26 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if not isinstance(summary, dict):
         raise UserError(f"{path}: not the summary of a run")
     for key in TEXTS:
-        if not isinstance(summary.get(key), str):
-            raise UserError(f"{path}: {key} must be text, not {summary.get(key)!r}")
+        refuse(not isinstance(summary.get(key), str), f"{path}: {key} must be text, not {summary.get(key)!r}")
     for key in NUMBERS:
-        if number(summary, key) is None:
-            raise UserError(f"{path}: {key} must be a number, not {summary.get(key)!r}")
+        refuse(number(summary, key) is None, f"{path}: {key} must be a number, not {summary.get(key)!r}")
     return summary
+
+
+def read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
+    """Return the records of ``rounds.jsonl``, none where there is no such file; a last line cut short is left out.
+
+    Raises:
+        UserError: The file holds something else.
+    """
+    path = folder / "rounds.jsonl"
+    try:
+        lines = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
+        rounds = tuple(json.loads(line) for line in lines)
+    except ValueError as error:
+        raise UserError(f"{path}: not the rounds of a run ({error})") from None
+    refuse(not all(isinstance(record, dict) for record in rounds), f"{path}: not the rounds of a run")
+    return rounds
 
 
 def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, Run]:
@@ -81,13 +95,13 @@ def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, R
         UserError: A finished cell's file is broken, or its run had another seed than its folder says.
     """
     cells = {}
-    for folder in (directory / arm).glob("seed=*"):
-        digits = folder.name.removeprefix("seed=")
-        if digits.isdecimal() and int(digits) in seeds and (folder / "summary.json").exists():
-            cells[int(digits)] = read_run(folder)
-            if cells[int(digits)].summary["seed"] != int(digits):
-                raise UserError(f"{folder}: the run in it had the seed {cells[int(digits)].summary['seed']}")
-    return dict(sorted(cells.items()))
+    for seed in sorted(seeds):
+        folder = directory / arm / f"seed={seed}"
+        if (folder / "summary.json").exists():
+            cells[seed] = read_run(folder)
+            had = cells[seed].summary["seed"]
+            refuse(had != seed, f"{folder}: the run in it had the seed {had}")
+    return cells
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:

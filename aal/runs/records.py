@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from aal import __version__
-from aal.checks import refuse
-from aal.errors import UserError
 from aal.extras import Extras
 from aal.pool import ORIGINS, Pool
 from aal.runs.files import append_line, write_csv, write_json, write_tensors
@@ -36,23 +34,6 @@ LEDGER_COLUMNS = (
 def append_round(folder: Path, record: dict[str, Any]) -> int:
     """Append a round's record to ``rounds.jsonl``; return the file's size in bytes afterwards."""
     return append_line(folder / "rounds.jsonl", json.dumps(record, allow_nan=False))
-
-
-def read_rounds(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of ``rounds.jsonl``; a last line that was cut short is left out.
-
-    Raises:
-        UserError: The file holds something else.
-    """
-    path = folder / "rounds.jsonl"
-    if not path.exists():
-        return []
-    try:
-        records = [json.loads(line) for line in path.read_text().rpartition("\n")[0].splitlines()]
-    except ValueError as error:
-        raise UserError(f"{path}: not the rounds of a run ({error})") from None
-    refuse(not all(isinstance(record, dict) for record in records), f"{path}: not the rounds of a run")
-    return records
 
 
 def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None:

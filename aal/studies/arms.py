@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.configs import config_path, laid_out
 from aal.runs.documents import read_mapping
@@ -34,8 +36,14 @@ class Arm:
 
 def named(configs: Collection[Config]) -> tuple[str, ...]:
     """Return the arms that inline configs name by ``cell:ARM``, in order."""
-    texts = (text for config in configs if isinstance(config, dict) for text in _texts(config))
-    return tuple(dict.fromkeys(text.removeprefix(CELL) for text in texts if text.startswith(CELL)))
+    found: list[str] = []
+
+    def folder(arm: str) -> Path:
+        found.append(arm)
+        return Path()
+
+    resolved([config for config in configs if isinstance(config, dict)], folder)
+    return tuple(dict.fromkeys(found))
 
 
 def resolved(value: Any, folder: Callable[[str], Path]) -> Any:  # noqa: ANN401 - whatever a config holds
@@ -69,15 +77,14 @@ def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Co
     if not isinstance(arms, dict) or not arms:
         raise UserError(f"{path}: arms must name at least one arm, each with a list of configs")
     shared = _configs(path, base, f"{path}: configs")
-    if not shared:
-        raise UserError(f"{path}: configs must name at least one config file")
-    configs = {}
-    for name, own in arms.items():
-        if not isinstance(name, str) or not SAFE.fullmatch(name) or name.lower() in reserved:
-            raise UserError(f"{path}: arms: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'")
-        configs[name] = shared + _configs(path, own, f"{path}: arms.{name}")
-    if len({name.lower() for name in configs}) < len(configs):
-        raise UserError(f"{path}: arms: two names differ only in case, which some file systems cannot tell apart")
+    refuse(not shared, f"{path}: configs must name at least one config file")
+    for name in arms:
+        safe = isinstance(name, str) and SAFE.fullmatch(name) and name.lower() not in reserved
+        allowed = "use letters, digits, '_', '-' and inner '.'"
+        refuse(not safe, f"{path}: arms: {name!r} cannot name a folder; {allowed}")
+    alike = len({name.lower() for name in arms}) < len(arms)
+    refuse(alike, f"{path}: arms: two names differ only in case, which some file systems cannot tell apart")
+    configs = {name: shared + _configs(path, own, f"{path}: arms.{name}") for name, own in arms.items()}
     done: dict[str, Arm] = {}
     for name in _sources_first(path, configs):
         sources = [done[source] for source in named(configs[name])]
@@ -108,10 +115,8 @@ def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[A
 def _configs(path: Path, value: object, called: str) -> tuple[Config, ...]:
     if not isinstance(value, list):
         raise UserError(f"{called} must be a list of config files and inline configs, not {value!r}")
-    configs: list[Config] = []
-    for index, item in enumerate(value):
-        configs += _laid_out(path, item, f"{called}[{index}]")
-    return tuple(configs)
+    items = (_laid_out(path, item, f"{called}[{index}]") for index, item in enumerate(value))
+    return tuple(chain.from_iterable(items))
 
 
 def _laid_out(path: Path, item: object, called: str) -> list[Config]:
@@ -140,20 +145,10 @@ def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[s
     reads = {name: named(own) for name, own in configs.items()}
     for name, sources in reads.items():
         for source in sources:
-            if source not in configs:
-                raise UserError(
-                    f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}"
-                )
+            line = f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}"
+            refuse(source not in configs, line)
     try:
         return [*TopologicalSorter(reads).static_order()]
     except CycleError as error:
         circle = reversed(error.args[1])  # it has each arm before one that reads it
         raise UserError(f"{path}: arms: each reads a cell of the next: {' -> '.join(circle)}") from None
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)

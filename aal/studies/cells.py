@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
@@ -50,37 +52,28 @@ class Cell:
     def labels(self) -> int | None:
         """Labels at the last finished round, for the progress display only; None before the first."""
         path = self.folder / "rounds.jsonl"
-        if not path.exists():
-            return None
-        with path.open("rb") as file:
+        # No round yet, or a run from elsewhere: the run's own reader will say so.
+        with suppress(FileNotFoundError, LookupError, TypeError, ValueError), path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
-            lines = file.read().split(b"\n")[:-1]
-        try:
-            return int(json.loads(lines[-1])["labels"]) if lines else None
-        except (KeyError, TypeError, ValueError):  # a run from elsewhere: the run's own reader will say so
-            return None
+            return int(json.loads(file.read().split(b"\n")[-2])["labels"])
+        return None
 
     def last_line(self) -> str:
         """Last line that the cell's process printed."""
         text = self.log.read_bytes()[-8192:].decode(errors="replace") if self.log.exists() else ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else "it printed nothing"
+        return (text.strip() or "it printed nothing").splitlines()[-1].strip()
 
 
-class Command(Protocol):
-    """Makes the command line that runs a cell."""
-
-    def __call__(self, cell: Cell, configs: list[str]) -> list[str]:
-        """Return the arguments of a process that runs ``cell`` under the config files, or goes on where it was."""
+# Makes the command of a process that runs a cell under config files, or goes on where it was.
+Command = Callable[[Cell, list[str]], list[str]]
 
 
 def fit_command(cell: Cell, configs: list[str]) -> list[str]:
     """Return the command that starts a cell's run, or resumes it from its last checkpoint."""
-    options = ["--out", str(cell.folder), "--seed_everything", str(cell.seed), "--ckpt_path", "last"]
     return [
         *(sys.executable, "-m", "aal", "fit"),
-        *(part for config in configs for part in ("--config", config)),
-        *options,
+        *chain.from_iterable(("--config", config) for config in configs),
+        *("--out", str(cell.folder), "--seed_everything", str(cell.seed), "--ckpt_path", "last"),
     ]
 
 
@@ -151,12 +144,10 @@ class CellProcess:
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
         code = self._process.poll()
-        if code is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        if code is not None:
+            self.kill()  # which only closes its standard input then
         return code
 
     def kill(self) -> None:
         """End the process and all it started, and wait until it is gone."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()  # closes its standard input, by which the guard ends it

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, common, number
@@ -26,13 +28,18 @@ Own = Callable[[Row, list[Run], Figures], dict[str, Value]]  # what a table itse
 
 def papers_figures(table: str) -> dict[str, Figures]:
     """Read what the papers print for a kind of table, by the names that the rows of a study may use for it."""
-    found: dict[str, Figures] = {}
-    for path in sorted(PAPERS.glob("*.yaml")):
-        printed = read_mapping(path).get(table, {"columns": [], "rows": {}})
-        for name, row in printed["rows"].items():
-            figures = zip(printed["columns"], row, strict=True)
-            found[name] = {column: figure for column, figure in figures if figure is not None}
-    return found
+    printed = [paper[table] for paper in _papers() if table in paper]
+    return {
+        name: {column: figure for column, figure in zip(one["columns"], row, strict=True) if figure is not None}
+        for one in printed
+        for name, row in one["rows"].items()
+    }
+
+
+@cache
+def _papers() -> list[dict[str, Any]]:
+    """Read what all papers print, by the kind of table."""
+    return [read_mapping(path) for path in sorted(PAPERS.glob("*.yaml"))]
 
 
 def named_in(figures: Mapping[str, Figures]) -> Callable[[Row], Figures]:
@@ -41,8 +48,8 @@ def named_in(figures: Mapping[str, Figures]) -> Callable[[Row], Figures]:
 
 
 def difference(test: PairedTest | None) -> dict[str, Value]:
-    """Return a row's values for the columns of a paired test; all empty where it is compared with no other arm."""
-    return {f"difference_{key}": None if test is None else getattr(test, key) for key in DIFFERENCE}
+    """Return a row's values for the columns of a paired test; none where it is compared with no other arm."""
+    return {f"difference_{key}": getattr(test, key) for key in DIFFERENCE if test}
 
 
 def compare(row: Row, cells: Cells, of: Callable[[Run], float | None], digits: int = 3) -> PairedTest:
@@ -102,7 +109,8 @@ def concluded(
     more: Iterable[str] = (),
     named: str = NAMED,
 ) -> Table:
-    """Make the table of finished rows; the arguments are those of :func:`compared`."""
+    """Make the table of finished rows; the arguments are those of :func:`compared`. What a row lacks is empty."""
+    rows = [{column.key: _value(column, [], {}, row) for column in columns} for row in rows]
     shown = tuple(
         replace(column, printed=False) if column.sometimes and all(_empty(row[column.key]) for row in rows) else column
         for column in columns

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.files import NO_SPACE
 from aal.studies.arms import fingerprint
@@ -96,7 +97,7 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
                     _check_unchanged(study, cell.arm)
                     configs = config_files(study, cell, directory)
                     running.append((CellProcess(cell, command(cell, configs), study.threads), attempt))
-                    progress.start(cell)
+                    progress.begun(cell)
                 for process, attempt in [pair for pair in running if pair[0].poll() is not None]:
                     running.remove((process, attempt))
                     failure = _failure(process)
@@ -110,7 +111,7 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
                         ready.append((attempt + 1, places[process.cell]))
                     else:
                         broken.append(failure)
-                progress.update()
+                progress.look()
                 time.sleep(0.05)
         finally:
             for process, _ in running:
@@ -127,8 +128,7 @@ def _failure(process: CellProcess) -> Broken | None:
     if code == 0 and cell.finished:
         return None
     line = cell.last_line() if code else "it ended without a summary and a report"
-    if code == USER_ERROR:
-        raise UserError(f"{cell.name}: {line.removeprefix('error: ')}")
+    refuse(code == USER_ERROR, f"{cell.name}: {line.removeprefix('error: ')}")
     return Broken(cell, code, line)
 
 
@@ -147,8 +147,8 @@ def _check_unchanged(study: Study, arm: str) -> None:
     """See that an arm's config files still say what they said when the study began: its cells must be alike."""
     own = study.arms[arm]
     sources = [study.arms[source] for source in own.reads]
-    if fingerprint(own.configs, study.threads, sources, f"configs of {arm}") != own.fingerprint:
-        raise UserError(f"configs of {arm}: a file was changed while the study ran")
+    now = fingerprint(own.configs, study.threads, sources, f"configs of {arm}")
+    refuse(now != own.fingerprint, f"configs of {arm}: a file was changed while the study ran")
 
 
 @contextmanager

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aal.flips.outcomes import RANDOM, FlipSelection, selections, swept, values
 from aal.report.curves import Curve, Panel, curves_figure, mean_curve
 from aal.report.flip_curves import level, position_curve
+from aal.report.flip_outcomes import RANDOM, FlipSelection, selections, swept, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, number
 from aal.studies.study import Cells, Study
+from aal.studies.tables.flips import ALONG, adversarial_column
 
-ALONG = "along"  # the setting that is the key of the number in which a study's arms differ
 POSITIONS = (
     "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
     "and repeats; band: ± one sample standard deviation. Dotted: flips at random."
@@ -21,16 +21,15 @@ POSITIONS = (
 ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 
 
-def flips_sections_of(study: Study, cells: Cells, directory: Path, column: str) -> tuple[Section, ...]:
+def flips_sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
     """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in.
 
     Args:
         study: A study whose table is ``flips``.
         cells: Finished runs by arm and seed.
         directory: The study's folder.
-        column: The column of a round's record that has the adversarial accuracy.
     """
-    columns = {"adversarial accuracy": column, "natural accuracy": "accuracy"}
+    columns = {"adversarial accuracy": adversarial_column(study), "natural accuracy": "accuracy"}
     if ALONG in study.settings:
         x = str(study.settings[ALONG]).rpartition(".")[2]
         drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}
@@ -71,22 +70,23 @@ def along_panels(study: Study, cells: Cells, columns: Mapping[str, str]) -> list
         columns: Columns of a round's record by their panel's title.
     """
     at: dict[float, list[Run]] = {}
-    for runs in (cells[row.arm] for row in study.rows):
-        for run in runs.values():
-            x = number({"x": _configured(run, study.settings[ALONG])}, "x")
-            if x is not None:
-                at.setdefault(x, []).append(run)
+    for run in (run for row in study.rows for run in cells[row.arm].values()):
+        x = number({"x": _configured(run, study.settings[ALONG])}, "x")
+        if x is not None:
+            at.setdefault(x, []).append(run)
     known = selections(run for runs in at.values() for run in runs)
     panels = []
     for title, column in columns.items():
-        curves = []
-        for selection, colour in zip(known, PALETTE, strict=False):
-            tried = {x: values(dict(enumerate(runs)), selection, column) for x, runs in sorted(at.items())}
-            found = {x: list(of.values()) for x, of in tried.items()}
-            curve = mean_curve(str(selection), colour, found)
-            curves += [curve] if curve else []
-        panels += [Panel(title, tuple(curves))] if curves else []
-    return panels
+        curves = (
+            mean_curve(str(selection), colour, {x: _tried(runs, selection, column) for x, runs in sorted(at.items())})
+            for selection, colour in zip(known, PALETTE, strict=False)
+        )
+        panels.append(Panel(title, tuple(filter(None, curves))))
+    return [panel for panel in panels if panel.curves]
+
+
+def _tried(runs: list[Run], selection: FlipSelection, column: str) -> list[float]:
+    return list(values(dict(enumerate(runs)), selection, column).values())
 
 
 def _configured(run: Run, key: str) -> Any:  # noqa: ANN401

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.reading import Run, number
 from aal.studies.paired import ALIKE
 from aal.studies.study import Study
@@ -49,5 +49,5 @@ def check_columns(study: Study, called: str) -> None:
     """
     columns = study.settings[COLUMNS]
     whole = isinstance(columns, list) and all(type(labels) is int and labels > 0 for labels in columns)
-    if not whole or not columns or columns != sorted(set(columns)):
-        raise UserError(f"{called}: settings.{COLUMNS} must list numbers of labels, ascending, not {columns!r}")
+    ascending = whole and columns and columns == sorted(set(columns))
+    refuse(not ascending, f"{called}: settings.{COLUMNS} must list numbers of labels, ascending, not {columns!r}")

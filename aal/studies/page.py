@@ -1,10 +1,12 @@
 """The report of a study: its table and tests, curves of every arm, what the attack did, and how it was run."""
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from aal.report.curves import (
+    Curve,
     Panel,
     accuracy_figure,
     expected_share,
@@ -45,7 +47,9 @@ def write_study_report(directory: Path) -> None:
     study = load_study(directory)
     table, cells = study_table(study, directory)
     finished = [run for runs in cells.values() for run in runs.values()]
-    poisoned = {arm: run for arm, run in _first(study, cells).items() if number(run.summary, "poisons") is not None}
+    arms = dict.fromkeys(row.arm for row in study.rows)
+    firsts = {arm: next(iter(cells[arm].values())) for arm in arms if cells[arm]}
+    poisoned = {arm: run for arm, run in firsts.items() if number(run.summary, "poisons") is not None}
     sections = TABLES[study.table].sections
     page = Page(
         title=study.title,
@@ -53,10 +57,8 @@ def write_study_report(directory: Path) -> None:
         note=study.note,
         tiles=_poison_tiles(study, cells, table.tests) if poisoned and table.tests else _tiles(table),
         results=_results(table),
-        sections=sections(study, cells, directory)
-        if sections
-        else (_accuracy(directory, study, cells), *_attack(directory, study, cells, poisoned)),
-        listings=(*_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
+        sections=sections(study, cells, directory) if sections else _sections(directory, study, cells, poisoned),
+        listings=(_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
     )
     files.write_text(directory / "report.html", render_page(page))
 
@@ -106,12 +108,6 @@ def arm_colours(study: Study) -> dict[str, tuple[str, bool]]:
     return given
 
 
-def _first(study: Study, cells: Cells) -> dict[str, Run]:
-    """Return the run of the lowest finished seed of every arm in the table."""
-    arms = dict.fromkeys(row.arm for row in study.rows)
-    return {arm: next(iter(cells[arm].values())) for arm in arms if cells[arm]}
-
-
 def _subtitle(study: Study, cells: Cells) -> str:
     finished = sum(seed in runs for runs in cells.values() for seed in study.seeds)
     total = len(study.arms) * len(study.seeds)
@@ -121,11 +117,14 @@ def _subtitle(study: Study, cells: Cells) -> str:
 
 def _tiles(table: Table) -> tuple[Tile, ...]:
     """Show what the first paired tests say."""
-    tiles = []
-    for test in table.tests[:TILES]:
-        value = "—" if test.mean is None else f"{test.mean:+,.{test.digits}f}"
-        tiles.append(Tile(f"{test.arm} minus {test.against}", value, f"{table.tested}: {_seeds_and_p(test)}"))
-    return tuple(tiles)
+    return tuple(
+        Tile(
+            f"{test.arm} minus {test.against}",
+            NONE if test.mean is None else f"{test.mean:+,.{test.digits}f}",
+            f"{table.tested}: {_seeds_and_p(test)}",
+        )
+        for test in table.tests[:TILES]
+    )
 
 
 def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[Tile, ...]:
@@ -152,72 +151,74 @@ def _seeds_and_p(test: PairedTest) -> str:
     return f"{test.n} seed{'s' if test.n != 1 else ''}, {p}"
 
 
-def _accuracy(directory: Path, study: Study, cells: Cells) -> Section:
-    """Draw accuracy over labels, a panel for each arm that others are compared with."""
-    given, drawn = arm_colours(study), []
-    for group, arms in groups(study).items():
-        curves = [record_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
-        drawn.append(Panel(_title(group, arms), tuple(filter(None, curves))))
-    drawn = [panel for panel in drawn if panel.curves]
-    return _section(directory, "Accuracy", "accuracy", ACCURACY, accuracy_figure(drawn) if drawn else None)
-
-
-def _attack(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
-    """Show what poison did: the share of it among the queries, features and pairs; nothing where there was none."""
+def _sections(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
+    """Show accuracy, and what poison did where there was any: its share of the queries, features and pairs."""
+    head = ("Accuracy", "accuracy", ACCURACY)
+    accuracy = _curves(directory, study, cells, head, record_curve, accuracy_figure)
     if not poisoned:
-        return ()
-    given, shares = arm_colours(study), []
-    for group, arms in groups(study).items():
-        curves = [poison_curve(arm, given[arm][0], _runs(cells, arm), dashed=given[arm][1]) for arm in arms]
-        if shown := tuple(filter(None, curves)):
-            first = next(run for arm in (*arms[1:], arms[0]) for run in _runs(cells, arm))
-            shares.append(Panel(_title(group, arms), shown, expected_share(first)))
-    figure = poison_figure(shares) if shares else None
+        return (accuracy,)
     arm, run = next(iter(poisoned.items()))
+    head = ("Poison among the queries", "poison_share", SHARE)
     return (
-        _section(directory, "Poison among the queries", "poison_share", SHARE, figure),
+        accuracy,
+        _curves(directory, study, cells, head, poison_curve, poison_figure, expected_share),
         features_section(poisoned),
         pairs_section(run.folder, PAIRS, f"Base instances and poison: {arm}"),
     )
 
 
-def _title(group: str, arms: list[str]) -> str:
-    if not group:
-        return "read by these"
-    return f"against {group}" if len(arms) > 1 else group
+def _curves(
+    directory: Path,
+    study: Study,
+    cells: Cells,
+    head: tuple[str, str, str],
+    curve: Callable[..., Curve | None],
+    figure: Callable[[Sequence[Panel]], Figure],
+    levels: Callable[[Run], dict[str, float]] = lambda run: {},
+) -> Section:
+    """Draw a curve of each arm, a panel for each arm that others are compared with.
 
-
-def _runs(cells: Cells, arm: str) -> list[Run]:
-    return list(cells[arm].values())
-
-
-def _section(directory: Path, title: str, name: str, text: str, figure: Figure | None) -> Section:
-    if figure is None:
+    Args:
+        directory: The study's folder.
+        study: The study.
+        cells: Finished runs by arm and seed.
+        head: The section's title, the figure's name and what it shows.
+        curve: Makes an arm's curve of its name, color and runs.
+        figure: Draws panels.
+        levels: Levels to compare with, told a run of the panel.
+    """
+    title, name, text = head
+    given, drawn = arm_colours(study), []
+    for group, arms in groups(study).items():
+        runs = {arm: list(cells[arm].values()) for arm in (*arms[1:], arms[0])}
+        curves = (curve(arm, given[arm][0], runs[arm], dashed=given[arm][1]) for arm in arms)
+        if shown := tuple(filter(None, curves)):
+            against = f"against {group}" if len(arms) > 1 else group
+            first = next(run for own in runs.values() for run in own)
+            drawn.append(Panel(against if group else "read by these", shown, levels(first)))
+    if not drawn:
         return Section(title, missing="No finished run has it yet.")
-    return Section(title, text + BAND, (figure_picture(directory, name, figure, text, captioned=False),))
+    return Section(title, text + BAND, (figure_picture(directory, name, figure(drawn), text, captioned=False),))
 
 
-def _cell_listing(study: Study, cells: Cells) -> tuple[Listing, ...]:
+def _cell_listing(study: Study, cells: Cells) -> Listing:
     """List every cell with its end."""
-    finished = [run for runs in cells.values() for run in runs.values()]
     shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4)}
-    if any("poison_success" in run.summary for run in finished):
+    if any("poison_success" in run.summary for runs in cells.values() for run in runs.values()):
         shown["poisons queried"] = ("poison_success", 3)
     shown["seconds"] = ("seconds", 1)
     rows = []
     for arm, runs in cells.items():
         for seed in sorted({*study.seeds, *runs}):
-            summary = runs[seed].summary if seed in runs else {}
-            numbers = [show(number(summary, key), digits) if summary else "" for key, digits in shown.values()]
-            rows.append((arm, str(seed), *numbers, str(summary.get("ended_by", "")) if summary else "not finished"))
-    return (Listing("Every run", header=("arm", "seed", *shown, "ended by"), rows=tuple(rows)),)
+            summary = runs[seed].summary if seed in runs else {"ended_by": "not finished"}
+            numbers = (show(number(summary, key), digits) if seed in runs else "" for key, digits in shown.values())
+            rows.append((arm, str(seed), *numbers, str(summary.get("ended_by", ""))))
+    return Listing("Every run", header=("arm", "seed", *shown, "ended by"), rows=tuple(rows))
 
 
-def _config_listings(study: Study, cells: Cells) -> list[Listing]:
-    listings: list[Listing] = []
+def _config_listings(study: Study, cells: Cells) -> Iterator[Listing]:
     for arm, runs in cells.items():
         layers = study.arms[arm].configs
         names = ", ".join(Path(layer).name if isinstance(layer, str) else to_yaml(layer).strip() for layer in layers)
-        run = next(iter(runs.values()), None)
-        listings += config_listing(f"Configuration of {arm} ({names})", run) if run else []
-    return listings
+        for run in list(runs.values())[:1]:
+            yield from config_listing(f"Configuration of {arm} ({names})", run)

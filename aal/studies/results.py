@@ -1,7 +1,7 @@
 """A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,12 +106,11 @@ def lines(value: Value, digits: int) -> tuple[str, str, str]:
     if not isinstance(value, MeanSd):
         return NONE if value is None else str(value), "", ""
     spread = "" if value.sd is None else f"±{show(value.sd, digits, value.mean)}"
-    mean = show(value.mean, digits)
-    if value.mean is None and value.beyond is not None:
-        mean = f"≥ {show(value.beyond, digits)}"
-    if isinstance(value.paper, str):
-        return mean, spread, value.paper
-    return mean, spread, "" if value.paper is None else show(value.paper, digits)
+    bound = value.mean is None and value.beyond is not None
+    mean = f"≥ {show(value.beyond, digits)}" if bound else show(value.mean, digits)
+    if value.paper is None or isinstance(value.paper, str):
+        return mean, spread, value.paper or ""
+    return mean, spread, show(value.paper, digits)
 
 
 def print_table(table: Table, console: Console, title: str, note: str) -> None:
@@ -133,7 +132,8 @@ def print_table(table: Table, console: Console, title: str, note: str) -> None:
     for row in table.rows:
         grid.add_row(*(_cell(column, row[column.key]) for column in table.printed))
     console.print(grid)
-    for line in _below(table, note):
+    tests = [f"{table.tested}, {NAME} over identical seeds:", *(f"  {test}" for test in table.tests)]
+    for line in filter(None, (note, *(tests if table.tests else ()), *table.notes)):
         console.print(Text(line))
 
 
@@ -151,22 +151,8 @@ def write_table(table: Table, path: Path) -> None:
 
 def _cell(column: Column, value: Value) -> Text:
     mean, spread, paper = lines(value, column.digits)
-    text = Text(mean)
-    if spread:
-        text.append(f"\n{spread}", "dim")
-    if paper:
-        text.append(f"\n[{paper}]", "cyan")
-    return text
-
-
-def _below(table: Table, note: str) -> Iterator[str]:
-    if note:
-        yield note
-    if table.tests:
-        yield f"{table.tested}, {NAME} over identical seeds:"
-    for test in table.tests:
-        yield f"  {test}"
-    yield from table.notes
+    below = ((spread, "dim"), (f"[{paper}]" if paper else "", "cyan"))
+    return Text.assemble(mean, *((f"\n{text}", style) for text, style in below if text))
 
 
 def _names(column: Column) -> Sequence[str]:

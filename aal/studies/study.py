@@ -1,18 +1,21 @@
 """A study: arms of one experiment over the same seeds. Everything in its file is checked before a cell starts."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aal.checks import refuse
 from aal.errors import UserError
-from aal.report.page import Section
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import refuse_earlier
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms
 from aal.studies.results import Table
+
+if TYPE_CHECKING:
+    from aal.report.page import Section  # figures' libraries take seconds to import
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
 OPTIONAL = ("title", "note", "threads", "settings")
@@ -94,7 +97,7 @@ class TableKind:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     check: Callable[[Study, str], None] = lambda study, called: None
-    sections: Callable[[Study, Cells, Path], tuple[Section, ...]] | None = None
+    sections: "Callable[[Study, Cells, Path], tuple[Section, ...]] | None" = None
 
 
 def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = None) -> Study:
@@ -108,31 +111,27 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
     Raises:
         UserError: Anything in the file, or in the YAML of a config it names, is wrong.
     """
-    text = read_mapping(path)
-    for key in text:
-        if key not in REQUIRED + OPTIONAL:
-            raise UserError(f"{path}: unknown key {key!r}; a study has {', '.join(REQUIRED + OPTIONAL)}")
-    for key in REQUIRED:
-        if key not in text:
-            raise UserError(f"{path}: the key {key!r} is missing")
+    text = _mapping(read_mapping(path), str(path), REQUIRED, OPTIONAL, "a study has")
     for key in ("name", "title", "note", "table"):
-        if not isinstance(text.get(key, ""), str):
-            raise UserError(f"{path}: {key} must be text, not {text[key]!r}")
-    if text["table"] not in tables:
-        raise UserError(f"{path}: table: no table {text['table']!r}; there is {', '.join(sorted(tables))}")
-    kind = tables[text["table"]]
+        refuse(not isinstance(text.get(key, ""), str), f"{path}: {key} must be text, not {text.get(key)!r}")
+    table, there = text["table"], ", ".join(sorted(tables))
+    refuse(table not in tables, f"{path}: table: no table {table!r}; there is {there}")
+    kind = tables[table]
+    takes = f"the table {table!r} takes"
     threads = _integer(text.get("threads", 1), 1, f"{path}: threads")
     arms = read_arms(path, text["configs"], text["arms"], threads, RESERVED)
+    rows = text["rows"]
+    refuse(not isinstance(rows, list) or not rows, f"{path}: rows must list at least one arm, as {{arm: ...}}")
     study = Study(
         name=text["name"],
         title=text.get("title") or text["name"],
         note=text.get("note", ""),
         seeds=_seeds(text["seeds"] if seeds is None else seeds, f"{path}: seeds" if seeds is None else "--seeds"),
         threads=threads,
-        table=text["table"],
-        rows=_rows(path, text["rows"], arms, kind),
+        table=table,
+        rows=tuple(_row(row, f"{path}: rows[{index}]", arms, kind) for index, row in enumerate(rows)),
         arms=arms,
-        settings=_settings(text.get("settings", {}), kind, f"{path}: settings", text["table"]),
+        settings=_mapping(text.get("settings", {}), f"{path}: settings", kind.required, kind.optional, takes),
     )
     kind.check(study, str(path))
     return study
@@ -149,14 +148,12 @@ def load_study(directory: Path) -> Study:
     Raises:
         UserError: The folder holds no study, that of another version, or its record was changed by something else.
     """
-    if not directory.is_dir():
-        raise UserError(f"{directory}: no such folder")
     path = directory / RECORD
-    if not path.exists():
-        raise UserError(f"{directory}: no study was run into this folder (it has no {RECORD})")
+    refuse(not directory.is_dir(), f"{directory}: no such folder")
+    refuse(not path.exists(), f"{directory}: no study was run into this folder (it has no {RECORD})")
     record = read_mapping(path)
-    if record.pop("format", None) != FORMAT:
-        raise UserError(f"{path}: not the record of a study of this version of aal; run the study into another folder")
+    another = record.pop("format", None) != FORMAT
+    refuse(another, f"{path}: not the record of a study of this version of aal; run the study into another folder")
     try:
         arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
         rows = tuple(Row(**row) for row in record["rows"])
@@ -174,71 +171,60 @@ def claim_folder(study: Study, directory: Path) -> None:
         UserError: The folder holds something else, another study, or cells of an arm that has changed since.
     """
     if not (directory / RECORD).exists():
-        if directory.is_dir() and any(not entry.name.startswith(".") for entry in directory.iterdir()):
-            raise UserError(f"--out {directory}: the folder is in use, and not by a study")
+        used = directory.is_dir() and any(not entry.name.startswith(".") for entry in directory.iterdir())
+        refuse(used, f"--out {directory}: the folder is in use, and not by a study")
         return
     before = load_study(directory)
-    if before.name != study.name:
-        raise UserError(f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}")
+    other = f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}"
+    refuse(before.name != study.name, other)
     for config in directory.glob("*/seed=*/config.yaml"):
         refuse_earlier(config.parent)
     for name, arm in study.arms.items():
-        if next((directory / name).glob("seed=*/config.yaml"), None) is None:  # nothing was run yet
-            continue
-        if name not in before.arms or before.arms[name].fingerprint != arm.fingerprint:
-            raise UserError(
-                f"--out {directory}: the arm {name!r} has cells there, but its configs or threads have changed since;"
-                " use another folder or remove the arm's"
-            )
+        begun = any((directory / name).glob("seed=*/config.yaml"))
+        refuse(
+            begun and (name not in before.arms or before.arms[name].fingerprint != arm.fingerprint),
+            f"--out {directory}: the arm {name!r} has cells there, but its configs or threads have changed since;"
+            " use another folder or remove the arm's",
+        )
 
 
-def _rows(path: Path, value: object, arms: Collection[str], kind: TableKind) -> tuple[Row, ...]:
-    needed = ("arm", "against") if kind.paired else ("arm",)
-    form = "{" + ", ".join(f"{key}: ..." for key in needed) + "}"
-    more = [f"{key}: ..." for key in ("against", "paper") if key not in needed]
-    if not isinstance(value, list) or not value:
-        raise UserError(f"{path}: rows must list at least one {form}")
-    rows = []
-    for index, item in enumerate(value):
-        called = f"{path}: rows[{index}]"
-        if not isinstance(item, dict) or not set(needed) <= set(item) <= {"arm", "against", "paper"}:
-            raise UserError(f"{called} must be {form}, with {' and '.join(more)} where asked, not {item!r}")
-        row = Row(item["arm"], item.get("against"), item.get("paper"))
-        for key in ("arm", "against"):
-            if key in item and not (isinstance(item[key], str) and item[key] in arms):
-                raise UserError(f"{called}.{key}: no arm {item[key]!r}; there is {', '.join(arms)}")
-        if row.arm == row.against:
-            raise UserError(f"{called}: an arm cannot be compared with itself")
-        if row.paper is not None and not (isinstance(row.paper, str) and row.paper in kind.papers):
-            there = ", ".join(kind.papers) or "nothing in it for this table"
-            raise UserError(f"{called}.paper: the paper has no {row.paper!r}; there is {there}")
-        rows.append(row)
-    return tuple(rows)
-
-
-def _settings(value: object, kind: TableKind, called: str, table: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{called} must be a mapping, not {value!r}")
-    takes = kind.required + kind.optional
+def _mapping(
+    value: Any,  # noqa: ANN401 - whatever the file has
+    called: str,
+    required: Sequence[str],
+    optional: Sequence[str],
+    takes: str,
+) -> dict[str, Any]:
+    """Return what is a mapping of all keys that are required and no others than may be there; refuse what is not."""
+    refuse(not isinstance(value, dict), f"{called} must be a mapping, not {value!r}")
+    known = dict.fromkeys((*required, *optional))
     for key in value:
-        if key not in takes:
-            raise UserError(f"{called}: unknown key {key!r}; the table {table!r} takes {', '.join(takes) or 'none'}")
-    for key in kind.required:
-        if key not in value:
-            raise UserError(f"{called}: the key {key!r} is missing, which the table {table!r} needs")
-    return value
+        refuse(key not in known, f"{called}: unknown key {key!r}; {takes} {', '.join(known) or 'none'}")
+    for key in required:
+        refuse(key not in value, f"{called}: the key {key!r} is missing; {takes} {', '.join(known)}")
+    return dict(value)
+
+
+def _row(value: object, called: str, arms: Collection[str], kind: TableKind) -> Row:
+    needed = ("arm", "against") if kind.paired else ("arm",)
+    row = Row(**_mapping(value, called, needed, ("against", "paper"), "a row has"))
+    for key, known in {"arm": arms, "against": arms, "paper": kind.papers}.items():
+        name, there = getattr(row, key), ", ".join(known) or "none for this table"
+        wrong = not isinstance(name, str) or name not in known
+        refuse(wrong and (name is not None or key in needed), f"{called}.{key}: no {name!r}; there is {there}")
+    refuse(row.arm == row.against, f"{called}: an arm cannot be compared with itself")
+    return row
 
 
 def _seeds(value: object, called: str) -> tuple[int, ...]:
     if not isinstance(value, list):
         return tuple(range(_integer(value, 1, called)))
     seeds = tuple(_integer(seed, 0, f"{called}[{index}]") for index, seed in enumerate(value))
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"{called} must be distinct, and at least one: {value!r}")
+    refuse(not seeds or len(set(seeds)) < len(seeds), f"{called} must be distinct, and at least one: {value!r}")
     return seeds
 
 
-def _integer(value: object, least: int, called: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**32:
-        raise UserError(f"{called} must be a whole number of at least {least} (and below 2**32), not {value!r}")
-    return value
+def _integer(value: Any, least: int, called: str) -> int:  # noqa: ANN401
+    whole = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**32
+    refuse(not whole, f"{called} must be a whole number of at least {least} (and below 2**32), not {value!r}")
+    return int(value)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import BIM, FGSM, PGD, Attack
-from aal.attacks.ascent import log_odds, log_odds_gradient
+from aal.attacks.ascent import log_odds, log_odds_and_gradient
 from aal.attacks.norms import norm_of
 from aal.errors import UserError
 from aal.seeds import generator
@@ -122,9 +122,9 @@ def test_log_odds_order_points_as_the_cross_entropy_does_and_have_its_direction(
     p = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
     torch.testing.assert_close(log_odds(logits, labels), ((1 - p) / p).log())
     (entropy,) = torch.autograd.grad(nn.functional.cross_entropy(logits, labels, reduction="sum"), logits)
-    torch.testing.assert_close(log_odds_gradient(logits.detach(), labels) * (1 - p)[:, None], entropy)
+    torch.testing.assert_close(log_odds_and_gradient(logits.detach(), labels)[1] * (1 - p)[:, None], entropy)
     (odds,) = torch.autograd.grad(log_odds(logits, labels).sum(), logits)
-    torch.testing.assert_close(log_odds_gradient(logits.detach(), labels), odds)
+    torch.testing.assert_close(log_odds_and_gradient(logits.detach(), labels)[1], odds)
 
 
 class Wall(nn.Module):

@@ -16,7 +16,7 @@ from aal.extras import MAKERS
 from aal.networks import DigitBackbone
 from aal.runs.files import read_tensors
 from tests.callbacks.test_query_rounds import ledger
-from tests.commands import ROOT, fit, results
+from tests.commands import ROOT, MadeOnce, finished, fit, results
 from tests.test_resume import KILL
 
 CLEAN = ("--poison=null", "--query.init_args.query_size=3", "--seed_everything=3", "--query.init_args.max_epochs=30")
@@ -30,12 +30,9 @@ BOTH = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(made_once: MadeOnce) -> Path:
     """Two queries of three, with two copies of every labelled sample."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    done = fit(out, *CLEAN, *BOTH)
-    assert done.returncode == 0, done.stderr
-    return out
+    return made_once("retraining", lambda out: finished(out, *CLEAN, *BOTH))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from aal.callbacks.rounds import clock_of
 from aal.data.samples import Samples
 from aal.datamodules import Digits
 from aal.seeds import generator
-from tests.commands import EXPERIMENT, ROOT, aal, results
+from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, results
 from tests.test_resume import KILL
 
 FLIPS = ROOT / "configs" / "flips"
@@ -193,8 +193,8 @@ SWEEP = (BUCKETS, "--flips.init_args.suspects={}", "--checkpoint.interval=0", "-
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return left(done(tmp_path_factory.mktemp("whole") / "run", *SWEEP))
+def uninterrupted(made_once: MadeOnce) -> dict[str, Any]:
+    return left(made_once("flips", lambda out: done(out, *SWEEP)))
 
 
 @pytest.mark.slow
@@ -206,8 +206,8 @@ def test_two_ranks_flip_what_one_flips(uninterrupted: dict[str, Any], tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    found = left(done(tmp_path_factory.mktemp("others") / "run", *WITH_OTHERS, config="random"))
+def others(made_once: MadeOnce) -> dict[str, Any]:
+    found = left(made_once("flips_others", lambda out: done(out, *WITH_OTHERS, config="random")))
     assert [row["selector"] for row in found["rounds"]] == ["clean", *OTHERS]
     return found
 

@@ -15,7 +15,7 @@ from aal.models import TransferClassifier
 from aal.networks import DenseHead, DigitBackbone
 from aal.robustness import Evaluation, evaluate
 from tests.cli.test_fit import refusal
-from tests.commands import EXPERIMENT, ROOT, aal, fit, results, untimed
+from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, finished, fit, results, untimed
 from tests.test_resume import KILL
 
 KEY = "--robust.init_args"
@@ -41,11 +41,8 @@ def evaluations(out: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    done = fit(out, *EVERY, "--seed_everything=3")
-    assert done.returncode == 0, done.stderr
-    return out
+def run(made_once: MadeOnce) -> Path:
+    return made_once("robust", lambda out: finished(out, *EVERY, "--seed_everything=3"))
 
 
 def test_every_fourth_round_and_the_last_have_columns(run: Path) -> None:
@@ -123,11 +120,9 @@ BESIDE = f'{KEY}.untargeted={{"any": {json.dumps(ATTACKS["pgd"])}}}'
 
 
 @pytest.fixture(scope="module")
-def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "beside"
-    done = fit(out, *ROBUST, *TARGETED, BESIDE, "--query.init_args.budget=1", "--seed_everything=3")
-    assert done.returncode == 0, done.stderr
-    return out
+def beside(made_once: MadeOnce) -> Path:
+    arguments = (*ROBUST, *TARGETED, BESIDE, "--query.init_args.budget=1", "--seed_everything=3")
+    return made_once("robust_beside", lambda out: finished(out, *arguments))
 
 
 def test_untargeted_attacks_stand_beside_targeted_ones_on_the_same_samples(beside: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from aal.callbacks import SecuredSet
 from aal.data.samples import ImageSamples
 from aal.datamodules import Digits
-from tests.commands import ROOT, fit, results
+from tests.commands import ROOT, MadeOnce, fit, results
 from tests.test_resume import KILL
 
 LIAR = 10
@@ -61,9 +61,9 @@ def records(out: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def guarded(made_once: MadeOnce) -> Path:
     """A run in which a liar answers half of the queries."""
-    return run(tmp_path_factory.mktemp("guarded") / "run", "--poison=null")
+    return made_once("guarded", lambda out: run(out, "--poison=null"))
 
 
 def test_a_liar_is_found_dismissed_and_its_labels_corrected(guarded: Path) -> None:

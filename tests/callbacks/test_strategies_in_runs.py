@@ -13,19 +13,16 @@ from torch import Tensor
 from aal.datamodules import Digits
 from aal.runs.files import read_tensors
 from tests.callbacks.test_query_rounds import ledger
-from tests.commands import ROOT, fit, results
+from tests.commands import ROOT, MadeOnce, finished, fit, results
 
 CLEAN = ("--poison=null", "--query.init_args.query_size=3", "--seed_everything=3", "--query.init_args.max_epochs=30")
 DFAL_CEAL = (f"--config={ROOT}/configs/query/dfal_ceal.yaml", "--query.init_args.strategy.init_args.threshold=1.0")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(made_once: MadeOnce) -> Path:
     """Two queries of three by DFAL, with pseudo-labels."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    done = fit(out, *CLEAN, *DFAL_CEAL)
-    assert done.returncode == 0, done.stderr
-    return out
+    return made_once("dfal_ceal", lambda out: finished(out, *CLEAN, *DFAL_CEAL))
 
 
 @pytest.fixture(scope="module")
@@ -190,11 +187,9 @@ class TestReplay:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def replay(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        out = tmp_path_factory.mktemp("runs") / "replay"
-        done = fit(out, *CLEAN, *replaying(run), f"--config={ROOT}/configs/model/nn2.yaml")
-        assert done.returncode == 0, done.stderr
-        return out
+    def replay(run: Path, made_once: MadeOnce) -> Path:
+        arguments = (*CLEAN, *replaying(run), f"--config={ROOT}/configs/model/nn2.yaml")
+        return made_once("replay", lambda out: finished(out, *arguments))
 
     def test_labels_and_copies_come_in_the_same_rounds(self, run: Path, replay: Path) -> None:
         columns = ("index", "round", "label", "labeler")

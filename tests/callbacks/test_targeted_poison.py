@@ -12,7 +12,7 @@ from torch import Tensor
 from aal.data.samples import ImageSamples
 from aal.datamodules import Digits
 from aal.networks import DigitBackbone
-from tests.commands import EXPERIMENT, ROOT, aal, untimed
+from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, untimed
 from tests.test_resume import KILL
 
 TARGETED = ROOT / "configs" / "poison" / "targeted.yaml"
@@ -85,9 +85,8 @@ def logits_of(run: Path, x: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sets(made_once: MadeOnce) -> Path:
     """A run that kept sets."""
-    out = tmp_path_factory.mktemp("sets") / "run"
     experiment = ROOT / "configs" / "experiment" / "targeted_sets.yaml"
     few = (
         "size=100",
@@ -99,15 +98,18 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "attack.init_args.steps=40",
     )
     given = (*(f"--query.init_args.{value}" for value in few), "--data.init_args.batch_size=32", FASTER)
-    run = aal("fit", "--config", experiment, "--out", out, *given)
-    assert run.returncode == 0, run.stderr
-    return out
+
+    def make(out: Path) -> None:
+        run = aal("fit", "--config", experiment, "--out", out, *given)
+        assert run.returncode == 0, run.stderr
+
+    return made_once("poison_sets", make)
 
 
 @pytest.fixture(scope="module")
-def crafted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crafted(made_once: MadeOnce) -> Path:
     """A run that crafted its own poisons."""
-    return poison(tmp_path_factory.mktemp("own") / "run")
+    return made_once("targeted_poison", poison)
 
 
 def test_poisons_of_a_set_are_in_the_pool_with_the_label_of_their_base(sets: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from aal.datamodules import CIFAR10, Digits, ImageFolder
 from aal.datamodules.published import Stored
 from aal.errors import UserError
 from aal.networks import DigitBackbone
-from tests.commands import ROOT, aal, untimed
+from tests.commands import ROOT, MadeOnce, aal, untimed
 from tests.datamodules.files import FILES
 from tests.test_resume import KILL
 
@@ -72,11 +72,9 @@ def digits() -> Digits:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(made_once: MadeOnce) -> Path:
     """A run that nobody killed."""
-    out = tmp_path_factory.mktemp("sets") / "run"
-    assert build(out) == 0
-    return out
+    return made_once("targeted_sets", build)
 
 
 def test_sets_are_kept_where_the_target_was_fooled_and_nowhere_else(built: Path) -> None:

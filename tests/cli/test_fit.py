@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aal.__main__ import main
-from tests.commands import EXPERIMENT, ROOT, aal, fit
+from tests.commands import EXPERIMENT, ROOT, SMALL, aal, fit
 
 SHIPPED = ROOT / "aal" / "networks" / "weights" / "digit_backbone.safetensors"
 
@@ -154,26 +154,24 @@ def test_bad_files_are_named(
         assert f"out: {path} cannot be written to" in refusal(monkeypatch, capsys, out=path)
 
 
-def test_a_finished_folder_is_taken_and_goes_on_only_as_it_was(tmp_path: Path) -> None:
+def test_a_finished_folder_is_taken_and_goes_on_only_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     first = fit(out)
     assert first.returncode == 0, first.stderr
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    again = fit(out)
-    assert again.returncode == 2
-    assert "in use" in again.stderr
+    assert "in use" in refusal(monkeypatch, capsys, *SMALL, out=out)
     assert files == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    other = fit(out, "--ckpt_path=last", "--query.init_args.query_size=2")
-    assert other.returncode == 2
-    assert "query.init_args.query_size: the run in" in other.stderr
-    assert "was started with 1, now it is 2" in other.stderr
+    other = refusal(monkeypatch, capsys, *SMALL, "--ckpt_path=last", "--query.init_args.query_size=2", out=out)
+    assert "query.init_args.query_size: the run in" in other
+    assert "was started with 1, now it is 2" in other
     saved = out / "checkpoints" / "last.ckpt"
     whole = saved.read_bytes()
     for damaged in (b"", b"hello", whole[:5000]):
         saved.write_bytes(damaged)
-        refused = fit(out, "--ckpt_path=last")
-        assert refused.returncode == 2, refused.stderr
-        assert refused.stderr.startswith(f"error: {saved}: damaged, or not a checkpoint")
+        refused = refusal(monkeypatch, capsys, *SMALL, "--ckpt_path=last", out=out)
+        assert refused.startswith(f"error: {saved}: damaged, or not a checkpoint")
     saved.write_bytes(whole)
     same = fit(out, "--ckpt_path=last")
     assert same.returncode == 0, same.stderr

@@ -2,8 +2,6 @@
 
 import copy
 import functools
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from aal.data.samples import AudioSamples, ImageSamples, Samples, Sources, TensorSamples
 from aal.features.key import feature_key
 from aal.networks import Backbone, DigitBackbone
-from tests.commands import ROOT
+from tests.commands import aal
 
 CPU = torch.device("cpu")
 PIXELS = torch.randint(256, (9, 3, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
@@ -155,6 +153,7 @@ def test_samples_added_later_change_nothing() -> None:
 CLASS = "from torch import nn\nclass Mine(nn.Module):\n    def forward(self, x):\n        return x.flatten(1) {}\n"
 PROGRAM = """
 import sys, torch
+sys.dont_write_bytecode = True  # of a file that changes within a second
 sys.path.insert(0, sys.argv[1])
 from aal.features.key import feature_key
 from aal.networks import DigitBackbone
@@ -169,8 +168,8 @@ print([feature_key(samples, 2, network, torch.device("cpu"), 2) for network in (
 def test_another_process_has_the_same_key_until_the_source_of_a_class_changes(tmp_path: Path) -> None:
     def printed(form: str) -> list[str]:
         (tmp_path / "mine.py").write_text(CLASS.format(form))
-        command = [sys.executable, "-B", "-c", PROGRAM, str(tmp_path)]
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        ran = aal(code=PROGRAM, before=(str(tmp_path),))
+        assert ran.returncode == 0, ran.stderr
         keys: list[str] = ran.stdout.strip("[]\n").split(", ")
         return keys
 

@@ -16,9 +16,8 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aal.errors import UserError
-from aal.report import features_figure
 from aal.report.curves import Panel, accuracy_figure, expected_share, poison_curve, poison_figure, record_curve
-from aal.report.features import SHOWN, principal_components
+from aal.report.features import SHOWN, features_figure, principal_components
 from aal.report.image_pairs import amplified, images_figure, png
 from aal.report.pairs import read_pairs
 from aal.report.style import PALETTE, POISON, render

@@ -10,10 +10,10 @@ import torch
 import aal.callbacks  # noqa: F401 - registers the page of flips
 from aal.attacks import PGD
 from aal.errors import UserError
-from aal.flips.outcomes import selections, swept
-from aal.report import write_run_report
 from aal.report.flip_curves import path_bins, paths_figure, position_curve
+from aal.report.flip_outcomes import selections, swept
 from aal.report.flips_page import attack_columns, flips_title
+from aal.report.run_page import write_run_report
 from aal.robustness.results import Evaluation, Outcome
 from aal.runs.files import write_bytes, write_csv
 from aal.runs.reading import read_run

@@ -11,7 +11,8 @@ import torch
 
 from aal.cli.study import study as main
 from aal.errors import UserError
-from aal.report import features_figure, write_run_report
+from aal.report.features import features_figure
+from aal.report.run_page import write_run_report
 from aal.studies.page import write_study_report
 from aal.studies.study import read_study, save_study
 from aal.studies.tables import TABLES

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aal.attacks import FGSM
-from aal.report import write_run_report
 from aal.report.examples import examples_figure
+from aal.report.run_page import write_run_report
 from aal.report.style import POISON, render
 from aal.robustness import Evaluation, Examples, Outcome
 from tests.report.test_pages import EVIL, Page, assert_self_contained

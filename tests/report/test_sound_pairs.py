@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from aal.errors import UserError
-from aal.report import write_run_report
 from aal.report.page import LONGEST_SOUND
 from aal.report.pairs import read_pairs
+from aal.report.run_page import write_run_report
 from aal.report.sound_pairs import (
     COLUMNS,
     RANGE,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aal.cli.study import main
+from aal.cli.study import study
 from tests.commands import EXPERIMENT, ROOT
 
 CONFIGS = ROOT / "configs"
@@ -41,7 +41,7 @@ def test_a_replay_is_given_the_labels_of_its_source_and_goes_on_from_elsewhere(
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "study.yaml", "--out", "out", "--jobs", "1"]) == 0
+    assert study(["run", "study.yaml", "--out", "out", "--jobs", "1"]) == 0
     columns = ("index", "round", "label", "labeler", "strategy", "status")
     ours, theirs = ([[row[key] for key in columns] for row in ledger(out, arm)] for arm in ("replay", "source"))
     assert ours == theirs
@@ -54,6 +54,6 @@ def test_a_replay_is_given_the_labels_of_its_source_and_goes_on_from_elsewhere(
     (replay / "summary.json").unlink()  # as if it had been killed before its end
     before = (replay / "ledger.csv").read_bytes()
     monkeypatch.chdir(elsewhere)
-    assert main(["run", "../study.yaml", "--out", "../out", "--jobs", "1"]) == 0, capfd.readouterr().err
+    assert study(["run", "../study.yaml", "--out", "../out", "--jobs", "1"]) == 0, capfd.readouterr().err
     assert (replay / "summary.json").exists()
     assert (replay / "ledger.csv").read_bytes() == before

@@ -46,6 +46,12 @@ if act[0] != "nothing":
 """
 
 
+def test_the_command_starts_without_what_takes_seconds_to_import() -> None:
+    slow = {"torch", "matplotlib", "pytorch_lightning", "PIL"}
+    code = f"import sys, aal.cli.study; print(sorted({slow} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "[]\n"
+
+
 def fast_cell(cell: Cell, configs: list[str]) -> list[str]:
     return [sys.executable, "-c", CELL, str(cell.folder), *configs]
 

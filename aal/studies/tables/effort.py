@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.reading import Run, number
 from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compare, compared, named_in, papers_figures
 from aal.studies.measures import data, final_data, first_reaching
@@ -66,22 +66,20 @@ def check_target(study: Study, called: str) -> None:
     Raises:
         UserError: Says so; the line starts with ``called``.
     """
-    tolerance = study.settings.get(TOLERANCE, 0.0)
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
-        raise UserError(f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}")
-    target = study.settings[TARGET]
-    groups = {row.group for row in study.rows}
-    if isinstance(target, dict):
-        for name in target:
-            if name not in groups:
-                raise UserError(f"{called}: settings.{TARGET}: no row is compared with {name!r}, nor stands alone")
-        for name in sorted(groups):
-            if name not in target:
-                raise UserError(f"{called}: settings.{TARGET}: the key {name!r} is missing")
-    for value in target.values() if isinstance(target, dict) else [target]:
+    tolerance, target = study.settings.get(TOLERANCE, 0.0), study.settings[TARGET]
+    share = not isinstance(tolerance, bool) and isinstance(tolerance, int | float) and 0 <= tolerance < 1
+    refuse(not share, f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}")
+    called = f"{called}: settings.{TARGET}"
+    groups = sorted({row.group for row in study.rows})
+    targets = target if isinstance(target, dict) else dict.fromkeys(groups, target)
+    for name in targets:
+        refuse(name not in groups, f"{called}: no row is compared with {name!r}, nor stands alone")
+    for name in groups:
+        refuse(name not in targets, f"{called}: the key {name!r} is missing")
+    for value in targets.values():
         accuracy = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
-        if not accuracy and not (isinstance(value, str) and value in study.arms):
-            raise UserError(f"{called}: settings.{TARGET} must be in (0, 1] or the name of an arm, not {value!r}")
+        arm = isinstance(value, str) and value in study.arms
+        refuse(not accuracy and not arm, f"{called} must be in (0, 1] or the name of an arm, not {value!r}")
 
 
 KIND = TableKind(effort_table, papers=tuple(PAPER), required=(TARGET,), optional=(TOLERANCE,), check=check_target)

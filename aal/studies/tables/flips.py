@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aal.errors import UserError
-from aal.flips.outcomes import (
+from aal.checks import refuse
+from aal.report.flip_outcomes import (
     CLEAN,
     RANDOM,
     FlipSelection,
@@ -17,16 +18,18 @@ from aal.flips.outcomes import (
     swept,
     values,
 )
-from aal.report.page import Section
 from aal.runs.reading import Run
 from aal.studies.comparison import AGAINST, ARM, SEEDS, concluded, difference, papers_figures
-from aal.studies.flip_panels import ALONG, flips_sections_of
 from aal.studies.paired import PairedTest, paired_values
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 
+if TYPE_CHECKING:
+    from aal.report.page import Section
+
 PAPER = papers_figures("flips")
 ATTACK, COLUMN = "attack", "column"
+ALONG = "along"  # the setting that is the key of the number in which a study's arms differ
 KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
 
 SPREAD = (
@@ -78,15 +81,16 @@ def flips_table(study: Study, cells: Cells) -> Table:
     Returns:
         A table with a line at least for each of the study's rows, those without a finished run included.
     """
-    column, rows, tests = adversarial_column(study), [], []
+    column, tests = adversarial_column(study), []
+    rows: list[dict[str, Value]] = []
     for row in study.rows:
         runs = cells[row.arm]
         known = selections(runs.values())
         for selection in known:
             test = _test(row, selection, cells, column)
-            rows.append(_line(row, selection, runs, column) | _difference(test))
+            rows.append(_line(row, selection, runs, column) | (_difference(test) if test else {}))
             tests += [test] if test is not None and selection.position is None else []
-        rows += [] if known else [_nothing(row)]
+        rows += [] if known else [{"arm": row.arm, "n": 0, "against": row.against}]
         tests += [*_whole_sweeps(row, known, cells, column), *_claims(row.arm, known, runs, column)]
     measured = MEASURED[study.settings.get(COLUMN, "accuracy")].format(study.settings[ATTACK])
     columns = [replace(one, note=measured) if one.key == "adversarial" else one for one in COLUMNS]
@@ -110,17 +114,19 @@ def _check(study: Study, called: str) -> None:
     Raises:
         UserError: Says which; the line starts with ``called``.
     """
-    attack, kind = study.settings[ATTACK], study.settings.get(COLUMN, "accuracy")
-    if not isinstance(attack, str) or not attack.isidentifier():
-        raise UserError(f"{called}: settings.{ATTACK} must be the name of an attack, not {attack!r}")
-    if kind not in KINDS:
-        raise UserError(f"{called}: settings.{COLUMN} must be {' or '.join(KINDS)}, not {kind!r}")
-    if not isinstance(study.settings.get(ALONG, ""), str):
-        raise UserError(f"{called}: settings.{ALONG} must be the dotted key of a number in a configuration")
+    settings = study.settings
+    attack, kind, along = settings[ATTACK], settings.get(COLUMN, "accuracy"), settings.get(ALONG, "")
+    named = isinstance(attack, str) and attack.isidentifier()
+    refuse(not named, f"{called}: settings.{ATTACK} must be the name of an attack, not {attack!r}")
+    refuse(kind not in KINDS, f"{called}: settings.{COLUMN} must be {' or '.join(KINDS)}, not {kind!r}")
+    dotted = "the dotted key of a number in a configuration"
+    refuse(not isinstance(along, str), f"{called}: settings.{ALONG} must be {dotted}")
 
 
-def _sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
-    return flips_sections_of(study, cells, directory, adversarial_column(study))
+def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ...]":
+    from aal.studies.flip_panels import flips_sections
+
+    return flips_sections(study, cells, directory)
 
 
 KIND = TableKind(
@@ -137,10 +143,7 @@ def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: s
     own = {key: values(runs, selection, key) for key in ("flips", "memorised", "accuracy", column)}
     means = {key: by_seed(of) for key, of in own.items()}
     seeds = means["flips"]
-
-    def over_seeds(key: str, paper: float | str | None = None) -> MeanSd:
-        return mean_sd((means[key].get(seed) for seed in seeds), paper)
-
+    over_seeds = {key: mean_sd(map(of.get, seeds)) for key, of in means.items()}
     figures = PAPER.get(row.paper or "", {}) if selection.selector == RANDOM else {}
     tried = sorted({sum(seed == other for other, _ in own["flips"]) for seed, _ in own["flips"]})
     return {
@@ -149,38 +152,30 @@ def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: s
         "position": None if selection.position is None else f"{selection.position:g}",
         "n": len(seeds),
         "repeats": " to ".join(dict.fromkeys(str(count) for count in (tried[0], tried[-1]))),
-        "flips": MeanSd(over_seeds("flips").mean),
-        "memorised": MeanSd(over_seeds("memorised").mean),
-        "accuracy": over_seeds("accuracy"),
-        "adversarial": over_seeds(column, figures.get("adversarial")),
+        "flips": MeanSd(over_seeds["flips"].mean),
+        "memorised": MeanSd(over_seeds["memorised"].mean),
+        "accuracy": over_seeds["accuracy"],
+        "adversarial": replace(over_seeds[column], paper=figures.get("adversarial")),
         "over_repeats": MeanSd(over_repeats(own[column]), None, figures.get("over_repeats")),
         "against": row.against or (RANDOM if selection.selector not in (CLEAN, RANDOM) else None),
     }
 
 
-def _nothing(row: Row) -> dict[str, Value]:
-    """Return the line of a row without a finished run."""
-    empty: dict[str, Value] = {key: MeanSd(None) for key in (one.key for one in COLUMNS if one.estimated)}
-    named = {"arm": row.arm, "selector": None, "position": None, "n": 0, "repeats": None, "against": row.against}
-    return empty | named | _difference(None)
-
-
-def _difference(test: PairedTest | None) -> dict[str, Value]:
+def _difference(test: PairedTest) -> dict[str, Value]:
     """Return what a test comes to, for people and for the CSV file."""
-    shown = MeanSd(test.mean, test.sd) if test else MeanSd(None)
-    return {"change": shown, "p": f"{test.p:.2g}" if test and test.p is not None else None} | difference(test)
+    p = None if test.p is None else f"{test.p:.2g}"
+    return {"change": MeanSd(test.mean, test.sd), "p": p} | difference(test)
 
 
 def _test(row: Row, selection: FlipSelection, cells: Cells, column: str) -> PairedTest | None:
     """Compare a selection with itself in another arm, or with random flips in its own; None with nothing."""
-    called, ours = _called(row.arm, selection), values(cells[row.arm], selection, column)
+    called, ours = f"{row.arm}: {selection}", values(cells[row.arm], selection, column)
     if row.against:
         theirs = values(cells[row.against], selection, column)
-        return paired_trials(called, _called(row.against, selection), ours, theirs)
+        return paired_trials(called, f"{row.against}: {selection}", ours, theirs)
     random = values(cells[row.arm], FlipSelection(RANDOM), column)
-    if selection.selector in (CLEAN, RANDOM) or not random:
-        return None
-    return paired_trials(called, RANDOM, ours, random)
+    compares = random and selection.selector not in (CLEAN, RANDOM)
+    return paired_trials(called, RANDOM, ours, random) if compares else None
 
 
 def _whole_sweeps(row: Row, known: list[FlipSelection], cells: Cells, column: str) -> Iterator[PairedTest]:
@@ -214,7 +209,3 @@ def paired_trials(arm: str, against: str, ours: Values, theirs: Values) -> Paire
     shared = sorted(set(ours) & set(theirs))
     sides = [by_seed({trial: of[trial] for trial in shared}) for of in (ours, theirs)]
     return paired_values(arm, against, *sides)
-
-
-def _called(arm: str, selection: FlipSelection) -> str:
-    return f"{arm}: {selection}"

@@ -1,6 +1,6 @@
 """What one network's queries are worth to another: Table 4 of paper *dfal*."""
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.reading import Run, class_and_arguments, common, number, part
 from aal.studies.comparison import AGAINST, ARM, DATA, SEEDS, Figures, compared, named_in, papers_figures
 from aal.studies.measures import final_data
@@ -48,8 +48,8 @@ def transfer_table(study: Study, cells: Cells) -> Table:
 
 def _check(study: Study, called: str) -> None:
     for index, row in enumerate(study.rows):
-        if len(study.arms[row.arm].reads) != 1:
-            raise UserError(f"{called}: rows[{index}].arm: {row.arm} must read the cells of one other arm (cell:ARM)")
+        line = f"{called}: rows[{index}].arm: {row.arm} must read the cells of one other arm (cell:ARM)"
+        refuse(len(study.arms[row.arm].reads) != 1, line)
 
 
 KIND = TableKind(transfer_table, papers=tuple(PAPER), check=_check)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from aal.errors import UserError
-from aal.flips.outcomes import FlipSelection, averaged, over_repeats, selections
+from aal.report.flip_outcomes import FlipSelection, averaged, over_repeats, selections
 from aal.runs.reading import read_run
 from aal.studies.results import MeanSd
 from aal.studies.study import Study, read_study
