@@ -1,19 +1,20 @@
 """Query rounds: train, score the pool, ask the oracle for labels, repeat."""
 
+from itertools import chain
+
 import pytorch_lightning as pl
 import torch
 
 from aal.callbacks.round_callback import Record, data_of, round_callbacks
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.stop_rule import StopRule
-from aal.checks import at_least, at_least_or_none
-from aal.datamodules import ActiveDataModule
-from aal.errors import RunStopped, UserError
+from aal.checks import at_least, at_least_or_none, refuse
+from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.oracles import Oracle, Perfect
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.strategies import Selection, Strategy, View, fault_of
+from aal.strategies import PseudoLabels, Selection, Strategy, View, fault_of
 
 
 class QueryRounds(Rounds):
@@ -74,15 +75,11 @@ class QueryRounds(Rounds):
             names=data.classes,
             seed=data.seed,
         )
-        pool = data.pool
-        natural = len(pool.of_origin("natural"))
-        if self.initial > natural:
-            raise UserError(f"initial: {self.initial} labels, but the pool has {natural} samples")
-        left = len(pool) + sum(each.coming for each in round_callbacks(trainer)) - self.initial
-        if self.budget is not None and self.budget > left:
-            raise UserError(
-                f"budget: {self.budget} labels, but after the {self.initial} initial ones the pool has {left} left"
-            )
+        natural, budget = len(data.pool.of_origin("natural")), self.budget or 0
+        refuse(self.initial > natural, f"initial: {self.initial} labels, but the pool has {natural} samples")
+        left = len(data.pool) + sum(each.coming for each in round_callbacks(trainer)) - self.initial
+        line = f"budget: {budget} labels, but after the {self.initial} initial ones the pool has {left} left"
+        refuse(budget > left, line)
 
     def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the initial labels."""
@@ -113,18 +110,23 @@ class QueryRounds(Rounds):
         if self.ended_by:
             self.figures = {}  # a round that is due nevertheless comes after no query
             return 0
-        data, n = data_of(trainer), self._next_size(trainer)
+        data, later = data_of(trainer), self.round + 1
+        n = min(self.query_size, self._budget_left(trainer), len(data.pool.unlabelled))
         selection = self._select(trainer, module, record, n)
-        labels, labelers = self.oracle.label(selection.indices, round=self.round + 1)
+        labels, labelers = self.oracle.label(selection.indices, round=later)
         data.pool.label(
             selection.indices,
             labels,
-            round=self.round + 1,
+            round=later,
             strategy=type(self.strategy).__name__,
             labelers=labelers,
             scores=selection.scores,
         )
-        self._take_extras(data, selection)
+        if selection.crafted is not None:
+            data.extras.craft(selection.crafted.x, selection.crafted.sources, round=later)
+        none = torch.empty(0, dtype=torch.int64)
+        pseudo = selection.pseudo or PseudoLabels(none, none)
+        data.extras.revise(pseudo.indices, pseudo.labels, round=later)
         self.figures = dict(selection.figures)
         return n
 
@@ -163,7 +165,7 @@ class QueryRounds(Rounds):
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
-        fault = fault_of(selection, view, n, module.num_classes)
+        fault = fault_of(selection, view.candidates, n, module.num_classes)
         if taken := [figure for figure in selection.figures if figure in before]:
             fault = f"has a figure {taken[0]!r}, which is a column of every round"
         if fault:
@@ -180,32 +182,20 @@ class QueryRounds(Rounds):
             return
         may_come = {"crafted", "pseudo", *self.strategy.columns}
         may_come |= {column for callback in round_callbacks(trainer) for column in callback.columns}
-        for rule in self.stop:
-            if rule.column not in {*record, *may_come} and not rule.column.startswith("robust_"):
-                raise UserError(f"stop: a round has no column {rule.column!r}; it has {', '.join(record)}")
-
-    def _take_extras(self, data: ActiveDataModule, selection: Selection) -> None:
-        """Keep what the selection gives to train on besides the labels."""
-        crafted, pseudo, later = selection.crafted, selection.pseudo, self.round + 1
-        if crafted is not None:
-            data.extras.craft(crafted.x, crafted.sources, round=later)
-        none = torch.empty(0, dtype=torch.int64)
-        data.extras.revise(*((none, none) if pseudo is None else (pseudo.indices, pseudo.labels)), round=later)
+        for column in (rule.column for rule in self.stop):
+            unknown = column not in {*record, *may_come} and not column.startswith("robust_")
+            refuse(unknown, f"stop: a round has no column {column!r}; it has {', '.join(record)}")
 
     def _ended_by(self, trainer: pl.Trainer, record: Record) -> str:
         """Return what ends the run after this round, empty if nothing does."""
-        if not len(data_of(trainer).pool.unlabelled):
-            return "pool"
-        if not self._budget_left(trainer):
-            return "budget"
-        if self.oracle.exhausted:
-            return "labelers"
-        if self.rounds is not None and self.round >= self.rounds:
-            return "rounds"
-        return next((why for rule in self.stop if (why := rule.met(record))), "")
-
-    def _next_size(self, trainer: pl.Trainer) -> int:
-        return min(self.query_size, self._budget_left(trainer), len(data_of(trainer).pool.unlabelled))
+        ends = {
+            "pool": not len(data_of(trainer).pool.unlabelled),
+            "budget": not self._budget_left(trainer),
+            "labelers": self.oracle.exhausted,
+            "rounds": self.rounds is not None and self.round >= self.rounds,
+        }
+        reasons = chain((why for why, there in ends.items() if there), (rule.met(record) for rule in self.stop))
+        return next(filter(None, reasons), "")
 
     def _budget_left(self, trainer: pl.Trainer) -> int:
         pool = data_of(trainer).pool

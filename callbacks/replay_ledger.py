@@ -1,7 +1,6 @@
 """Replay of a ledger: another network is trained on the labels, and crafted copies, that a finished run chose."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.models.classifier import Classifier
 from aal.runs.files import read_tensors
@@ -53,25 +52,23 @@ class ReplayLedger(Rounds):
         super().__init__(max_epochs, patience, min_delta, warm_start)
         if at is not None:
             at_least(1, {"at": min(at, default=0)})
-            if at != sorted(set(at)):
-                raise UserError(f"at: must be ascending, got {at}")
+            refuse(at != sorted(set(at)), f"at: must be ascending, got {at}")
         self.run, self.at = run, at
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Read the run's files."""
-        data = data_of(trainer)
-        self.ledger = read_ledger(Path(self.run), data.fingerprint)
+        self.ledger = read_ledger(Path(self.run), data_of(trainer).fingerprint)
         rounds = self.ledger.labels["round"]
-        given = len(rounds)
-        self.sizes = self.at or [*(rounds.diff().nonzero()[:, 0] + 1).tolist(), given]
-        if self.sizes[-1] > given:
-            raise UserError(f"at: {self.sizes[-1]} labels, but {self.run} has {given}")
+        self.sizes = self.at or [*(rounds.diff().nonzero()[:, 0] + 1).tolist(), len(rounds)]
+        refuse(self.sizes[-1] > len(rounds), f"at: {self.sizes[-1]} labels, but {self.run} has {len(rounds)}")
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Refuse another ledger than the one whose labels were given already; give those of the first round."""
         given = data_of(trainer).pool.ledger
-        if [(row.index, row.label) for row in given] != [*self.ledger.rows][: len(given)]:
-            raise UserError(f"run: {self.run} has another ledger than the one that this run began with")
+        labels = self.ledger.labels
+        known = torch.stack([labels["index"], labels["label"]], dim=1)[: len(given)].tolist()
+        other = [[row.index, row.label] for row in given] != known
+        refuse(other, f"run: {self.run} has another ledger than the one that this run began with")
         super().on_fit_start(trainer, module)
 
     def first_labels(self, trainer: pl.Trainer) -> None:
@@ -117,9 +114,8 @@ class ReplayLedger(Rounds):
         between = min(max(start, ledger.initial), end)
         for first, last, strategy in ((start, between, "initial"), (between, end, ledger.strategy)):
             if first < last:
-                part = {name: column[first:last] for name, column in ledger.labels.items()}
-                given = part["index"], part["label"]
-                data.pool.label(*given, round=round, strategy=strategy, labelers=part["labeler"])
+                given, labels, labelers = (ledger.labels[name][first:last] for name in ("index", "label", "labeler"))
+                data.pool.label(given, labels, round=round, strategy=strategy, labelers=labelers)
         came = ledger.copies_until(end) & ~ledger.copies_until(start)
         if came.any():
             data.extras.craft(ledger.copies["x"][came], ledger.copies["source"][came], round=round)
@@ -144,16 +140,10 @@ class Ledger:
     labels: dict[str, Tensor]
     copies: dict[str, Tensor]
 
-    @property
-    def rows(self) -> Iterator[tuple[int, int]]:
-        """Index and label of each row."""
-        return zip(self.labels["index"].tolist(), self.labels["label"].tolist(), strict=True)
-
     def copies_until(self, labels: int) -> Tensor:
         """Tell which copies came with the first ``labels`` labels, bool ``(M,)``."""
-        sources, rounds = self.copies["source"], self.copies["round"]
         latest = self.labels["round"][labels - 1] if labels else -1
-        return torch.isin(sources, self.labels["index"][:labels]) & (rounds <= latest)
+        return torch.isin(self.copies["source"], self.labels["index"][:labels]) & (self.copies["round"] <= latest)
 
 
 def read_ledger(run: Path, fingerprint: str) -> Ledger:
@@ -166,12 +156,10 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
     Raises:
         UserError: A file is missing or is not a run's; the run had other data, or labelled poisons.
     """
-    called = f"run: {run}"
-    if not (run / "summary.json").is_file():
-        raise UserError(f"{called}: no finished run there")
+    refuse(not (run / "summary.json").is_file(), f"run: {run}: no finished run there")
     summary = read_summary(run)
-    if summary.get("environment", {}).get("data_fingerprint") != fingerprint:
-        raise UserError(f"{called}: that run had other data, or another seed that drew its splits")
+    other = summary.get("environment", {}).get("data_fingerprint") != fingerprint
+    refuse(other, f"run: {run}: that run had other data, or another seed that drew its splits")
     try:
         with (run / "ledger.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["status"] == "kept"]
@@ -183,12 +171,11 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
         poisons = sum(row["origin"] != "natural" for row in rows)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{run / 'ledger.csv'}: not the ledger of a run ({error})") from None
-    if not rows or poisons:
-        raise UserError(f"{called}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed")
+    line = f"run: {run}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed"
+    refuse(not rows or poisons > 0, line)
     path = run / "crafted.safetensors"
     crafted = read_tensors(path) if path.is_file() else {"x": torch.empty(0), "source": NONE, "round": NONE}
-    if not {"x", "source", "round"} <= crafted.keys():
-        raise UserError(f"{path}: not the crafted copies of a run")
-    if len(crafted["source"]) != summary.get("crafted", 0):
-        raise UserError(f"{path}: {len(crafted['source'])} copies, but that run crafted {summary.get('crafted', 0)}")
+    refuse(not {"x", "source", "round"} <= crafted.keys(), f"{path}: not the crafted copies of a run")
+    copies, wanted = len(crafted["source"]), summary.get("crafted", 0)
+    refuse(copies != wanted, f"{path}: {copies} copies, but that run crafted {wanted}")
     return Ledger(summary["strategy"], initial, labels, crafted)

@@ -12,7 +12,7 @@ from torch import Tensor
 from aal.callbacks.query_rounds import QueryRounds
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least, at_least_or_none, probability
+from aal.checks import at_least, at_least_or_none, probability, refuse
 from aal.data.splits import stratified
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
@@ -21,8 +21,6 @@ from aal.oracles import Crowd
 from aal.oracles.trust import ANSWERS, DISPUTED, KINDS, UNEXAMINED, Rules, Trust, examiners_needed
 from aal.runs.files import write_csv
 from aal.seeds import generator
-
-NOTHING = torch.tensor([torch.nan], dtype=torch.float64)  # which nothing is below
 
 
 class SecuredSet(RoundCallback):
@@ -92,15 +90,15 @@ class SecuredSet(RoundCallback):
         probability({"epsilon": epsilon, "sure": sure, "distrust": distrust, "level": level})
         at_least(0, {"amount": amount, "audit": audit})
         at_least_or_none(1, {"size": size, "refresh": refresh, "h": h})
-        if refresh is not None and size is None:
-            raise UserError("refresh: all of the secured set is in use; set size, so that others can be drawn")
+        pointless = refresh is not None and size is None
+        refuse(pointless, "refresh: all of the secured set is in use; set size, so that others can be drawn")
         self.epsilon, self.per_class, self.size, self.refresh = epsilon, per_class, size, refresh
         self.audit, self.replace, self.dismiss = audit, replace, dismiss
-        needed = examiners_needed(p_one, p_h)
+        needed = examiners_needed(p_one, p_h)  # which checks both
         self._rules = Rules(h or needed, p_one, amount=amount, sure=sure, distrust=distrust, level=level)
-        self.draws = 0
-        self.accuracy = 0.0
-        self.before = NOTHING  # the accuracies to compare with, on all samples or on each class
+        self.draws, self.accuracy = 0, 0.0
+        # The accuracies to compare with, on all samples or on each class; nothing is below NaN.
+        self.before = torch.tensor([torch.nan], dtype=torch.float64)
         self.counts = {"discarded": 0, "relabelled": 0, "unexamined": 0}
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -110,13 +108,13 @@ class SecuredSet(RoundCallback):
         if not isinstance(crowd, Crowd) or crowd.size < 2:
             raise UserError("h: labels are examined by other labelers; the query's oracle must be a crowd of 2")
         available = len(data.samples.get("secured", ()))
-        if not available:
-            raise UserError("size: the datamodule's secured is 0; hold some samples out, or do without this callback")
-        if self.size is not None and self.size > available:
-            raise UserError(f"size: {self.size} samples, but the secured set has {available}")
+        refuse(not available, "size: the datamodule's secured is 0; hold some samples out, or do without this callback")
+        refuse((self.size or 0) > available, f"size: {self.size} samples, but the secured set has {available}")
         if self._rules.h > crowd.size - 1:
-            others = f"a crowd of {crowd.size} has {crowd.size - 1} others"
-            rank_zero_warn(f"h: {self._rules.h} labelers are to examine each label, and {others}")
+            rank_zero_warn(
+                f"h: {self._rules.h} labelers are to examine each label, and "
+                f"a crowd of {crowd.size} has {crowd.size - 1} others"
+            )
         self.trust = Trust(crowd, self._rules)
         self.used = torch.zeros(available, dtype=torch.bool)
         self._draw(data)

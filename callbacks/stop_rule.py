@@ -1,10 +1,11 @@
 """Stop rules: a run ends when a recorded quantity crosses a bound."""
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any
 
-from aal.errors import UserError
+from aal.checks import refuse
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,19 @@ class StopRule:
 
     def __post_init__(self) -> None:
         """Refuse a rule that would never end anything."""
-        if self.at_least is None and self.at_most is None:
-            raise UserError(f"at_least: the rule for {self.column!r} needs at_least or at_most")
-        for name, bound in (("at_least", self.at_least), ("at_most", self.at_most)):
-            if bound is not None and not math.isfinite(bound):
-                raise UserError(f"{name}: the rule for {self.column!r} needs a number, not {bound}")
+        bounds = {"at_least": self.at_least, "at_most": self.at_most}
+        missing = all(bound is None for bound in bounds.values())
+        refuse(missing, f"at_least: the rule for {self.column!r} needs at_least or at_most")
+        for name, bound in bounds.items():
+            refuse(not math.isfinite(bound or 0.0), f"{name}: the rule for {self.column!r} needs a number, not {bound}")
 
     def met(self, record: dict[str, Any]) -> str:
         """Return how a round's record meets the rule, empty where it does not."""
         value = record.get(self.column)
-        if value is None:
-            return ""
-        if self.at_least is not None and (value >= self.at_least or _alike(value, self.at_least)):
-            return f"{self.column} at least {self.at_least:g}"
-        if self.at_most is not None and (value <= self.at_most or _alike(value, self.at_most)):
-            return f"{self.column} at most {self.at_most:g}"
+        for word, bound, beyond in (("least", self.at_least, operator.ge), ("most", self.at_most, operator.le)):
+            # A value kept in float32 may be its bound: 0.89 is kept as a little less.
+            if value is None or bound is None:
+                continue
+            if beyond(value, bound) or math.isclose(value, bound, rel_tol=1e-6):
+                return f"{self.column} at {word} {bound:g}"
         return ""
-
-
-def _alike(value: float, bound: float) -> bool:
-    """Whether a value kept in float32 is its bound: 0.89 is kept as a little less."""
-    return math.isclose(value, bound, rel_tol=1e-6)

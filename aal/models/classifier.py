@@ -141,3 +141,15 @@ def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
                 reset()
             elif list(layer.parameters(recurse=False)):
                 raise TypeError(f"{type(layer).__name__} has parameters, but no reset_parameters to renew them")
+
+
+class OnInputs(nn.Module):
+    """A classifier as a network: from what ``classify`` takes to logits."""
+
+    def __init__(self, module: Classifier) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map inputs ``(B, ...)`` to logits ``(B, C)``."""
+        return self.module.classify(x)

@@ -40,8 +40,8 @@ class BADGE(Strategy):
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` seeds from a random subset, at least as large as ``n``."""
         view = view.among(self.subset, n, generator)
-        p, inputs = view.logits.cpu().double().softmax(-1), view.features.cpu().flatten(1)
-        refuse_nan(self, view.candidates, p)
+        p = refuse_nan(self, view.candidates, view.logits.cpu().double().softmax(-1))
+        inputs = view.features.cpu().flatten(1)
         refuse_nan(self, view.candidates, faults(inputs))
         residuals = p - torch.nn.functional.one_hot(p.argmax(1), p.shape[1])
         return Selection(view.candidates[seeds(residuals, inputs, n, generator)])

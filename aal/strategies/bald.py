@@ -5,12 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, at_least_or_none
-from aal.errors import UserError
-from aal.models.classifier import Classifier
-from aal.models.conv_classifier import ConvClassifier
+from aal.checks import at_least, at_least_or_none, refuse
+from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.models.dropout import dropout_layers
-from aal.models.transfer_classifier import TransferClassifier
 from aal.strategies.base import Selection, Strategy, View, highest
 
 
@@ -48,9 +45,13 @@ class BALD(Strategy):
         Raises:
             UserError: Says which argument makes it drop some.
         """
-        if not dropout_layers(module, in_every_round=True):
-            what = "a trained part of the network" if isinstance(module, TransferClassifier) else "the network"
-            raise UserError(f"draws: BALD needs dropout, and {what} has none; {_remedy(module)}")
+        what, remedy = "the network", f"put an nn.Dropout into {type(module).__name__}"
+        if isinstance(module, TransferClassifier):
+            what, remedy = "a trained part of the network", "set the head's dropout above 0"
+        elif isinstance(module, ConvClassifier):
+            remedy = "set the network's dropout above 0 (LeNet5, MLP, VGG8 and VGG16 take it)"
+        without = not dropout_layers(module, in_every_round=True)
+        refuse(without, f"draws: BALD needs dropout, and {what} has none; {remedy}")
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest mutual information."""
@@ -76,11 +77,3 @@ def _surprise(probabilities: Tensor) -> Tensor:
     logs = probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log_()
     sums: Tensor = torch.linalg.vecdot(probabilities.flatten(1), logs.flatten(1))
     return sums
-
-
-def _remedy(module: Classifier) -> str:
-    if isinstance(module, TransferClassifier):
-        return "set the head's dropout above 0"
-    if isinstance(module, ConvClassifier):
-        return "set the network's dropout above 0 (LeNet5, MLP, VGG8 and VGG16 take it)"
-    return f"put an nn.Dropout into {type(module).__name__}"

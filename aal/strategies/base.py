@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
+from aal.strategies.distances import faults
 from aal.strategies.view import View
 
 __all__ = [
@@ -16,13 +18,17 @@ __all__ = [
     "Crafted",
     "PseudoLabels",
     "Selection",
+    "Space",
     "Strategy",
     "View",
     "fault_of",
     "highest",
     "lowest",
+    "points_in",
     "refuse_nan",
 ]
+
+Space = Literal["samples", "features", "logits"]
 
 
 @dataclass(frozen=True)
@@ -129,35 +135,41 @@ class Around(Strategy):
         self.strategy.check(module)
 
 
-def fault_of(selection: Selection, view: View, n: int, classes: int) -> str:
+def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> str:
     """Return how a selection breaks the contract, empty where it does not.
 
     Args:
-        selection: What a strategy selected.
-        view: What it was given.
+        selection: What a strategy, or a selector of labels to flip, selected.
+        candidates: The indices that it was given ``(U,)``.
         n: How many it was asked for.
         classes: Number of classes C.
     """
-    chosen, scores, crafted, pseudo = selection.indices, selection.scores, selection.crafted, selection.pseudo
-    if len(chosen) != n:
-        return f"selected {len(chosen)} samples, asked for {n}"
-    if len(chosen.unique()) < n or not torch.isin(chosen, view.candidates).all():
-        return "selected a sample twice, or one that is no candidate"
-    if scores is not None and (scores.shape != chosen.shape or scores.isnan().any()):
-        return "selected a sample whose score is NaN, or not as many scores as samples"
-    if crafted is not None:
-        if len(crafted.x) != len(crafted.sources) or not torch.isin(crafted.sources, chosen).all():
-            return "crafted a copy of a sample that it did not select"
-        if not crafted.x.isfinite().all():
-            return "crafted a copy that is not finite"
-    if pseudo is not None:
-        free = torch.isin(pseudo.indices, view.candidates) & ~torch.isin(pseudo.indices, chosen)
-        if len(pseudo.indices.unique()) < len(pseudo.indices) or not free.all():
-            return "gave a pseudo-label to a sample twice, or to one that has or gets a label"
-        if len(pseudo.labels) != len(pseudo.indices) or not ((pseudo.labels >= 0) & (pseudo.labels < classes)).all():
-            return "gave a pseudo-label that is no class"
+    none, chosen, scores = candidates[:0], selection.indices, selection.scores
+    crafted = selection.crafted or Crafted(none, none)
+    pseudo = selection.pseudo or PseudoLabels(none, none)
+    free = torch.isin(pseudo.indices, candidates) & ~torch.isin(pseudo.indices, chosen)
     bad = [name for name, figure in selection.figures.items() if not math.isfinite(figure)]
-    return f"has a figure that is not finite: {', '.join(bad)}" if bad else ""
+    found = {
+        f"selected {len(chosen)} samples, asked for {n}": len(chosen) != n,
+        "selected a sample twice, or one that is no candidate": (
+            len(chosen.unique()) < n or not torch.isin(chosen, candidates).all()
+        ),
+        "selected a sample whose score is NaN, or not as many scores as samples": (
+            scores is not None and (scores.shape != chosen.shape or scores.isnan().any())
+        ),
+        "crafted a copy of a sample that it did not select": (
+            len(crafted.x) != len(crafted.sources) or not torch.isin(crafted.sources, chosen).all()
+        ),
+        "crafted a copy that is not finite": not crafted.x.isfinite().all(),
+        "gave a pseudo-label to a sample twice, or to one that has or gets a label": (
+            len(pseudo.indices.unique()) < len(pseudo.indices) or not free.all()
+        ),
+        "gave a pseudo-label that is no class": (
+            len(pseudo.labels) != len(pseudo.indices) or not ((pseudo.labels >= 0) & (pseudo.labels < classes)).all()
+        ),
+        f"has a figure that is not finite: {', '.join(bad)}": bad,
+    }
+    return next((fault for fault, there in found.items() if there), "")
 
 
 def highest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
@@ -166,8 +178,7 @@ def highest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection
     Raises:
         RunStopped: A score is NaN; the message names the strategy and the first such index.
     """
-    scores = scores.cpu()
-    refuse_nan(strategy, view.candidates, scores)
+    scores = refuse_nan(strategy, view.candidates, scores.cpu())
     order = torch.argsort(scores, descending=True, stable=True)[:n]
     return Selection(view.candidates[order], scores[order])
 
@@ -183,18 +194,44 @@ def lowest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
     return Selection(selection.indices, -selection.scores)
 
 
-def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> None:
-    """Stop where a score is NaN.
+def refuse_nan(strategy: object, indices: Tensor, scores: Tensor, undone: str = "queried") -> Tensor:
+    """Return scores; stop where one is NaN.
 
     Args:
         strategy: Whose scores they are.
         indices: Indices of the pool ``(U,)`` on the CPU.
         scores: Their scores, or whatever scores are made of, ``(U, ...)``.
+        undone: What was not done therefore.
 
     Raises:
         RunStopped: The message names the strategy and the first such index.
     """
     bad = scores.isnan().flatten(1).any(1).cpu() if scores.ndim > 1 else scores.isnan().cpu()
     if bad.any():
-        index = int(indices[bad][0])
-        raise RunStopped(f"{type(strategy).__name__}: the score of index {index} is NaN; nothing was queried")
+        at = f"the score of index {int(indices[bad][0])}"
+        raise RunStopped(f"{type(strategy).__name__}: {at} is NaN; nothing was {undone}")
+    return scores
+
+
+def points_in(strategy: Strategy, view: View, space: Space) -> tuple[Tensor, Tensor]:
+    """Return the candidates ``(U, D)`` and the labelled samples ``(L, D)`` as points of a space, on the CPU.
+
+    Args:
+        strategy: What asks.
+        view: What it was given.
+        space: ``samples``, the samples themselves, all of which are then in memory; ``features``, the inputs of the
+            last layer; or ``logits``.
+
+    Raises:
+        RunStopped: A coordinate is not finite; the message names the strategy and the first such index.
+    """
+
+    def points(indices: Tensor, named: str) -> Tensor:
+        found: Tensor = view.map(view.images, indices) if space == "samples" else getattr(view, named)
+        return found.flatten(1).cpu()
+
+    candidates = points(view.candidates, space)
+    labelled = points(view.labelled, f"labelled_{space}") if len(view.labelled) else candidates[:0]
+    for indices, x in ((view.candidates, candidates), (view.labelled, labelled)):
+        refuse_nan(strategy, indices, faults(x))
+    return candidates, labelled

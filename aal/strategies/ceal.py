@@ -43,8 +43,7 @@ class CEAL(Around):
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates to query, and pseudo-label others."""
-        entropies = view.score(entropy_of).cpu()
-        refuse_nan(self, view.candidates, entropies)
+        entropies = refuse_nan(self, view.candidates, view.score(entropy_of).cpu())
         selection = self.strategy.select(view, n, generator=generator)
         threshold = self.threshold - self.decay * view.record.get("round", 0)
         sure = (entropies < threshold) & ~torch.isin(view.candidates, selection.indices)

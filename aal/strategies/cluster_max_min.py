@@ -6,15 +6,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, one_of
-from aal.errors import UserError
-from aal.strategies.base import Selection, Strategy, View
-from aal.strategies.cluster_number import Criterion
-from aal.strategies.clusters import Clusters, cluster
+from aal.checks import at_least, one_of, refuse
+from aal.strategies.base import Selection, Strategy, View, points_in
+from aal.strategies.clusters import Clusters, Criterion, cluster
 from aal.strategies.distances import nearest
 from aal.strategies.groupings import Method, nearest_center
 from aal.strategies.k_center import k_center
-from aal.strategies.spaces import points_in
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,7 @@ class ClusterMaxMin(Strategy):
     most: int = 20
     sample: int = 1000
     update: bool = False
+    columns = ("clusters",)
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -67,14 +65,9 @@ class ClusterMaxMin(Strategy):
         one_of(get_args(Method), {"method": self.method})
         if isinstance(self.clusters, int):
             at_least(1, {"clusters": self.clusters})
-        elif self.clusters not in get_args(Criterion):
-            known = ", ".join(get_args(Criterion))
-            raise UserError(f"clusters: must be a number or one of {known}, got {self.clusters!r}")
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the figures that its selections may have."""
-        return ("clusters",)
+        else:
+            line = f"clusters: must be a number or one of {', '.join(get_args(Criterion))}, got {self.clusters!r}"
+            refuse(self.clusters not in get_args(Criterion), line)
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates, each cluster's share of them."""
@@ -92,8 +85,7 @@ class ClusterMaxMin(Strategy):
         numbers = apportion(shares(view, found, nearest_center(labelled, found.centers)), sizes, n)
         there = int((sizes > 0).sum())
         view.report(f"cluster max-min: {' '.join(str(number) for number in numbers.tolist())} of {there} clusters")
-        pick = one_by_one if self.update else ranked
-        picks, distances = pick(points, labelled, found.members, numbers)
+        picks, distances = (one_by_one if self.update else ranked)(points, labelled, found.members, numbers)
         return Selection(view.candidates[picks], distances, figures={"clusters": there})
 
 
@@ -111,17 +103,15 @@ def shares(view: View, found: Clusters, labelled: Tensor) -> Tensor:
     k = len(found.centers)
     counts, wrong = labelled.bincount(minlength=k), torch.zeros(k, dtype=torch.float64)
     if len(labelled):
-        missed = view.labelled_logits.argmax(1).cpu() != view.labelled_labels
-        wrong.index_add_(0, labelled, missed.double())
+        wrong.index_add_(0, labelled, (view.labelled_logits.argmax(1).cpu() != view.labelled_labels).double())
     kept = torch.isin(view.perturbed, view.labelled)  # the label of a source may have been discarded since
     sources, sizes = torch.searchsorted(view.labelled, view.perturbed[kept]), view.perturbations[kept].double()
     mean = sizes.mean() if len(sizes) else sizes.new_ones(())
     sums = torch.zeros(k, dtype=torch.float64).index_add_(0, labelled[sources], sizes)
     perturbations = (sums + mean) / (labelled[sources].bincount(minlength=k) + 1)
-    weights = (wrong + 1) / (counts + 2) * (mean / perturbations if mean > 0 else 1.0)
     there = (found.members.bincount(minlength=k) > 0).double()
+    weights = (wrong + 1) / (counts + 2) * (mean / perturbations if mean > 0 else 1.0) * there
     spent = len(labelled) / max(1, len(labelled) + view.budget_left)
-    weights = weights * there
     return (1 - spent) * there / there.sum() + spent * weights / weights.sum()
 
 
@@ -142,18 +132,12 @@ def apportion(shares: Tensor, most: Tensor, n: int) -> Tensor:
         quotas = torch.where(room, shares, 0.0) / shares[room].sum() * left
         filled = room & (quotas >= most)
         if not filled.any():
-            return dealt + _rounded(quotas, most, left)
+            whole, order = quotas.floor().long(), most.argsort(descending=True, stable=True)
+            order = order[(quotas - whole)[order].argsort(descending=True, stable=True)]
+            whole[order[: left - int(whole.sum())]] += 1
+            return dealt + whole
         dealt, room = torch.where(filled, most, dealt), room & ~filled
     return dealt
-
-
-def _rounded(quotas: Tensor, most: Tensor, n: int) -> Tensor:
-    """Return whole numbers ``(K,)`` that sum to ``n``, as quotas do, none of them as much as the room for it."""
-    whole = quotas.floor().long()
-    order = most.argsort(descending=True, stable=True)
-    order = order[(quotas - whole)[order].argsort(descending=True, stable=True)]
-    whole[order[: n - int(whole.sum())]] += 1
-    return whole
 
 
 def ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,10 +151,7 @@ def ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -
     """
     distances = nearest(points, labelled)
     order = distances.argsort(descending=True, stable=True)
-    order = order[members[order].argsort(stable=True)]  # one cluster after the other, each by distance
-    sizes = members.bincount(minlength=len(numbers))
-    rank = torch.arange(len(points)) - (sizes.cumsum(0) - sizes)[members[order]]
-    picks = order[rank < numbers[members[order]]].sort().values
+    picks = torch.cat([order[members[order] == c][:k] for c, k in enumerate(numbers.tolist())]).sort().values
     picks = picks[distances[picks].argsort(descending=True, stable=True)]
     return picks, distances[picks]
 
@@ -178,8 +159,7 @@ def ranked(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -
 def one_by_one(points: Tensor, labelled: Tensor, members: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return likewise, in the order of choice, far from the picks before too; the largest cluster first."""
     picks, distances = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
-    sizes = members.bincount(minlength=len(numbers))
-    order = sizes.argsort(descending=True, stable=True)
+    order = members.bincount(minlength=len(numbers)).argsort(descending=True, stable=True)
     for c in order[numbers[order] > 0].tolist():
         places = (members == c).nonzero().flatten()
         chosen = k_center(points[places], torch.cat([labelled, points[picks]]), int(numbers[c]))

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, at_least_or_none, one_of, positive
-from aal.errors import UserError
-from aal.strategies.base import Selection, Strategy, View
+from aal.checks import at_least_or_none, below_one, one_of, positive, refuse
+from aal.strategies.base import Selection, Strategy, View, points_in
 from aal.strategies.distances import nearest
 from aal.strategies.k_center import k_center
 from aal.strategies.robust_cover import RobustCover
-from aal.strategies.spaces import points_in
 
 MOST = 5000  # candidates whose distances from each other are kept, 200 MB and while they are sorted several times that
 FIGURES = ("cover_radius", "greedy_radius", "cover_gap", "seconds_cover")
@@ -59,12 +57,12 @@ class CoreSet(Strategy):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         at_least_or_none(1, {"subset": self.subset})
-        if self.optimise and (self.subset is None or self.subset > MOST):
-            raise UserError(f"subset: with optimise at most {MOST} candidates, got {self.subset}")
+        refuse(
+            self.optimise and (self.subset is None or self.subset > MOST),
+            f"subset: with optimise at most {MOST} candidates, got {self.subset}",
+        )
         one_of(("logits", "features"), {"space": self.space})
-        at_least(0, {"outliers": self.outliers})
-        if self.outliers >= 1:
-            raise UserError(f"outliers: must be a share below 1, got {self.outliers}")
+        below_one({"outliers": self.outliers})
         positive({"time_limit": self.time_limit})
 
     @property
@@ -78,18 +76,18 @@ class CoreSet(Strategy):
         points, labelled = points_in(self, view, self.space)
         cover = k_center(points, labelled, n)
         picks, distances, figures = cover.picks, cover.distances, {"cover_radius": cover.radius}
+        line = "core-set: radius {cover_radius:.4g}"
         if self.optimise and n < len(points):
             picks, figures = self._optimised(points, labelled, picks)
             order = k_center(points[picks], labelled, n)
             # A clock decided: all ranks go on with what the first one found.
-            numbers = torch.tensor([*figures.values()], dtype=torch.float64)
-            found = view.agree(torch.cat([picks[order.picks], order.distances, numbers]))
+            found = view.agree(
+                torch.cat([picks[order.picks], order.distances, order.distances.new_tensor([*figures.values()])])
+            )
             picks, distances = found[:n].long(), found[n : 2 * n]
             figures = dict(zip(figures, found[2 * n :].tolist(), strict=True))
-        line = f"core-set: radius {figures['cover_radius']:.4g}"
-        if "greedy_radius" in figures:
-            line += ", greedy {greedy_radius:.4g}, gap {cover_gap:.1%}, {seconds_cover:.1f} s".format(**figures)
-        view.report(line)
+            line += ", greedy {greedy_radius:.4g}, gap {cover_gap:.1%}, {seconds_cover:.1f} s"
+        view.report(line.format(**figures))
         return Selection(view.candidates[picks], distances, figures=figures)
 
     def _optimised(self, points: Tensor, labelled: Tensor, greedy: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -97,25 +95,16 @@ class CoreSet(Strategy):
         started, n = time.perf_counter(), len(greedy)
         x = points.double()
         between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").numpy()
-        outliers = math.ceil(self.outliers * (len(points) + len(labelled)))
-        problem = RobustCover(between, nearest(points, labelled).numpy(), n, outliers)
-        radius = problem.radius(greedy.numpy())
+        most = math.ceil(self.outliers * (len(points) + len(labelled)))
+        problem = RobustCover(between, nearest(points, labelled).numpy(), n, most)
         chosen, least = problem.improve(np.sort(greedy.numpy()), self.time_limit)
-        picks = _filled(points, labelled, torch.from_numpy(chosen).long(), n)
+        kept, others = torch.from_numpy(chosen).long(), torch.from_numpy(np.setdiff1d(np.arange(len(points)), chosen))
+        more = k_center(points[others], torch.cat([labelled, points[kept]]), n - len(kept))
+        picks = torch.cat([kept, others[more.picks]]).sort().values
         reached = problem.radius(picks.numpy())
-        figures = {
+        return picks, {
             "cover_radius": reached,
-            "greedy_radius": radius,
+            "greedy_radius": problem.radius(greedy.numpy()),
             "cover_gap": max(0.0, 1 - least / reached) if reached > 0 else 0.0,
             "seconds_cover": time.perf_counter() - started,
         }
-        return picks, figures
-
-
-def _filled(points: Tensor, labelled: Tensor, chosen: Tensor, n: int) -> Tensor:
-    """Return ``n`` places, ascending: those that were chosen, and greedy ones."""
-    rest = torch.ones(len(points), dtype=torch.bool)
-    rest[chosen] = False
-    places = rest.nonzero().flatten()
-    more = k_center(points[places], torch.cat([labelled, points[chosen]]), n - len(chosen))
-    return torch.cat([chosen, places[more.picks]]).sort().values

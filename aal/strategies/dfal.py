@@ -6,17 +6,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from aal.attacks.base import Adversarial, column, divisor
+from aal.attacks.base import column, divisor
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.norms import norm_but_l1
 from aal.checks import at_least, at_least_or_none, one_of, positive
 from aal.errors import RunStopped, UserError
-from aal.strategies.base import Crafted, Selection, Strategy, View, refuse_nan
+from aal.strategies.base import Crafted, Selection, Strategy, View, points_in, refuse_nan
 from aal.strategies.k_center import k_center
-from aal.strategies.spaces import points_in
 
 CHUNK = 64  # samples attacked between two looks at whether the nearest are found
-VAIN = 2  # chunks after which, if none could be moved to another class, no more are tried
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ class DFAL(Strategy):
     magnitude: float | None = None
     beyond: bool = False
     craft: bool = True
+    columns = ("perturbation",)
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -80,11 +79,6 @@ class DFAL(Strategy):
             raise UserError("beyond: says what magnitude means; give one")
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the figures that its selections may have."""
-        return ("perturbation",)
-
-    @property
     def crafts(self) -> bool:
         """Whether its selections may have crafted copies."""
         return self.craft
@@ -92,14 +86,18 @@ class DFAL(Strategy):
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
         view = view.among(self.subset, n, generator)
-        wanted = min(self.diversity * n, len(view.candidates))
-        linearised = self._linearised(view)
+        wanted, linearised = min(self.diversity * n, len(view.candidates)), self._linearised(view)
+        order = linearised.argsort(stable=True)
         sure = self.rank == "confidence"
-        scores = self._confidences(view) if sure else self._distances(view, linearised, wanted)
-        order = linearised.argsort(stable=True)  # of equal scores
+        if sure:
+            found = self._attacked(view, view.candidates, confidence=True)
+            scores = torch.where(found["success"], found["confidence"], -1)
+        else:
+            scores = self._distances(view, linearised, order, wanted)
         order = order[scores[order].argsort(stable=True, descending=sure)][:wanted]
-        if wanted > n:
-            order = self._thinned(view, order, n)
+        if wanted > n:  # those whose features cover the others', together with the labelled samples'
+            places = order.sort().values
+            order = places[k_center(*points_in(self, view.only(places), "features"), n).picks]
         chosen = view.candidates[order]
         copies = self._attacked(view, chosen)
         moved, distances = chosen[copies["success"]], copies["distance"][copies["success"]]
@@ -107,37 +105,22 @@ class DFAL(Strategy):
         crafted = Crafted(self._copies(view, moved, copies["x"][copies["success"]]), moved) if self.craft else None
         return Selection(chosen, scores[order], crafted, figures=figures)
 
-    @property
-    def _attack(self) -> DeepFool:
-        return DeepFool(norm=self.norm, steps=self.steps)
-
-    def _distances(self, view: View, linearised: Tensor, wanted: int) -> Tensor:
+    def _distances(self, view: View, linearised: Tensor, order: Tensor, wanted: int) -> Tensor:
         """Return DeepFool's distances of the candidates ``(U,)``, exact for the ``wanted`` nearest.
 
-        Those of the others, and of those that DeepFool moved to no other class, are infinite.
+        Those of the others, and of those that DeepFool moved to no other class, are infinite. Candidates are attacked
+        in an order ``(U,)``, that of their linearised distances ``(U,)``.
         """
-        order = linearised.argsort(stable=True)
         distances = torch.full_like(linearised, torch.inf)
         for number, places in enumerate(order.split(max(CHUNK, wanted))):
             nearest = distances.topk(wanted, largest=False).values[-1]
-            if self.slack is not None:
-                if linearised[places[0]] > self.slack * nearest:
-                    break
-                if number >= VAIN and bool(distances.isinf().all()):
-                    break  # a classifier of one class: none of those that should be nearest could be moved
+            # A classifier of one class: none of those that should be nearest could be moved.
+            vain = number >= 2 and bool(distances.isinf().all())
+            if self.slack is not None and (vain or linearised[places[0]] > self.slack * nearest):
+                break
             found = self._attacked(view, view.candidates[places])
             distances[places] = torch.where(found["success"], found["distance"], torch.inf)
         return distances
-
-    def _confidences(self, view: View) -> Tensor:
-        """Return how probable the class of each candidate's adversarial copy is ``(U,)``, -1 where there is none."""
-
-        def confidence(batch: Tensor) -> Tensor:
-            found = self._moved(view, batch)
-            sure: Tensor = view.module(found.x).softmax(-1).amax(-1)
-            return torch.where(found.success, sure, -1)
-
-        return view.map(confidence, view.candidates).cpu()
 
     def _linearised(self, view: View) -> Tensor:
         """Return the linearised distances of the candidates ``(U,)``; stop where the classifier's output is NaN."""
@@ -145,31 +128,28 @@ class DFAL(Strategy):
         def linearised(batch: Tensor) -> Tensor:
             x = view.images(batch)
             logits = view.module(x)
-            finite = logits.isfinite().all(1)
-            distances = torch.full_like(logits[:, 0], torch.nan)
+            finite, distances = logits.isfinite().all(1), torch.full_like(logits[:, 0], torch.nan)
             if finite.any():
-                x, y = x[finite], logits[finite].argmax(1)
-                distances[finite] = self._attack.linearised(view.module, x, y, bounds=view.bounds)
+                some, labels = x[finite], logits[finite].argmax(1)
+                distances[finite] = DeepFool(norm=self.norm).linearised(view.module, some, labels, bounds=view.bounds)
             return distances
 
-        distances = view.map(linearised, view.candidates).cpu()
-        refuse_nan(self, view.candidates, distances)
-        return distances
+        return refuse_nan(self, view.candidates, view.map(linearised, view.candidates).cpu())
 
-    def _moved(self, view: View, batch: Tensor) -> Adversarial:
-        """Attack a batch of candidates ``(B,)``; to be called by one rank, within ``view.map``."""
-        x = view.images(batch)
-        try:
-            return self._attack(view.module, x, view.module(x).argmax(1), bounds=view.bounds)
-        except RunStopped as stop:
-            raise RunStopped(f"DFAL, among the indices {batch.tolist()}: {stop}") from None
+    def _attacked(self, view: View, indices: Tensor, *, confidence: bool = False) -> dict[str, Tensor]:
+        """Attack candidates ``(N,)``: ``distance``, ``success`` ``(N,)`` and copies ``x`` ``(N, ...)``, on the CPU.
 
-    def _attacked(self, view: View, indices: Tensor) -> dict[str, Tensor]:
-        """Attack candidates ``(N,)``: ``x`` ``(N, ...)``, ``distance`` and ``success`` ``(N,)``, on the CPU."""
+        With ``confidence`` there is the probability ``(N,)`` of the copies' classes instead of all copies.
+        """
 
         def attacked(batch: Tensor) -> dict[str, Tensor]:
-            found = self._moved(view, batch)
-            return {"x": found.x, "distance": found.distance, "success": found.success}
+            x, attack = view.images(batch), DeepFool(norm=self.norm, steps=self.steps)
+            try:
+                found = attack(view.module, x, view.module(x).argmax(1), bounds=view.bounds)
+            except RunStopped as stop:
+                raise RunStopped(f"DFAL, among the indices {batch.tolist()}: {stop}") from None
+            kept = {"confidence": view.module(found.x).softmax(-1).amax(-1)} if confidence else {"x": found.x}
+            return {"distance": found.distance, "success": found.success, **kept}
 
         return {name: part.cpu() for name, part in view.map(attacked, indices).items()}
 
@@ -182,8 +162,3 @@ class DFAL(Strategy):
         size = norm_but_l1(self.norm).size(way)
         wanted = size + self.magnitude if self.beyond else torch.full_like(size, self.magnitude)
         return (sources + way * column(wanted / divisor(size), way)).clamp(*view.bounds)
-
-    def _thinned(self, view: View, places: Tensor, n: int) -> Tensor:
-        """Return ``n`` of some candidates, by place, that cover their features together with the labelled samples'."""
-        places = places.sort().values
-        return places[k_center(*points_in(self, view.only(places), "features"), n).picks]

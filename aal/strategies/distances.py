@@ -38,10 +38,18 @@ class Frame:
     Attributes:
         scale: What points are multiplied by: a power of two, so that nothing is lost and no square overflows.
         origin: What is taken from them then ``(D,)``.
+        loss: Most that a squared distance in the frame may be wrong by, as a share of the sum of the squared norms. A
+            sum of ``k`` products in any order is wrong by at most ``ku / (1 - ku)`` of the sum of their sizes, ``u``
+            the unit of float32 (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); that sum is at
+            most twice the norms' in the product, and the norms' in the norms. Rounding the points themselves adds a few
+            ``u``.
+        least: Most that it may be wrong by because of numbers below the least of float32.
     """
 
     scale: float
     origin: Tensor
+    loss: float
+    least: float
 
     @classmethod
     def of(cls, *sets: Tensor) -> Self:
@@ -55,30 +63,18 @@ class Frame:
         if not span < FARTHEST:
             raise ValueError(f"points must be finite and less than {FARTHEST:.0e} apart")
         scale, some = 2.0 ** min(500, -math.frexp(span)[1]), sets[0][:: max(1, len(sets[0]) // ROWS)]
-        return cls(scale, some.mul(scale).mean(0))
+        size = sets[0].shape[1]
+        lost = (size + 8) * 2.0**-24
+        return cls(scale, some.mul(scale).mean(0), 3.3 * lost / (1 - lost), size * 2.0**-120)
 
     def place(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return points ``(B, D)`` in the frame, in float32, and about their squared norms ``(B,)`` there."""
         placed = points.mul(self.scale).sub_(self.origin).float()
         return placed, torch.linalg.vector_norm(placed, dim=1).double().square()
 
-    @property
-    def loss(self) -> float:
-        """Most that a squared distance in the frame may be wrong by, as a share of the sum of the squared norms.
-
-        A sum of ``k`` products in any order is wrong by at most ``ku / (1 - ku)`` of the sum of their sizes, ``u`` the
-        unit of float32 (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1); that sum is at most
-        twice the norms' in the product, and the norms' in the norms. Rounding the points themselves adds a few ``u``.
-        """
-        lost = (len(self.origin) + 8) * 2.0**-24
-        return 3.3 * lost / (1 - lost)
-
-    @property
-    def least(self) -> float:
-        """Most that a squared distance in the frame may be wrong by because of numbers below the least of float32."""
-        return len(self.origin) * 2.0**-120
-
-    def at_most(self, points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], apart: Tensor | None) -> Tensor:
+    def at_most(
+        self, points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], apart: Tensor | None = None
+    ) -> Tensor:
         """Return bounds from above of the squared distances to the nearest of some points.
 
         Args:
@@ -109,12 +105,7 @@ class Frame:
         return partial <= most.nextafter(most.new_tensor(math.inf))[:, None]  # never below what float64 would say
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distances of points ``(..., D)`` that go together, by differences in float64, ``(...)``."""
-    return (a.double() - b.double()).square().sum(-1)
-
-
-def pair_distances(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+def squares_of_pairs(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
     """Return squared distances in the memory of a block.
 
     Args:
@@ -127,7 +118,7 @@ def pair_distances(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor])
     """
     size = max(1, ELEMENTS // max(1, points.shape[1]))
     parts = zip(pairs[0].split(size), pairs[1].split(size), strict=True)
-    return torch.cat([squared_distances(points[i], others[j]) for i, j in parts])
+    return torch.cat([(points[i].double() - others[j].double()).square().sum(-1) for i, j in parts])
 
 
 @whole_float32()
@@ -146,31 +137,21 @@ def nearest(points: Tensor, others: Tensor, classes: tuple[Tensor, Tensor] | Non
         ValueError: A coordinate is NaN or infinite.
     """
     points, others = full(points), full(others)
-    frame = Frame.of(points, others)
+    frame, columns = Frame.of(points, others), [slice(k, k + COLUMNS) for k in range(0, len(others), COLUMNS)]
     squared = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
     for start in range(0, len(points), ROWS):
         rows = slice(start, start + ROWS)
-        squared[rows] = _nearest(
-            frame, points[rows], others, None if classes is None else (classes[0][rows], classes[1])
-        )
+        placed, exact, bound = frame.place(points[rows]), squared[rows], squared[rows].clone()
+        for block in columns:
+            apart = None if classes is None else classes[0][rows, None] != classes[1][block]
+            bound = torch.minimum(bound, frame.at_most(placed, frame.place(others[block]), apart))
+        for block in columns:
+            near = frame.within(placed, frame.place(others[block]), torch.minimum(bound, exact))
+            if classes is not None:
+                near &= classes[0][rows, None] != classes[1][block]
+            i, j = near.nonzero(as_tuple=True)
+            exact.scatter_reduce_(0, i, squares_of_pairs(points[rows], others[block], (i, j)), "amin")
     return root(squared)
-
-
-def _nearest(frame: Frame, points: Tensor, others: Tensor, classes: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Return the exact squared distances of a block of points ``(B, D)`` to the nearest of some others, ``(B,)``."""
-    placed = frame.place(points)
-    bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.device)
-    exact, blocks = bound.clone(), [slice(k, k + COLUMNS) for k in range(0, len(others), COLUMNS)]
-    for columns in blocks:
-        apart = None if classes is None else classes[0][:, None] != classes[1][columns]
-        bound = torch.minimum(bound, frame.at_most(placed, frame.place(others[columns]), apart))
-    for columns in blocks:
-        near = frame.within(placed, frame.place(others[columns]), torch.minimum(bound, exact))
-        if classes is not None:
-            near &= classes[0][:, None] != classes[1][columns]
-        i, j = near.nonzero(as_tuple=True)
-        exact.scatter_reduce_(0, i, pair_distances(points, others[columns], (i, j)), "amin")
-    return exact
 
 
 def root(squared: Tensor) -> Tensor:
@@ -180,8 +161,6 @@ def root(squared: Tensor) -> Tensor:
 
 def faults(points: Tensor) -> Tensor:
     """Return NaN for each of some points ``(N, D)`` with a coordinate that is NaN or infinite, else 0, ``(N,)``."""
-    if not points.numel():
-        return points.new_zeros(len(points))
     span = points.amax(1).double() - points.amin(1).double()
     return span - span
 

@@ -6,13 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
-from torch.nn import functional as F
 
-from aal.checks import at_least_or_none, one_of
+from aal.checks import at_least_or_none, one_of, refuse
 from aal.errors import UserError
-from aal.models.classifier import Classifier
-from aal.models.conv_classifier import ConvClassifier
-from aal.models.transfer_classifier import TransferClassifier
+from aal.models import Classifier
+from aal.models.classifier import OnInputs
 from aal.strategies.base import Selection, Strategy, View, highest
 
 # Numbers of gradients held at a time: more than its caches take make a processor slower; a GPU is slow to start a step.
@@ -53,8 +51,10 @@ class EGL(Strategy):
         Raises:
             UserError: It has none.
         """
-        if self.scope == "last_layer" and not any(isinstance(layer, nn.Linear) for layer in module.modules()):
-            raise UserError(f"scope: {type(module).__name__} has no nn.Linear; set it to network")
+        refuse(
+            self.scope == "last_layer" and not any(isinstance(layer, nn.Linear) for layer in module.modules()),
+            f"scope: {type(module).__name__} has no nn.Linear; set it to network",
+        )
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest expected gradient length."""
@@ -82,17 +82,16 @@ def last_layer_lengths(module: Classifier, inputs: Tensor) -> Tensor:
     """
     layer = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
     embedded = module.embed(inputs)
-    probabilities = layer(embedded).double().softmax(-1)
+    probabilities: Tensor = layer(embedded).double().softmax(-1)
     residuals = (_others(probabilities.square()) + _others(probabilities).square()).sqrt()
     bias = 0.0 if layer.bias is None else 1.0
-    lengths: Tensor = (probabilities * residuals).sum(-1) * (embedded.double().square().sum(-1) + bias).sqrt()
-    return lengths
+    return (probabilities * residuals).sum(-1) * (embedded.double().square().sum(-1) + bias).sqrt()
 
 
 def _others(values: Tensor) -> Tensor:
     """Sum the other columns, for each column of values ``(..., C)``; 1 - p would have no digits of a small sum."""
     before, after = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
-    return F.pad(before[..., :-1], (1, 0)) + F.pad(after[..., 1:], (0, 1))
+    return nn.functional.pad(before[..., :-1], (1, 0)) + nn.functional.pad(after[..., 1:], (0, 1))
 
 
 def trained(module: Classifier) -> list[str]:
@@ -118,7 +117,7 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
         UserError: The network cannot be differentiated sample by sample: it changes a state of its own in place, say,
             or branches on values.
     """
-    network, own = _Classify(module), dict(module.named_parameters())
+    network, own = OnInputs(module), dict(module.named_parameters())
     parameters = {f"module.{name}": own[name].detach() for name in names}
     size = sum(parameter.numel() for parameter in parameters.values())
     at_once = max(min(FLOATS.get(inputs.device.type, FLOATS["cpu"]) // size, len(inputs)), 1)
@@ -129,43 +128,24 @@ def network_lengths(module: Classifier, names: list[str], inputs: Tensor) -> Ten
         probabilities: Tensor = logits.double().softmax(-1)
         same = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         residuals = torch.where(same, -_others(probabilities), probabilities)
-        sizes = residuals.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+        sizes: Tensor = residuals.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
 
         def length(residual: Tensor) -> Tensor:
             norms = [torch.linalg.vector_norm(gradient) for gradient in pull(residual)[0].values()]
-            squared: Tensor = torch.stack(norms).square().sum()
-            return squared.sqrt()
+            return torch.stack(norms).square().sum().sqrt()
 
         # Of residuals of length 1, for squares of small ones would be 0 in float32.
         each: Tensor = vmap(length, chunk_size=labels)((residuals / sizes).to(logits.dtype))
-        weights: Tensor = probabilities * sizes.squeeze(-1)
-        return weights @ each.double()
+        return (probabilities * sizes.squeeze(-1)) @ each.double()
 
     try:
         lengths: Tensor = vmap(expected, chunk_size=max(at_once // labels, 1))(inputs)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        said = str(error).strip().splitlines()[0]
+        named = getattr(module, "backbone", None) or getattr(module, "network", module)
         raise UserError(
-            f"scope: {_name(module)} cannot be differentiated sample by sample ({said}); set it to last_layer"
+            f"scope: {type(named).__name__} cannot be differentiated sample by sample "
+            f"({str(error).strip().splitlines()[0]}); set it to last_layer"
         ) from None
     return lengths
-
-
-class _Classify(nn.Module):
-    """``classify`` as the ``forward`` of a module, which is what can be called with other parameters."""
-
-    def __init__(self, module: Classifier) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map inputs to logits ``(B, C)``."""
-        return self.module.classify(inputs)
-
-
-def _name(module: Classifier) -> str:
-    network = module.network if isinstance(module, ConvClassifier) else module
-    network = module.backbone if isinstance(module, TransferClassifier) else network
-    return type(network).__name__

@@ -8,7 +8,6 @@ from scipy.cluster.hierarchy import cut_tree, linkage
 from torch import Tensor
 
 from aal.strategies.distances import ROWS, full, whole_float32
-from aal.strategies.k_medoids import build, swap
 
 Method = Literal["kmeans", "kmedoids", "agglomerative"]
 ITERATIONS = 100  # most of k-means
@@ -32,15 +31,73 @@ def groupings(distances: Tensor, method: Method, numbers: Sequence[int]) -> list
     Source: Ward, "Hierarchical grouping to optimize an objective function"; Milligan, "An examination of the effect of
     six types of error perturbation on fifteen clustering algorithms", for k-means that starts from a tree.
     """
+    if len(distances) == 1:
+        return [torch.zeros(1, dtype=torch.int64) for _ in numbers]
     if method == "kmedoids":
         start = build(distances, numbers[-1])
         found = [distances[:, swap(distances, start[:k])].argmin(1) for k in numbers]
     else:
-        found = _cut(distances, numbers)
+        upper = torch.triu_indices(len(distances), len(distances), 1).unbind()
+        tree = linkage(distances[upper].numpy(), "ward")
+        distinct = 1 + int((tree[:, 2] > 0).sum())  # never cut among equal points
+        cuts = cut_tree(tree, n_clusters=[min(k, distinct) for k in numbers])
+        found = [torch.from_numpy(members).long() for members in cuts.T]
         if method == "kmeans":
             squared = distances.square()
             found = [_k_means(squared, members) for members in found]
     return [members.unique(return_inverse=True)[1] for members in found]
+
+
+def build(distances: Tensor, k: int) -> Tensor:
+    """Choose medoids one by one, each lowering the sum of distances most; equal ones go to the lower place.
+
+    Args:
+        distances: Distances between points ``(N, N)``, symmetric.
+        k: How many, at most ``N``.
+
+    Returns:
+        Their places ``(k,)``; the first of them are what would be chosen of fewer.
+
+    Source: Kaufman and Rousseeuw, "Finding Groups in Data", chapter 2, BUILD.
+    """
+    chosen = [int(distances.sum(0).argmin())]
+    while len(chosen) < k:
+        nearest = distances[:, chosen].amin(1)
+        gains = (nearest[:, None] - distances).clamp_(min=0).sum(0)
+        gains[chosen] = -1.0
+        chosen.append(int(gains.argmax()))
+    return torch.tensor(chosen)
+
+
+def swap(distances: Tensor, medoids: Tensor) -> Tensor:
+    """Swap a medoid for another point, the pair that lowers the sum of distances most, while there is one.
+
+    All pairs are weighed at once: what a new medoid gains with all others kept, and for each medoid what its own points
+    lose besides if it goes.
+
+    Args:
+        distances: Distances between points ``(N, N)``, symmetric.
+        medoids: Places to start from ``(k,)``.
+
+    Returns:
+        The places ``(k,)``.
+
+    Source: Kaufman and Rousseeuw, "Finding Groups in Data", chapter 2, SWAP; all pairs at once as in Schubert and
+    Rousseeuw, "Faster k-Medoids Clustering", FastPAM1.
+    """
+    medoids = medoids.clone()
+    while True:
+        near, own = distances[:, medoids].min(1)
+        second = distances[:, medoids].scatter(1, own[:, None], torch.inf).amin(1)
+        kept = (distances - near[:, None]).clamp_(max=0)  # of each point (rows) if a new medoid (columns) joins
+        gone = torch.minimum(distances, second[:, None]) - near[:, None]  # if its own medoid goes as well
+        mine = torch.nn.functional.one_hot(own, num_classes=len(medoids)).to(distances.dtype)
+        changes = kept.sum(0) + mine.T @ (gone - kept)
+        changes[:, medoids] = torch.inf
+        best = int(changes.argmin())
+        if not changes.flatten()[best] < -1e-12 * near.sum():  # less is rounding
+            return medoids
+        medoids[best // len(distances)] = best % len(distances)
 
 
 @whole_float32()
@@ -100,11 +157,11 @@ def nearest_center(points: Tensor, centers: Tensor) -> Tensor:
     Returns:
         Their numbers, int64 ``(N,)``.
     """
-    found = [
-        torch.cdist(block.double(), centers.double(), compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    between = (
+        torch.cdist(block.double(), centers.double(), compute_mode="donot_use_mm_for_euclid_dist")
         for block in full(points).split(ROWS)
-    ]
-    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64)
+    )
+    return torch.cat([block.argmin(1) for block in between])
 
 
 def distances_between(points: Tensor) -> Tensor:
@@ -146,15 +203,3 @@ def _k_means(squared: Tensor, members: Tensor) -> Tensor:
             break
         before, members = dispersion, new.unique(return_inverse=True)[1]
     return members
-
-
-def _cut(distances: Tensor, numbers: Sequence[int]) -> list[Tensor]:
-    """Return the clusters ``(N,)`` of Ward's tree cut at each number, but never among equal points."""
-    size = len(distances)
-    if size == 1:
-        return [torch.zeros(1, dtype=torch.int64) for _ in numbers]
-    upper = torch.triu_indices(size, size, 1).unbind()
-    tree = linkage(distances[upper].numpy(), "ward")
-    distinct = 1 + int((tree[:, 2] > 0).sum())
-    cuts = cut_tree(tree, n_clusters=[min(k, distinct) for k in numbers])
-    return [torch.from_numpy(members).long() for members in cuts.T]

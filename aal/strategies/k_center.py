@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import COLUMNS, ROWS, Frame, full, pair_distances, root, squared_distances, whole_float32
+from aal.strategies.distances import (
+    COLUMNS,
+    ROWS,
+    Frame,
+    full,
+    root,
+    squares_of_pairs,
+    whole_float32,
+)
 
 FEW = 16  # points that are looked at first for the farthest one
-AHEAD = 4  # times as many are looked at for the first time
 DIRECT = 2**18  # coordinates of so few pairs are compared without ruling any out
-NEVER = 2**62  # number of centers that no point has seen
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,13 @@ class _Traversal:
         self.norms = torch.empty(size[0], dtype=torch.float64, device=device)
         self.bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=device)
         self.seen = torch.zeros(len(points), dtype=torch.int64, device=device)
-        if len(centers):
-            self._add(centers)
+        self._add(centers)
 
     def pick(self) -> tuple[int, float]:
         """Make the farthest point a center; return its place and its squared distance to those before."""
         place, squared = self.farthest()
         self._add(self.points[place : place + 1])
-        self.bound[place], self.seen[place] = -1.0, NEVER  # below all distances for good
+        self.bound[place], self.seen[place] = -1.0, 2**62  # below all distances for good, whatever centers come
         return place, squared
 
     def farthest(self) -> tuple[int, float]:
@@ -87,12 +92,10 @@ class _Traversal:
             bounds, top = self.bound.topk(min(width, len(self.points)))
             if not self.count or not bounds[0] > 0:  # nothing tells the points apart
                 return int((self.bound == bounds[0]).nonzero()[0]), float(bounds[0])
-            seen = self.seen[top]
-            if bool((seen == 0).any()):  # far more to see than the others: apart, and more of them at once
-                soon = self.bound.topk(min(AHEAD * width, len(self.points))).indices
+            if bool((self.seen[top] == 0).any()):  # far more to see than the others: apart, and more of them at once
+                soon = self.bound.topk(min(4 * width, len(self.points))).indices
                 self._settle(soon[self.seen[soon] == 0])
-                seen = self.seen[top]
-            self._settle(top[seen < self.count])
+            self._settle(top[self.seen[top] < self.count])
             distances = self.bound[top]
             farthest = distances.max()
             if width >= len(self.points) or bounds[-1] < farthest:
@@ -105,11 +108,12 @@ class _Traversal:
         self.centers[more], (self.placed[more], self.norms[more]) = centers, self.frame.place(centers)
         self.count += len(centers)
         if self.count == len(centers):
-            for rows in torch.arange(len(self.points), device=self.points.device).split(ROWS):
-                placed = self.frame.place(self.points[int(rows[0]) : int(rows[-1]) + 1])
+            for points, bound in zip(self.points.split(ROWS), self.bound.split(ROWS), strict=True):
+                placed = self.frame.place(points)
                 for start in range(0, self.count, COLUMNS):
-                    bound = self.frame.at_most(placed, self._there(start), None)
-                    self.bound[rows] = torch.minimum(self.bound[rows], bound)
+                    end = min(start + COLUMNS, self.count)
+                    near = self.frame.at_most(placed, (self.placed[start:end], self.norms[start:end]))
+                    torch.minimum(bound, near, out=bound)
 
     def _settle(self, stale: Tensor) -> None:
         """Make the distances of points ``(B,)`` exact with respect to all centers."""
@@ -117,20 +121,16 @@ class _Traversal:
             seen, limit = self.seen[rows], self.bound[rows]
             exact, first = torch.where(seen > 0, limit, math.inf), int(seen.min())
             if len(rows) * (self.count - first) * self.points.shape[1] <= DIRECT:
-                others = self.centers[first : self.count]
-                exact = torch.minimum(exact, squared_distances(self.points[rows][:, None], others).amin(1))
+                apart = self.points[rows][:, None].double() - self.centers[first : self.count].double()
+                exact = torch.minimum(exact, apart.square().sum(-1).amin(1))
             else:
                 placed = self.frame.place(self.points[rows])
                 for start in range(first, self.count, COLUMNS):
-                    near = self.frame.within(placed, self._there(start), limit)
-                    near &= torch.arange(start, start + near.shape[1], device=seen.device) >= seen[:, None]
+                    end = min(start + COLUMNS, self.count)
+                    near = self.frame.within(placed, (self.placed[start:end], self.norms[start:end]), limit)
+                    near &= torch.arange(start, end, device=seen.device) >= seen[:, None]
                     i, j = near.nonzero(as_tuple=True)
-                    pairs = rows[i], j + start
-                    exact.scatter_reduce_(0, i, pair_distances(self.points, self.centers, pairs), "amin")
+                    apart = squares_of_pairs(self.points, self.centers, (rows[i], j + start))
+                    exact.scatter_reduce_(0, i, apart, "amin")
                     limit = torch.minimum(limit, exact)
             self.bound[rows], self.seen[rows] = exact, self.count
-
-    def _there(self, start: int) -> tuple[Tensor, Tensor]:
-        """Return a block of the placed centers and their squared norms."""
-        block = slice(start, min(start + COLUMNS, self.count))
-        return self.placed[block], self.norms[block]

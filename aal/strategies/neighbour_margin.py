@@ -1,14 +1,12 @@
 """Neighbour margin: the candidates with the nearest neighbour that is classified otherwise."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from aal.checks import at_least_or_none, one_of
-from aal.strategies.base import Selection, Strategy, View, lowest, refuse_nan
+from aal.strategies.base import Selection, Space, Strategy, View, lowest, points_in, refuse_nan
 from aal.strategies.distances import nearest
-from aal.strategies.spaces import points_in
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class NeighbourMargin(Strategy):
     """
 
     subset: int | None = 1000
-    space: Literal["samples", "features", "logits"] = "samples"
+    space: Space = "samples"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -44,8 +42,7 @@ class NeighbourMargin(Strategy):
         logits = view.logits.cpu()
         if len(view.labelled):
             logits = torch.cat([logits, view.labelled_logits.cpu()])
-        refuse_nan(self, torch.cat([view.candidates, view.labelled]), logits)
+        classes = refuse_nan(self, torch.cat([view.candidates, view.labelled]), logits).argmax(1)
         points, labelled = points_in(self, view, self.space)
-        classes = logits.argmax(1)
         distances = nearest(points, torch.cat([points, labelled]), (classes[: len(points)], classes))
         return lowest(self, view, distances, n)

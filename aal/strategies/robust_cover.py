@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-INFEASIBLE = 2  # scipy's status
-
 
 @dataclass(frozen=True)
 class RobustCover:
@@ -31,10 +29,8 @@ class RobustCover:
 
     def radius(self, chosen: NDArray[np.int64]) -> float:
         """Return the least radius that centers ``(K,)`` need to cover all points but the outliers."""
-        if self.outliers >= len(self.given):
-            return 0.0
         distances = np.minimum(self.given, self.between[:, chosen].min(1, initial=np.inf))
-        return float(np.sort(distances)[-1 - self.outliers])
+        return float(np.sort(distances)[::-1][self.outliers :].max(initial=0.0))
 
     def improve(self, chosen: NDArray[np.int64], seconds: float) -> tuple[NDArray[np.int64], float]:
         """Look for centers of a smaller radius than some have.
@@ -50,7 +46,9 @@ class RobustCover:
         Returns:
             The best centers, at most ``n``, and a radius below which it was proven that there are none.
         """
-        deadline, radii, proven = time.perf_counter() + seconds, self._radii(self.radius(chosen)), -1
+        deadline, proven, most = time.perf_counter() + seconds, -1, self.radius(chosen)
+        distances = np.concatenate([[0.0, most], self.given, self.between.ravel()])
+        radii = np.unique(distances[distances <= most])
         for relaxed in (True, False):
             low, high = proven, int(np.searchsorted(radii, self.radius(chosen)))
             while high - low > 1 and (left := deadline - time.perf_counter()) > 0:
@@ -64,11 +62,6 @@ class RobustCover:
                     low = middle
                     proven = middle if possible is False else proven
         return chosen, float(radii[proven + 1])
-
-    def _radii(self, most: float) -> NDArray[np.float64]:
-        """Return all radii up to ``most`` that the problem could have, ascending."""
-        distances = np.concatenate([[0.0, most], self.given, self.between.ravel()])
-        return np.unique(distances[distances <= most])
 
     def _solve(self, radius: float, relaxed: bool, seconds: float) -> tuple[bool | None, NDArray[np.int64]]:
         """Tell whether ``n`` centers can cover all but the outliers within a radius, ``None`` if not known in time.
@@ -84,24 +77,23 @@ class RobustCover:
             The answer, and the centers that show it where nothing is relaxed.
         """
         uncovered, points = np.flatnonzero(self.given > radius), len(self.given)
-        size = points + len(uncovered)
         covered = sparse.hstack(
             [sparse.csr_array((self.between[uncovered] <= radius).astype(float)), sparse.eye_array(len(uncovered))]
-        )
-        is_center = np.arange(size) < points
+        ).tocsr()
+        is_center = np.arange(covered.shape[1]) < points
         solved = milp(
-            np.zeros(size),
-            integrality=np.full(size, 0 if relaxed else 1),
+            np.zeros(len(is_center)),
+            integrality=np.full(len(is_center), 0 if relaxed else 1),
             bounds=Bounds(0, 1),
             constraints=[
-                LinearConstraint(covered.tocsr(), lb=1),
+                LinearConstraint(covered, lb=1),
                 LinearConstraint(is_center[None], ub=self.n),
                 LinearConstraint(~is_center[None], ub=self.outliers),
             ],
             options={"time_limit": seconds},
         )
         chosen = np.flatnonzero(solved.x[:points] > 0.5) if solved.x is not None else np.empty(0, np.int64)
-        if solved.status == INFEASIBLE:
+        if solved.status == 2:  # there are none
             return False, chosen
         if solved.x is None or (not relaxed and (len(chosen) > self.n or self.radius(chosen) > radius)):
             return None, chosen  # no time, or the solver's tolerance was too wide

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aal.checks import at_least
-from aal.errors import UserError
+from aal.checks import at_least, below_one
 from aal.strategies.base import Around, Selection, Strategy, View
 from aal.strategies.entropy import Entropy
 
@@ -59,8 +58,7 @@ class FeatureNorm(Screen):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if not 0 <= self.share < 1:
-            raise UserError(f"share: must be in [0, 1), got {self.share}")
+        below_one({"share": self.share})
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
         """Keep all but the share of smallest norm, rounded down."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,23 +11,11 @@ from torch import Tensor
 from aal.models.classifier import Classifier
 from aal.models.dropout import dropping
 from aal.seeds import key, seed_device
-from aal.sharding import Results
+from aal.sharding import Results, Shard
 
 
 def _alone(result: Tensor) -> Tensor:
     return result
-
-
-def _none() -> Tensor:
-    return torch.empty(0, dtype=torch.int64)
-
-
-class Map(Protocol):
-    """How a function of indices is applied to many of them."""
-
-    def __call__(self, function: Callable[[Tensor], Results], indices: Tensor) -> Results:
-        """Apply ``function`` as :meth:`aal.sharding.Shard.map` does."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -58,14 +46,14 @@ class View:
     labelled: Tensor
     inputs: Callable[[Tensor], Tensor]
     images: Callable[[Tensor], Tensor]
-    map: Map
+    map: Callable[[Callable[[Tensor], Results], Tensor], Results]
     record: dict[str, Any]
     budget_left: int
     bounds: tuple[float, float] = (0.0, 1.0)
-    agree: Callable[[Tensor], Tensor] = _alone
+    agree: Callable[[Tensor], Tensor] = Shard().first
     report: Callable[[str], None] = field(default=lambda line: None)
-    labelled_labels: Tensor = field(default_factory=_none)
-    perturbed: Tensor = field(default_factory=_none)
+    labelled_labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    perturbed: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     perturbations: Tensor = field(default_factory=lambda: torch.empty(0))
     _scores: dict[Callable[[Tensor], Tensor], Tensor] = field(default_factory=dict, init=False)
 
@@ -104,8 +92,7 @@ class View:
         seed = int(torch.randint(2**62, (), generator=generator))
 
         def drawn(batch: Tensor) -> Tensor:
-            device = self.module.device
-            inputs = self.inputs(batch)
+            device, inputs = self.module.device, self.inputs(batch)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), dropping(self.module):
                 seed_device(key(seed, "dropout", int(batch[0])), device)
                 logits = torch.stack([self.module.classify(inputs) for _ in range(k)], dim=1)

@@ -9,10 +9,8 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from torch import Tensor
 
 from aal.seeds import generator
-from aal.strategies.cluster_number import elbow, gap
-from aal.strategies.clusters import Clusters, cluster
-from aal.strategies.groupings import distances_between, groupings, lloyd, means, nearest_center
-from aal.strategies.k_medoids import build, swap
+from aal.strategies.clusters import Clusters, cluster, elbow, gap
+from aal.strategies.groupings import build, distances_between, groupings, lloyd, means, nearest_center, swap
 
 METHODS = ("kmeans", "kmedoids", "agglomerative")
 

@@ -82,13 +82,13 @@ def test_radius_is_at_most_twice_the_least_there_could_be() -> None:
 def test_the_traversal_looks_at_few_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     """Brute force would need 5,000 x 50 pairs in float64."""
     counted: list[int] = []
-    original = k_center.pair_distances
+    original = k_center.squares_of_pairs
 
     def counting(points: Tensor, others: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
         counted.append(len(pairs[0]))
         return original(points, others, pairs)
 
-    monkeypatch.setattr(k_center, "pair_distances", counting)
+    monkeypatch.setattr(k_center, "squares_of_pairs", counting)
     x, c = made("any", 5000, 20, 32, 0)
     k_center.k_center(x, c, 30)
     assert sum(counted) < 5000
