@@ -64,10 +64,10 @@ def command() -> int:
             keep_lightning_quiet()
             fit()
         case ["selftest", *_]:
-            from aal.cli.selftest import selftest
+            from aal.cli.selftest import selftest_command
 
             keep_lightning_quiet()
-            return selftest()
+            return selftest_command()
         case ["study", *arguments]:
             from aal.cli.study import study
 

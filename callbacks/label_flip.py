@@ -13,22 +13,24 @@ from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of, round_callbacks
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.secured_set import SecuredSet
-from aal.checks import at_least
-from aal.errors import RunStopped, UserError
+from aal.checks import at_least, refuse
+from aal.errors import RunStopped
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
-from aal.flips.base import Flips, flips_fault
 from aal.flips.listing import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
+from aal.report.flip_outcomes import selection_of
 from aal.report.flips_page import flips_page
 from aal.report.gallery import draw_suspects
 from aal.report.regions import draw_regions
 from aal.report.run_page import register_page
 from aal.robustness import next_class
 from aal.seeds import generator
+from aal.strategies import Selection, fault_of
 
 ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
 HONEST, ATTACKER = 0, -1  # labelers in the ledger
+ALL = -1  # stands for all classes together where a budget is of one
 TAKEN = ("clean", "placed", "initial", "restored")  # names of what is no selector's work
 
 
@@ -90,21 +92,19 @@ class LabelFlip(Rounds):
         self.budget, self.per_class, self.repeats, self.redraw = budget, per_class, repeats, redraw
         self.min_epochs = min(min_epochs, max_epochs)
         for name in self.selectors:
-            if not str(name).isidentifier():
-                raise UserError(f"selectors: {name!r} cannot name one; take letters, then also digits and _")
-            if name in TAKEN:
-                raise UserError(f"selectors: {name!r} cannot name one; records and ledger have it for another")
-        if not isinstance(targets, dict) and targets not in ("next", "new"):
-            raise UserError(f"targets: must be next, new or a map of classes, got {targets!r}")
-        if targets == {}:
-            raise UserError("targets: the map names no class")
+            no_name = f"selectors: {name!r} cannot name one"
+            refuse(not str(name).isidentifier(), f"{no_name}; take letters, then also digits and _")
+            refuse(name in TAKEN, f"{no_name}; records and ledger have it for another")
+        known = isinstance(targets, dict) or targets in ("next", "new")
+        refuse(not known, f"targets: must be next, new or a map of classes, got {targets!r}")
+        refuse(targets == {}, "targets: the map names no class")
         self.trial = -1  # which one this round tries; -1: none, labels are clean
         self.flipped = torch.empty(0, dtype=torch.int64)  # what is mislabelled in this round
         self.weights: dict[str, Tensor] = {}  # of the clean classifier
         self.passed_over: dict[str, str] = {}  # trials that could not be made, with the reason
         self.not_memorised: list[int] = []  # rounds
         self.memorised = False  # whether the last epoch ended with the training set memorised
-        self._upcoming: tuple[int, Flips] | None = None  # what the next round flips
+        self._upcoming: tuple[int, Selection] | None = None  # what the next round flips
 
     @property
     def draw_of_weights(self) -> int:
@@ -113,15 +113,14 @@ class LabelFlip(Rounds):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the data, the module and the other callbacks cannot give; plan the rounds."""
-        data, others = data_of(trainer), round_callbacks(trainer)
+        data, inputs = data_of(trainer), data_of(trainer).sample_shape
         for key, kind in ALONE.items():
-            if any(isinstance(callback, kind) for callback in others):
-                raise UserError(f"{key}: nothing else may change a training set with flipped labels; set {key}: null")
-        inputs = data.sample_shape
+            used = any(isinstance(callback, kind) for callback in round_callbacks(trainer))
+            refuse(used, f"{key}: nothing else may change a training set with flipped labels; set {key}: null")
         if isinstance(module, TransferClassifier):
             inputs = (module.feature_size,) if module.encoded else inputs
-            if module.trained_from:
-                raise UserError("the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze")
+            line = "the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze"
+            refuse(bool(module.trained_from), line)
         self.class_map = self._chosen_map(data.num_classes, data.num_logits)
         self.class_maps = {"flips": self.class_map}
         natural = data.pool.of_origin("natural")
@@ -132,48 +131,40 @@ class LabelFlip(Rounds):
         for selector in self.selectors.values():
             selector.check(data.sample_shape, inputs, data.num_logits)
         placed = data.placed if isinstance(data, Places) else ()
-        self.trials = trials_of(self.selectors, self.repeats, placed)
-        if placed and len(self.class_map) < data.num_classes:
-            raise UserError("targets: samples of every class are placed for a wrong label; name all")
+        self.trials = [*trials_of(self.selectors, self.repeats), *placed]
+        partly = len(placed) and len(self.class_map) < data.num_classes
+        refuse(bool(partly), "targets: samples of every class are placed for a wrong label; name all")
+        self.groups = {ALL: torch.arange(len(self.clean.indices))}
+        if self.per_class:
+            self.groups = {label: (self.clean.labels == label).nonzero()[:, 0] for label in sorted(self.class_map)}
         self._check_budget()
 
     def _check_budget(self) -> None:
         """Refuse a budget that a class cannot give, or none of what a selector chooses among."""
-        for label, size in self._sizes().items():
-            where = f"{'the pool' if label is None else f'class {label}'} has {size} samples"
+        for label, group in self.groups.items():
+            where = f"{'the pool' if label == ALL else f'class {label}'} has {len(group)} samples"
             for name, selector in self.selectors.items():
-                room = selector.room(size)
-                if size < self.budget:
-                    raise UserError(f"budget: {self.budget} labels to flip, but {where}")
-                if room < self.budget:
-                    raise UserError(
-                        f"budget: {self.budget} labels to flip; {where}, and {name} chooses among {room} of them"
-                    )
+                asked, room = f"budget: {self.budget} labels to flip", selector.room(len(group))
+                refuse(len(group) < self.budget, f"{asked}, but {where}")
+                refuse(room < self.budget, f"{asked}; {where}, and {name} chooses among {room} of them")
 
     def _chosen_map(self, classes: int, logits: int) -> dict[int, int]:
         """Return which class is labelled as which."""
         if self.targets == "next":
             return next_class(classes)
-        chosen = {label: classes for label in range(classes)} if self.targets == "new" else self.targets
+        chosen = dict.fromkeys(range(classes), classes) if self.targets == "new" else self.targets
         assert isinstance(chosen, dict)
         for label, target in chosen.items():
-            if not 0 <= label < classes or label == target or target < 0:
-                raise UserError(f"targets: must lead from one of {classes} classes to another, got {label}: {target}")
-            if target == classes >= logits:
-                raise UserError(f"targets: class {target} is a new one, which needs the datamodule's new_class: true")
-            if target >= logits:
-                raise UserError(f"targets: there is no class {target} among {classes}")
+            none = not 0 <= label < classes or label == target or target < 0
+            refuse(none, f"targets: must lead from one of {classes} classes to another, got {label}: {target}")
+            line = f"targets: class {target} is a new one, which needs the datamodule's new_class: true"
+            refuse(target == classes >= logits, line)
+            refuse(target >= logits, f"targets: there is no class {target} among {classes}")
         return dict(chosen)
 
     def _wrong(self, labels: Tensor) -> Tensor:
         """Return what true labels ``(B,)`` of the map are flipped to ``(B,)``."""
         return torch.tensor([self.class_map[label] for label in labels.tolist()], dtype=torch.int64)
-
-    def _sizes(self) -> dict[int | None, int]:
-        """Return how many samples there are for each budget: by class, or of all together."""
-        if not self.per_class:
-            return {None: len(self.clean.indices)}
-        return {label: int((self.clean.labels == label).sum()) for label in sorted(self.class_map)}
 
     def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the clean labels."""
@@ -188,8 +179,7 @@ class LabelFlip(Rounds):
 
     def remark(self, record: Record) -> str:
         """Return what the round flipped, and whether it was memorised."""
-        what = str(record["selector"]) + (f"[{record['position']:g}]" if "position" in record else "")
-        return what if record["memorised"] else f"{what}, not memorised"
+        return f"{selection_of(record)}" if record["memorised"] else f"{selection_of(record)}, not memorised"
 
     def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
         """Whether the training set is memorised: the flipped labels first, which are few and learnt last."""
@@ -209,8 +199,8 @@ class LabelFlip(Rounds):
         if not self.memorised:
             self.not_memorised.append(self.round)
         if self.round == 0:
-            kept = {k: v for k, v in module.state_dict().items() if not (module.encoded and k.startswith("backbone."))}
-            self.weights = {name: tensor.clone() for name, tensor in kept.items()}
+            state, cached = module.state_dict().items(), "backbone." if module.encoded else None
+            self.weights = {name: tensor.clone() for name, tensor in state if not (cached and name.startswith(cached))}
             self.figures = {"selector": "clean"}
             self._list_suspects(trainer, module)
         if trainer.is_global_zero:
@@ -301,13 +291,13 @@ class LabelFlip(Rounds):
             progress=data.progress,
         )
 
-    def _following(self, trainer: pl.Trainer, module: Classifier) -> tuple[int, Flips] | None:
+    def _following(self, trainer: pl.Trainer, module: Classifier) -> tuple[int, Selection] | None:
         """Return the next trial that can be made and its flips, ``None`` after the last."""
         view = self._view(trainer, module)
         for number in range(self.trial + 1, len(self.trials)):
             trial = self.trials[number]
             if trial.placed is not None:
-                return number, Flips(trial.placed)
+                return number, Selection(trial.placed)
             try:
                 return number, self._select(trial, view, data_of(trainer).seed)
             except TooFew as few:
@@ -316,17 +306,16 @@ class LabelFlip(Rounds):
                 data_of(trainer).progress.line(f"{name} is passed over: {few}")
         return None
 
-    def _select(self, trial: Trial, view: FlipView, seed: int) -> Flips:
+    def _select(self, trial: Trial, view: FlipView, seed: int) -> Selection:
         """Have a selector choose, in each class or in all together, and see that it kept its contract."""
         assert trial.selector is not None
         draw = trial.repeat if self.redraw else 0
         parts = []
-        for label, size in self._sizes().items():
-            part = view if label is None else view.only(view.labels == label)
-            chance = generator(seed, "flips", trial.called, draw, -1 if label is None else label)
+        for label, group in self.groups.items():
+            part, chance = view.only(group), generator(seed, "flips", trial.called, draw, label)
             flips = trial.selector.select(part, self.budget, generator=chance)
-            if fault := flips_fault(flips, part, self.budget):
-                raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {size}")
+            if fault := fault_of(flips, part.candidates, self.budget, view.module.num_classes):
+                raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {len(group)}")
             parts.append(flips)
         return together(parts)
 

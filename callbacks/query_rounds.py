@@ -165,7 +165,7 @@ class QueryRounds(Rounds):
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
-        fault = fault_of(selection, view, n, module.num_classes)
+        fault = fault_of(selection, view.candidates, n, module.num_classes)
         if taken := [figure for figure in selection.figures if figure in before]:
             fault = f"has a figure {taken[0]!r}, which is a column of every round"
         if fault:

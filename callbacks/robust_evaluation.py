@@ -8,13 +8,22 @@ import pytorch_lightning as pl
 from aal.attacks import Attack
 from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.models import Classifier
 from aal.report.examples import examples_figure
 from aal.report.style import render
-from aal.robustness import ROBUST, UNTARGETED, Evaluation, check, chosen, evaluate, fooled_examples, next_class
-from aal.robustness.arguments import refuse_shape
+from aal.robustness import (
+    ROBUST,
+    UNTARGETED,
+    Evaluation,
+    check,
+    chosen,
+    evaluate,
+    fooled_examples,
+    next_class,
+    refuse_shape,
+)
 from aal.runs.files import write_bytes
 from aal.sharding import Shard
 
@@ -72,24 +81,21 @@ class RobustEvaluation(RoundCallback):
 
     def _check_untargeted(self, untargeted: dict[str, Attack]) -> None:
         """Refuse untargeted attacks where all are, or whose figures could not be told from another's."""
-        if self.targets is None:
-            raise UserError("untargeted: without targets all attacks are; name these under attacks")
+        refuse(self.targets is None, "untargeted: without targets all attacks are; name these under attacks")
         try:
             check(untargeted, {}, None)
             check({**self.attacks, **untargeted}, {}, None)
         except UserError as error:
             raise UserError(f"untargeted: {error}") from None
-        both = [name for name in untargeted if name in self.attacks]
-        if both:
-            raise UserError(f"untargeted: {both[0]!r} names one of attacks too; take another name")
+        for name in untargeted:
+            refuse(name in self.attacks, f"untargeted: {name!r} names one of attacks too; take another name")
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
         data = data_of(trainer)
         self.class_map = self._class_map(trainer)
         for label in [label for pair in (self.class_map or {}).items() for label in pair]:
-            if label >= data.num_logits:
-                raise UserError(f"targets: there is no class {label} among {data.num_logits}")
+            refuse(label >= data.num_logits, f"targets: there is no class {label} among {data.num_logits}")
         refuse_shape(self.attacks, data.sample_shape)
         refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
         chosen(data.labels["test"], self.class_map, self.samples, data.seed)
@@ -101,10 +107,8 @@ class RobustEvaluation(RoundCallback):
         if not isinstance(self.targets, str):
             return self.targets
         known = {name: of for callback in round_callbacks(trainer) for name, of in callback.class_maps.items()}
-        if self.targets not in known:
-            has = ", ".join(known) or "none"
-            told = f"no callback of the run has a map of classes {self.targets!r} (there is {has})"
-            raise UserError(f"targets: {told}; take next, a map, or null")
+        told = f"no callback of the run has a map of classes {self.targets!r} (there is {', '.join(known) or 'none'})"
+        refuse(self.targets not in known, f"targets: {told}; take next, a map, or null")
         return known[self.targets]
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
@@ -112,45 +116,30 @@ class RobustEvaluation(RoundCallback):
         last = clock_of(trainer).is_last(trainer, record)
         if not last and (self.every is None or record["round"] % self.every):
             return
-        evaluations = [(self.attacks, True, ROBUST)]
-        evaluations += [(self.untargeted, False, UNTARGETED)] if self.untargeted else []
+        data, evaluations = data_of(trainer), [(self.attacks, True, ROBUST), (self.untargeted or {}, False, UNTARGETED)]
         self.figures, seconds = {}, 0.0
-        for attacks, aimed, folder in evaluations:
-            state = Path(trainer.default_root_dir) / folder / f"round={record['round']}.json"
-            found = self._evaluated(trainer, module, attacks, aimed, self.curves if last and aimed else None, state)
+        for attacks, aimed, folder in evaluations[: 2 if self.untargeted else 1]:
+            found = evaluate(
+                module,
+                data.samples["test"],
+                data.labels["test"],
+                attacks,
+                targets=self.class_map,
+                aimed=aimed,  # at the targets, where there are any
+                curves=self.curves if last and aimed else None,
+                samples=self.samples,
+                bounds=data.samples["test"].bounds,
+                seed=data.seed,
+                batch_size=self.batch_size,
+                state=Path(trainer.default_root_dir) / folder / f"round={record['round']}.json",
+                shard=Shard.of(trainer),
+                progress=data.progress,
+            )
             self.figures |= {f"robust_{name}": value for name, value in found.figures().items()}
             seconds += found.seconds
             if last and trainer.is_global_zero:
                 self._draw(trainer, module, attacks, found)
         record.update(self.figures, seconds_robust=seconds)
-
-    def _evaluated(
-        self,
-        trainer: pl.Trainer,
-        module: Classifier,
-        attacks: dict[str, Attack],
-        aimed: bool,
-        curves: dict[str, list[float]] | None,
-        state: Path,
-    ) -> Evaluation:
-        """Return what attacks do to the test split; ``aimed``: at the targets, where there are any."""
-        data = data_of(trainer)
-        return evaluate(
-            module,
-            data.samples["test"],
-            data.labels["test"],
-            attacks,
-            targets=self.class_map,
-            aimed=aimed,
-            curves=curves,
-            samples=self.samples,
-            bounds=data.samples["test"].bounds,
-            seed=data.seed,
-            batch_size=self.batch_size,
-            state=state,
-            shard=Shard.of(trainer),
-            progress=data.progress,
-        )
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the figures of the last round."""

@@ -111,7 +111,7 @@ class AudioSet(Recordings):
         found = [
             (self._on_disk[stem], label) for stem, (_, label) in zip(stems, asked, strict=True) if stem is not None
         ]
-        missing = [segment.name for stem, (segment, _) in zip(stems, asked, strict=True) if not stem]
+        missing = [segment.name for stem, (segment, _) in zip(stems, asked, strict=True) if stem is None]
         names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
         refuse(
             missing and (self.strict or not found),

@@ -10,7 +10,7 @@ from torch import Tensor
 from aal.checks import at_least, positive, refuse
 from aal.data.samples import Samples, TensorSamples
 from aal.datamodules.base import ActiveDataModule
-from aal.flips.trials import Placed
+from aal.flips.trials import Trial
 from aal.seeds import generator
 
 
@@ -77,7 +77,7 @@ class ToyMixture(ActiveDataModule):
         self.mislabelled, self.distances, self.repeats = mislabelled, tuple(distances), repeats
         self.sizes = {"pool": n - 2 * mislabelled, "craft": craft, "test": test}
         self.sample_shape = (dimensions,)
-        self.placed: list[Placed] = []
+        self.placed: list[Trial] = []
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Draw the three splits."""
@@ -100,7 +100,7 @@ class ToyMixture(ActiveDataModule):
         """Return the means ``(B, d)`` of Gaussians ``(B,)``, 0 or 1."""
         return (components * 2 - 1)[:, None] * torch.full(self.sample_shape, self.mu, dtype=torch.float64)
 
-    def _place(self, distance: float, repeat: int) -> Placed:
+    def _place(self, distance: float, repeat: int) -> Trial:
         labels = torch.arange(2).repeat_interleave(self.mislabelled)
         draw = generator(self.seed, "placed", repeat)
         way = torch.randn(len(labels), *self.sample_shape, generator=draw, dtype=torch.float64)
@@ -109,4 +109,4 @@ class ToyMixture(ActiveDataModule):
         beyond = ((means + way).sum(1) >= 0) != labels.bool()
         way[beyond] *= -1
         indices = self.add_samples((means + way).float(), labels, torch.full_like(labels, -1), "poison")
-        return Placed(distance, repeat, indices)
+        return Trial("placed", distance, repeat, placed=indices)

@@ -7,7 +7,8 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser
 
 from aal.cli.configs import configs_parser
 from aal.cli.exits import OneLineParser
-from aal.cli.fit import AALCLI, CLI_ARGUMENTS
+from aal.cli.fit import AALCLI
+from aal.cli.keys import CLI_ARGUMENTS
 from aal.cli.selftest import SelftestCLI
 from aal.cli.study import study_parser
 from aal.errors import UserError

@@ -11,23 +11,12 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
 from yaml import YAMLError
 
-from aal.callbacks import (
-    AdversarialRetraining,
-    LabelFlip,
-    Poisoning,
-    RobustEvaluation,
-    RoundCheckpoint,
-    RoundProgress,
-    Rounds,
-    RunRecords,
-    SecuredSet,
-    WholeCheckpointIO,
-    last_checkpoint,
-)
+from aal.callbacks import RoundCheckpoint, RoundProgress, Rounds, RunRecords, WholeCheckpointIO, last_checkpoint
 from aal.callbacks.rounds import clock_of
 from aal.cli.arguments import with_files
 from aal.cli.class_names import use_class_names
 from aal.cli.exits import reason
+from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS
 from aal.cli.loggers import loggers_in
 from aal.cli.origins import Origins
 from aal.cli.refusals import MAY_CHANGE, check_trainer, whole_seed
@@ -37,37 +26,7 @@ from aal.models import Classifier
 from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
 
-# The keys of callbacks that an experiment has at most once, in the order in which the callbacks are called.
-CALLBACKS = {
-    "poison": Poisoning,
-    "query": Rounds,
-    "flips": LabelFlip,
-    "secured": SecuredSet,
-    "retraining": AdversarialRetraining,
-    "robust": RobustEvaluation,
-}
 GO_ON = "the same command with --ckpt_path last goes on"
-TRAINER_DEFAULTS = {
-    "max_epochs": -1,  # the clock ends the run
-    "devices": 1,  # more of them share encoding, crafting and scoring, where asked to
-    "use_distributed_sampler": False,  # every rank trains on all labelled samples
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "log_every_n_steps": 1,
-    "deterministic": True,
-}
-PARSER = {"exit_on_error": False, "allow_abbrev": False}
-CLI_ARGUMENTS: dict[str, Any] = {
-    "model_class": Classifier,
-    "datamodule_class": ActiveDataModule,
-    "subclass_mode_model": True,
-    "subclass_mode_data": True,
-    "save_config_callback": None,
-    "seed_everything_default": 0,
-    "trainer_defaults": TRAINER_DEFAULTS,
-    "auto_configure_optimizers": False,
-    "parser_kwargs": {**PARSER, "fit": PARSER},
-}
 use_class_names()
 set_loader("yaml", from_yaml, (YAMLError,))  # the parser reads and writes as the rest of aal does
 set_dumper("yaml", to_yaml)

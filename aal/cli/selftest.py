@@ -18,7 +18,8 @@ from aal.attacks.norms import norm_of
 from aal.callbacks import QueryRounds, RoundProgress, StopRule, WholeCheckpointIO
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive
-from aal.cli.fit import AALCLI, CLI_ARGUMENTS
+from aal.cli.fit import AALCLI
+from aal.cli.keys import CLI_ARGUMENTS
 from aal.cli.refusals import check_trainer
 from aal.errors import RunStopped, UserError
 from aal.runs.files import write_json
@@ -109,7 +110,7 @@ class SelftestCLI(AALCLI):
         return pl.Trainer(**{**config, **own})
 
 
-def selftest() -> int:
+def selftest_command() -> int:
     """Run ``aal selftest`` with the arguments in ``sys.argv``.
 
     Returns:

@@ -1,6 +1,6 @@
 """Which labels to flip so that a network keeps its accuracy and loses its robustness (paper *noise*)."""
 
-from aal.flips.base import Flips, FlipSelector, TooFew
+from aal.flips.base import FlipSelector, TooFew
 from aal.flips.bilevel import Bilevel
 from aal.flips.class_graph import ClassGraph
 from aal.flips.colouring import Colouring
@@ -16,7 +16,6 @@ __all__ = [
     "Colouring",
     "FlipSelector",
     "FlipView",
-    "Flips",
     "PathLength",
     "RandomFlips",
     "Suspects",

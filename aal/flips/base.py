@@ -1,33 +1,14 @@
-"""The contract of every selector of labels to flip: ``select(view, n, *, generator) -> Flips``."""
-
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+"""The contract of every selector of labels to flip: ``select(view, n, *, generator) -> Selection``."""
 
 import torch
 from torch import Tensor
 
-from aal.errors import RunStopped
 from aal.flips.view import FlipView
+from aal.strategies.base import Selection, refuse_nan
 
 
 class TooFew(Exception):
     """There are fewer samples than the budget where a selector looks, such as in a bucket; it says how many."""
-
-
-@dataclass(frozen=True)
-class Flips:
-    """What a selector wants mislabelled.
-
-    Attributes:
-        indices: Distinct candidates ``(n,)``, first choice first.
-        scores: Their scores ``(n,)``, or ``None`` where the selector has none.
-        figures: What is worth recording of the selection; columns of the round's record.
-    """
-
-    indices: Tensor
-    scores: Tensor | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class FlipSelector:
@@ -58,7 +39,7 @@ class FlipSelector:
             UserError: It could not; the message names the argument.
         """
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` of the view's candidates.
 
         Args:
@@ -73,35 +54,16 @@ class FlipSelector:
         raise NotImplementedError
 
 
-def flips_fault(flips: Flips, view: FlipView, n: int) -> str:
-    """Return how a selection breaks the contract, empty where it does not.
-
-    Args:
-        flips: What a selector chose.
-        view: What it was given.
-        n: How many it was asked for.
-    """
-    chosen, scores = flips.indices, flips.scores
-    if len(chosen) != n:
-        return f"selected {len(chosen)} samples, asked for {n}"
-    if len(chosen.unique()) < n or not torch.isin(chosen, view.candidates).all():
-        return "selected a sample twice, or one that is no candidate"
-    if scores is not None and (scores.shape != chosen.shape or scores.isnan().any()):
-        return "selected a sample whose score is NaN, or not as many scores as samples"
-    bad = [name for name, figure in flips.figures.items() if not math.isfinite(figure)]
-    return f"has a figure that is not finite: {', '.join(bad)}" if bad else ""
-
-
-def highest_flips(selector: FlipSelector, view: FlipView, scores: Tensor, n: int, generator: torch.Generator) -> Flips:
+def highest_flips(
+    selector: FlipSelector, view: FlipView, scores: Tensor, n: int, generator: torch.Generator
+) -> Selection:
     """Select the ``n`` candidates with the highest scores ``(U,)``; among equal ones chance decides.
 
     Raises:
         RunStopped: A score is NaN; the message names the selector and the first such index.
     """
     scores = scores.cpu()
-    if scores.isnan().any():
-        index = int(view.candidates[scores.isnan()][0])
-        raise RunStopped(f"{type(selector).__name__}: the score of index {index} is NaN; nothing was flipped")
+    refuse_nan(selector, view.candidates, scores, "flipped")
     shuffled = torch.randperm(len(scores), generator=generator)
     order = shuffled[torch.argsort(scores[shuffled], descending=True, stable=True)][:n]
-    return Flips(view.candidates[order], scores[order])
+    return Selection(view.candidates[order], scores[order])

@@ -1,31 +1,26 @@
 """Bilevel: flips found by gradient ascent through the training of a small network (paper *noise*, chapter 5)."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import mul
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from aal.attacks.pgd import PGD
-from aal.checks import at_least, positive
-from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest_flips
-from aal.flips.rehearsal import Build, Training, built, rehearsing
+from aal.checks import at_least, below_one, positive
+from aal.errors import RunStopped
+from aal.flips.base import FlipSelector, highest_flips
+from aal.flips.rehearsal import Training, rehearsing, try_out
 from aal.flips.view import FlipView
-from aal.models.classifier import dry_run
-from aal.networks.mlp import MLP
+from aal.strategies.base import Selection
 
 AT_ONCE = 2**20  # numbers of the draws that are held at a time
 AVERAGED = 5  # figures are averaged over the first and the last fifth of the outer steps
 
 
-def five_steps_from_the_sample() -> PGD:
-    """Return the attack of a rehearsal: the paper's Algorithm 1, in few steps."""
-    return PGD(radius=0.1, steps=5, random_start=False)
-
-
 @dataclass(frozen=True)
-class Bilevel(FlipSelector):
+class Bilevel(Training, FlipSelector):
     """Flip the labels that a small network's adversarial loss says hurt most, by its gradient through training.
 
     Every candidate has a flip logit. An outer step relaxes the choice of ``n`` of them to soft labels, trains a small
@@ -60,43 +55,30 @@ class Bilevel(FlipSelector):
         UserError: A value outside its range; in ``check``, a network that cannot take the inputs.
     """
 
-    network: Build | None = MLP
-    attack: PGD = field(default_factory=five_steps_from_the_sample)
     temperature: float = 0.5
     outer_steps: int = 50
     outer_rate: float = 0.1
-    inner_steps: int = 20
-    inner_rate: float = 0.1
-    momentum: float = 0.9
-    subset: int = 250
-    recompute: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         at_least(1, {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "subset": self.subset})
         positive({"temperature": self.temperature, "outer_rate": self.outer_rate, "inner_rate": self.inner_rate})
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"momentum: must be in [0, 1), got {self.momentum}")
+        below_one({"momentum": self.momentum})
 
     def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a small network that cannot take the classifier's inputs, or has not as many logits as it."""
-        if self.network is None:
-            return
-        network = built(self.network, inputs, classes, "network")
-        logits = dry_run(network, inputs, "network")
-        if logits.shape != (1, classes):
-            raise UserError(f"network: must give {classes} logits a sample, not {tuple(logits.shape[1:])}")
+        if self.network is not None:
+            try_out(self.network, inputs, classes, "logits a sample")
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates with the highest logits.
 
         Raises:
             RunStopped: The adversarial loss or its gradient is not finite.
         """
-        training = Training(self.attack, self.inner_steps, self.inner_rate, self.momentum, self.subset, self.recompute)
         averaged = max(self.outer_steps // AVERAGED, 1)
         with (
-            rehearsing(view, self.network, training, generator) as rehearsal,
+            rehearsing(view, self, generator) as rehearsal,
             view.progress.task("rehearsing flips", self.outer_steps) as task,
         ):
             logits = torch.zeros(len(view.candidates), dtype=rehearsal.dtype, device=view.module.device)
@@ -105,12 +87,14 @@ class Bilevel(FlipSelector):
             losses, mass = torch.zeros(self.outer_steps), torch.zeros_like(logits)
             for step in range(self.outer_steps):
                 flips = chosen_softly(logits, n, self.temperature, generator)
-                loss = rehearsal.loss(flips, rehearsal.draw())
+                loss = rehearsal.loss(flips, *rehearsal.draw())
                 (logits.grad,) = torch.autograd.grad(loss, logits)
                 losses[step] = loss.detach()
                 if not (losses[step].isfinite() and logits.grad.isfinite().all()):
-                    why = f"loss or gradient of outer step {step} is not finite"
-                    raise RunStopped(f"Bilevel: {why}; lower the rates, or raise temperature")
+                    raise RunStopped(
+                        f"Bilevel: loss or gradient of outer step {step} is not finite; lower the rates, or raise "
+                        "temperature"
+                    )
                 if step >= self.outer_steps - averaged:
                     mass += flips.detach() / averaged
                 optimizer.step()
@@ -136,40 +120,15 @@ def chosen_softly(logits: Tensor, n: int, temperature: float, generator: torch.G
     together = max(1, AT_ONCE // len(logits))
     sizes = [min(together, n - start) for start in range(0, n, together)]
     seeds = torch.randint(2**62, (len(sizes),), generator=generator).tolist()
-    spared: Tensor = _Spared.apply(logits, temperature, list(zip(sizes, seeds, strict=True)))
-    return 1 - spared
-
-
-class _Spared(torch.autograd.Function):
-    """How little each candidate is drawn, ``(U,)``: some draws at a time, and again in the backward pass.
-
-    What is held does not grow with the number of draws, but for a number a candidate for each ``AT_ONCE`` of theirs.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, temperature: float, draws: list[tuple[int, int]]) -> Tensor:  # noqa: ANN401
-        parts = logits.new_empty(len(draws), len(logits))
-        for part, (count, seed) in zip(parts, draws, strict=True):
-            part.copy_(_spared(logits, temperature, count, seed))
-        ctx.save_for_backward(logits, parts)
-        ctx.temperature, ctx.draws = temperature, draws
-        return parts.prod(0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        logits, parts = ctx.saved_tensors
-        ones, total = torch.ones_like(parts[:1]), torch.zeros_like(logits)
-        before = torch.cat([ones, parts[:-1]]).cumprod(0)
-        after = torch.cat([ones, parts[1:].flip(0)]).cumprod(0).flip(0)
-        for others, (count, seed) in zip(before * after, ctx.draws, strict=True):
-            with torch.enable_grad():
-                leaf = logits.detach().requires_grad_()
-                part = _spared(leaf, ctx.temperature, count, seed)
-            total += torch.autograd.grad(part, leaf, grad * others)[0]
-        return total, None, None
+    parts = [
+        checkpoint(_spared, logits, temperature, size, seed, use_reentrant=False, preserve_rng_state=False)
+        for size, seed in zip(sizes, seeds, strict=True)
+    ]
+    return 1 - reduce(mul, parts)
 
 
 def _spared(logits: Tensor, temperature: float, draws: int, seed: int) -> Tensor:
+    """Return how little each candidate is drawn ``(U,)``, which the backward pass computes again: nothing is held."""
     noise = gumbel(draws, len(logits), torch.Generator().manual_seed(seed))
     return 1 - relaxed(logits, noise.to(logits), temperature)
 

@@ -1,18 +1,20 @@
 """Class graph: flip labels of samples that have many others of their class near to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from aal.checks import at_least, positive
+from aal.checks import at_least, at_least_or_none, one_of, positive
 from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest_flips
+from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.graphs import Graph, class_graph, dominating
 from aal.flips.near_pairs import Distance, gamma_for
 from aal.flips.view import FlipView
+from aal.strategies.base import Selection
 from aal.strategies.distances import faults, full
 
 Space = Literal["input", "pca", "features"]
@@ -55,16 +57,12 @@ class ClassGraph(FlipSelector):
         """Refuse values that make no sense."""
         check_distance(self.norm, self.gamma, self.neighbours)
         at_least(1, {"components": self.components})
-        for key, value, known in (
-            ("space", self.space, ("input", "pca", "features", "both")),
-            ("selection", self.selection, ("greedy", "dominating")),
-        ):
-            if value not in known:
-                raise UserError(f"{key}: must be one of {', '.join(known)}, got {value!r}")
+        one_of(("input", "pca", "features", "both"), {"space": self.space})
+        one_of(("greedy", "dominating"), {"selection": self.selection})
         if self.space == "both" and self.gamma is not None:
             raise UserError("gamma: samples and features have different units; with space both, leave it null")
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates by their place in the graph."""
         if self.space != "both":
             return self._within(view, self.space, n, generator)
@@ -78,9 +76,9 @@ class ClassGraph(FlipSelector):
         flips = highest_flips(self, view, points, n, generator)
         figures = {f"feature_{name}": figure for name, figure in features.figures.items()}
         figures["in_both"] = float(torch.isin(flips.indices, shared).double().mean())
-        return Flips(flips.indices, flips.scores, {**samples.figures, **figures})
+        return replace(flips, figures={**samples.figures, **figures})
 
-    def _within(self, view: FlipView, space: Space, n: int, generator: torch.Generator) -> Flips:
+    def _within(self, view: FlipView, space: Space, n: int, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates by the graph of one space."""
         points = points_of(view, space, self.components)
         graph, figures = graph_of(self, view, points, (self.norm, self.gamma, self.neighbours), generator)
@@ -88,9 +86,9 @@ class ClassGraph(FlipSelector):
             flips = highest_flips(self, view, graph.degrees.double(), n, generator)
         else:
             chosen, gained = dominating(graph, n, generator)
-            flips = Flips(view.candidates[chosen], gained.double())
+            flips = Selection(view.candidates[chosen], gained.double())
         chosen = torch.searchsorted(view.candidates, flips.indices)
-        return Flips(flips.indices, flips.scores, {**figures, "dominated": graph.share_dominated(chosen)})
+        return replace(flips, figures={**figures, "dominated": graph.share_dominated(chosen)})
 
 
 def check_distance(norm: str, gamma: float | None, neighbours: float) -> None:
@@ -99,10 +97,8 @@ def check_distance(norm: str, gamma: float | None, neighbours: float) -> None:
     Raises:
         UserError: There is no such norm; a negative ``gamma``; ``neighbours`` not above 0.
     """
-    if norm not in ("l2", "linf"):
-        raise UserError(f"norm: must be l2 or linf, got {norm!r}")
-    if gamma is not None:
-        at_least(0, {"gamma": gamma})
+    one_of(("l2", "linf"), {"norm": norm})
+    at_least_or_none(0, {"gamma": gamma})
     positive({"neighbours": neighbours})
 
 
@@ -118,20 +114,17 @@ def points_of(view: FlipView, space: Space, components: int) -> Tensor:
         return full(view.images(view.candidates).cpu())
     if space == "features":
         return full(view.features)
-    found: list[PCA] = []
+
+    @cache
+    def fitted() -> PCA:
+        samples = full(view.images(view.clean.indices).cpu())
+        return PCA(min(components, *samples.shape), random_state=0).fit(samples.numpy())  # alike where approximated
 
     def projected(batch: Tensor) -> Tensor:
-        if not found:
-            found.append(_components_of(full(view.images(view.clean.indices).cpu()), components))
-        low_rank = found[0].transform(full(view.images(batch).cpu()).numpy())
+        low_rank = fitted().transform(full(view.images(batch).cpu()).numpy())
         return torch.from_numpy(low_rank).to(view.module.device)
 
     return view.measure(f"pca({components})", projected)
-
-
-def _components_of(samples: Tensor, most: int) -> PCA:
-    """Return the principal components of samples ``(N, D)``; the same ones always, where they are approximated too."""
-    return PCA(min(most, *samples.shape), random_state=0).fit(samples.numpy())
 
 
 def graph_of(

@@ -1,6 +1,6 @@
 """Colouring: flip labels whose surroundings a network that memorises every single sample gives over to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,18 @@ from torch.nn import functional as F
 
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
-from aal.checks import at_least, positive
-from aal.errors import RunStopped, UserError
-from aal.flips.base import Flips, FlipSelector, highest_flips
+from aal.checks import at_least, at_least_or_none, positive
+from aal.errors import RunStopped
+from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.class_graph import check_distance, graph_of
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
-from aal.flips.rehearsal import Build, built
+from aal.flips.rehearsal import Build, built, try_out
 from aal.flips.view import FlipView
-from aal.models.classifier import dry_run, reset_parameters
+from aal.models.classifier import reset_parameters
 from aal.networks import MLP
 from aal.seeds import seed_device
+from aal.strategies.base import Selection
 from aal.strategies.distances import full
 
 COLOURS = 3  # the number that a network is tried with before there is a graph
@@ -68,37 +69,27 @@ class Colouring(FlipSelector):
         at_least(1, {"max_epochs": self.max_epochs, "steps": self.steps})
         at_least(2, {"batch_size": self.batch_size})
         positive({"learning_rate": self.learning_rate})
-        if self.radius is not None:
-            at_least(0, {"radius": self.radius})
+        at_least_or_none(0, {"radius": self.radius})
 
     def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a network that cannot take the samples, or has not as many outputs as there are colours."""
-        network = built(self.network, samples, COLOURS, "network")
-        outputs = tuple(dry_run(network, samples, "network").shape[1:])
-        if outputs != (COLOURS,):
-            raise UserError(f"network: must give {COLOURS} outputs for {COLOURS} colours, not {outputs}")
+        try_out(self.network, samples, COLOURS, f"outputs for {COLOURS} colours")
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
         distance = (self.norm, self.gamma, self.neighbours)
         graph, figures = graph_of(self, view, full(view.images(view.candidates).cpu()), distance, generator)
         scores, figures["memorised_colours"] = torch.zeros(graph.vertices, dtype=torch.float64), 1.0
         colours = colours_two_apart(graph)
         if graph.edges:
-            network = self._fresh(tuple(view.images(view.candidates[:1]).shape[1:]), int(colours.max()) + 1, generator)
+            network = built(self.network, tuple(view.images(view.candidates[:1]).shape[1:]), int(colours.max()) + 1)
+            reset_parameters(network, generator)
             network.to(view.module.device)
             figures["memorised_colours"] = float(self._memorise(network, view, colours, generator))
             scores = self._reached(network, view, graph, colours, figures["gamma"])
         figures["colours"] = float(colours.max()) + 1
         figures["reached"] = float(scores.sum()) / max(1, 2 * graph.edges)
-        flips = highest_flips(self, view, scores, n, generator)
-        return Flips(flips.indices, flips.scores, figures)
-
-    def _fresh(self, sample_shape: tuple[int, ...], colours: int, generator: torch.Generator) -> nn.Module:
-        """Return the network with fresh weights."""
-        network = built(self.network, sample_shape, colours)
-        reset_parameters(network, generator)
-        return network
+        return replace(highest_flips(self, view, scores, n, generator), figures=figures)
 
     def _memorise(self, network: nn.Module, view: FlipView, colours: Tensor, generator: torch.Generator) -> bool:
         """Train until every candidate is classified as it is coloured; return whether it came to that."""
@@ -122,42 +113,26 @@ class Colouring(FlipSelector):
                     optimizer.step()
                 if not loss.isfinite():
                     raise RunStopped(f"Colouring: the training loss is {loss.item()}; nothing was flipped")
-                if torch.equal(_predicted(network, view), colours):
+                with frozen(network):
+                    found = view.map(
+                        lambda batch: network(view.images(batch)).argmax(1), view.candidates, lambda _: None
+                    )
+                if torch.equal(found.cpu(), colours):
                     return True
                 task.advance(1)
         return False
 
-    def _reached(
-        self,
-        network: nn.Module,
-        view: FlipView,
-        graph: Graph,
-        colours: Tensor,
-        gamma: float,
-    ) -> Tensor:
+    def _reached(self, network: nn.Module, view: FlipView, graph: Graph, colours: Tensor, gamma: float) -> Tensor:
         """Return from how many neighbours of each candidate an attack reaches its colour, float64 ``(U,)``."""
         radius = gamma if self.radius is None else self.radius
         attack = PGD(radius=radius, norm=self.norm, steps=self.steps, random_start=False, early_stop=True)
-        device = view.module.device
-        owners = torch.arange(graph.vertices).repeat_interleave(graph.degrees)
+        neighbours, owners = graph.neighbours, torch.arange(graph.vertices).repeat_interleave(graph.degrees)
 
         def reached(edges: Tensor) -> Tensor:
-            begin, goal = graph.neighbours[edges], colours[owners[edges]]
-            found = attack(
-                network,
-                view.images(view.candidates[begin]),
-                colours[begin].to(device),
-                target=goal.to(device),
-                bounds=view.bounds,
-            )
-            return found.success.long()
+            begin = neighbours[edges]
+            x, own, goal = view.images(view.candidates[begin]), colours[begin], colours[owners[edges]]
+            return attack(network, x, own.to(x.device), target=goal.to(x.device), bounds=view.bounds).success.long()
 
         with view.progress.task("attacking neighbours", len(owners)) as task:
             hits = view.map(reached, torch.arange(len(owners)), task.advance)
         return torch.zeros(graph.vertices, dtype=torch.float64).index_add_(0, owners, hits.double().cpu())
-
-
-def _predicted(network: nn.Module, view: FlipView) -> Tensor:
-    """Return the colour that a network gives each candidate, ``(U,)`` on the CPU."""
-    with frozen(network):
-        return view.map(lambda batch: network(view.images(batch)).argmax(1), view.candidates, lambda _: None).cpu()

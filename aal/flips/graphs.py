@@ -6,7 +6,7 @@ from operator import or_
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from aal.flips.near_pairs import BLOCK, Distance, near_pairs
@@ -16,52 +16,47 @@ TIE = 1e-6  # share by which distances that are equal but for rounding may diffe
 
 @dataclass(frozen=True)
 class Graph:
-    """An undirected graph: the neighbours of each vertex, one vertex after the other.
+    """An undirected graph.
 
     Attributes:
-        offsets: Where those of each vertex begin, and the end of the last, int64 ``(N + 1,)``.
-        neighbours: The neighbours, ascending for each vertex, int64 ``(2E,)``: an edge stands at both its ends.
+        matrix: Which vertices are neighbours, bool ``(N, N)``, symmetric, the columns of each row ascending.
     """
 
-    offsets: Tensor
-    neighbours: Tensor
+    matrix: csr_array
 
     @classmethod
     def of(cls, vertices: int, i: Tensor, j: Tensor) -> "Graph":
         """Return the graph with edges between vertices ``i`` and ``j`` ``(E,)``, each edge given once."""
-        ends = (i.numpy(), j.numpy())
-        half = coo_array((np.ones(len(i), dtype=bool), ends), shape=(vertices, vertices)).tocsr()
-        whole = (half + half.T).tocsr()
-        whole.sort_indices()
-        return cls(*(torch.from_numpy(part.astype(np.int64)) for part in (whole.indptr, whole.indices)))
+        half = coo_array((np.ones(len(i), dtype=bool), (i.numpy(), j.numpy())), shape=(vertices, vertices)).tocsr()
+        return cls((half + half.T).tocsr().sorted_indices())
 
     @property
     def vertices(self) -> int:
         """Their number N."""
-        return len(self.offsets) - 1
+        return int(self.matrix.shape[0])
 
     @property
     def edges(self) -> int:
         """Their number E."""
-        return len(self.neighbours) // 2
+        return int(self.matrix.nnz) // 2
 
     @property
     def degrees(self) -> Tensor:
         """How many neighbours each vertex has, int64 ``(N,)``."""
-        return self.offsets.diff()
+        return torch.from_numpy(self.matrix.indptr.astype(np.int64)).diff()
+
+    @property
+    def neighbours(self) -> Tensor:
+        """The neighbours of each vertex, one vertex after the other, int64 ``(2E,)``: an edge stands at both ends."""
+        return torch.from_numpy(self.matrix.indices.astype(np.int64))
 
     def around(self, vertices: Tensor) -> Tensor:
-        """Return the neighbours of vertices ``(V,)``, one vertex after the other, ``(sum of degrees,)``."""
-        begin, degrees = self.offsets[vertices], self.degrees[vertices]
-        skipped = begin - (degrees.cumsum(0) - degrees)
-        return self.neighbours[torch.arange(int(degrees.sum())) + skipped.repeat_interleave(degrees)]
+        """Return the neighbours of vertices ``(V,)``, one vertex after the other, int64 ``(sum of degrees,)``."""
+        return Graph(self.matrix[vertices.numpy()]).neighbours
 
     def share_dominated(self, chosen: Tensor) -> float:
         """Return the share of the vertices that are among ``chosen`` ``(B,)`` or next to one of them."""
-        dominated = torch.zeros(self.vertices, dtype=torch.bool)
-        dominated[chosen] = True
-        dominated[self.around(chosen)] = True
-        return float(dominated.double().mean())
+        return len(torch.cat([chosen, self.around(chosen)]).unique()) / self.vertices
 
 
 def class_graph(points: Tensor, labels: Tensor, gamma: float, norm: Distance, block: tuple[int, int] = BLOCK) -> Graph:
@@ -109,23 +104,17 @@ def dominating(graph: Graph, n: int, generator: torch.Generator) -> tuple[Tensor
     """
     chance = torch.randperm(graph.vertices, generator=generator)
     left = torch.ones(graph.vertices, dtype=torch.bool)  # not chosen
-    near = graph.degrees  # neighbours that are left
-    bare, gains = left.clone(), near + 1  # not dominated; how many of these a vertex would dominate
+    bare = left.clone()  # not dominated
+    matrix = graph.matrix.astype(np.int64)
     chosen, gained = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int64)
     for k in range(n):
         if not bare.any():
-            bare, gains = left.clone(), near + 1
+            bare = left.clone()
+        gains = torch.from_numpy(matrix @ bare.long().numpy()) + bare  # vertices that each would dominate
         best = torch.where(left, gains * graph.vertices + chance, -1).argmax()
         chosen[k], gained[k] = best, gains[best]
-        around = graph.around(best[None])
-        left[best] = False
-        near[around] -= 1
-        fresh = torch.cat([best[None], around])
-        fresh = fresh[bare[fresh]]
-        bare[fresh] = False
-        if bare.any():  # else all gains are counted anew
-            lost = torch.cat([fresh, graph.around(fresh)])
-            gains.index_add_(0, lost, torch.full_like(lost, -1))
+        left[best] = bare[best] = False
+        bare[graph.around(best[None])] = False
     return chosen, gained
 
 
@@ -142,9 +131,10 @@ def colours_two_apart(graph: Graph) -> Tensor:
         The colours, from 0, int64 ``(N,)``.
     """
     colours = torch.zeros(graph.vertices, dtype=torch.int64)
+    neighbours = graph.neighbours.split(graph.degrees.tolist())
     used = [0] * graph.vertices  # colours of each vertex and its neighbours, as the bits of a number
     for vertex in graph.degrees.argsort(descending=True, stable=True).tolist():
-        around = [vertex, *graph.neighbours[graph.offsets[vertex] : graph.offsets[vertex + 1]].tolist()]
+        around = [vertex, *neighbours[vertex].tolist()]
         taken = reduce(or_, (used[other] for other in around))
         free = ~taken & (taken + 1)  # the lowest
         for other in around:

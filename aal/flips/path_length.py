@@ -1,21 +1,21 @@
 """Path length: flip labels of samples that are just so far from the decision boundary."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aal.attacks.adversarial_path import AdversarialPath
-from aal.checks import at_least
+from aal.checks import at_least, one_of
 from aal.errors import UserError
-from aal.flips.base import Flips, FlipSelector, TooFew
+from aal.flips.base import FlipSelector, TooFew
 from aal.flips.view import ARRIVED, LENGTH, STEPS, FlipView
+from aal.strategies.base import Selection
 
-
-def paths_of_a_hundredth() -> AdversarialPath:
-    """Return the paper's walk, on samples from 0 to 1, with a limit of 100 steps."""
-    return AdversarialPath(step_size=0.01, steps=100)
+PAPERS_WALK = partial(AdversarialPath, step_size=0.01, steps=100)  # on samples from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PathLength(FlipSelector):
         UserError: Fewer than 1 bucket, or a bucket that there is not.
     """
 
-    attack: AdversarialPath = field(default_factory=paths_of_a_hundredth)
+    attack: AdversarialPath = field(default_factory=PAPERS_WALK)
     targeted: bool = True
     buckets: int = 10
     divide: Literal["quantile", "width"] = "quantile"
@@ -46,8 +46,7 @@ class PathLength(FlipSelector):
     def __post_init__(self) -> None:
         """Refuse buckets that make no sense."""
         at_least(1, {"buckets": self.buckets})
-        if self.divide not in ("quantile", "width"):
-            raise UserError(f"divide: must be quantile or width, got {self.divide!r}")
+        one_of(("quantile", "width"), {"divide": self.divide})
         if self.bucket is not None and not 0 <= self.bucket < self.buckets:
             raise UserError(f"bucket: must be from 0 to {self.buckets - 1}, got {self.bucket}")
 
@@ -66,7 +65,7 @@ class PathLength(FlipSelector):
         """Return how many samples the largest of equally large buckets has."""
         return -(-size // self.buckets) if self.divide == "quantile" else size
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates of the bucket at random; their scores are their numbers of steps.
 
         The figures tell the bucket's mean number of steps, and the share of its paths that arrived: where few do, as
@@ -78,9 +77,9 @@ class PathLength(FlipSelector):
         if len(inside) < n:
             raise TooFew(f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples")
         chosen = inside[torch.randperm(len(inside), generator=generator)[:n]]
-        figures = {"path_steps": float(paths[inside, STEPS].mean())}
-        figures["path_arrived"] = float(paths[inside, ARRIVED].mean())
-        return Flips(view.candidates[chosen], paths[chosen, STEPS], figures)
+        steps, _, arrived = paths[inside].mean(0).tolist()
+        figures = {"path_steps": steps, "path_arrived": arrived}
+        return Selection(view.candidates[chosen], paths[chosen, STEPS], figures=figures)
 
 
 def bucket_of(paths: Tensor, buckets: int, divide: str) -> Tensor:
@@ -96,14 +95,9 @@ def bucket_of(paths: Tensor, buckets: int, divide: str) -> Tensor:
         low, high = steps.min(), steps.max()
         width = (high - low) / buckets if high > low else torch.ones_like(high)
         return ((steps - low) / width).long().clamp_(max=buckets - 1)
-    order = shortest_first(paths)
-    ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(len(order))
-    return ranks * buckets // len(order)
+    return shortest_first(paths).argsort() * buckets // len(paths)
 
 
 def shortest_first(paths: Tensor) -> Tensor:
     """Return the order ``(U,)`` of paths ``(U, 3)``: by steps, then by size in L2; what never arrived comes last."""
-    order = paths[:, LENGTH].argsort(stable=True)
-    order = order[paths[order, STEPS].argsort(stable=True)]
-    return order[paths[order, ARRIVED].argsort(descending=True, stable=True)]
+    return torch.from_numpy(np.lexsort((paths[:, LENGTH], paths[:, STEPS], -paths[:, ARRIVED])))

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import torch
 
-from aal.flips.base import Flips, FlipSelector
+from aal.flips.base import FlipSelector
 from aal.flips.view import FlipView
+from aal.strategies.base import Selection
 
 
 @dataclass(frozen=True)
 class RandomFlips(FlipSelector):
     """Flip labels at random."""
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates at random."""
-        return Flips(view.candidates[torch.randperm(len(view.candidates), generator=generator)[:n]])
+        return Selection(view.candidates[torch.randperm(len(view.candidates), generator=generator)[:n]])

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,8 @@ from aal.attacks.pgd import PGD
 from aal.errors import RunStopped, UserError
 from aal.flips.unrolled import Weights, descend
 from aal.flips.view import FlipView
-from aal.models.classifier import Classifier, OnInputs, holding, reset_parameters
+from aal.models.classifier import Classifier, OnInputs, dry_run, holding, reset_parameters
+from aal.networks.mlp import MLP
 
 Build = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -23,50 +25,32 @@ Build = Callable[[tuple[int, ...], int], nn.Module]
 class Training:
     """How the network of a rehearsal is trained and attacked; what each is stands in :class:`aal.flips.Bilevel`."""
 
-    attack: PGD
-    steps: int
-    learning_rate: float
-    momentum: float
-    subset: int
-    recompute: bool
+    network: Build | None = MLP
+    attack: PGD = field(default_factory=partial(PGD, radius=0.1, steps=5, random_start=False))  # Algorithm 1, few steps
+    inner_steps: int = 20
+    inner_rate: float = 0.1
+    momentum: float = 0.9
+    subset: int = 250
+    recompute: bool = True
 
 
-@dataclass(frozen=True)
-class Draw:
-    """All that is random about one rehearsal.
-
-    Attributes:
-        weights: Initial weights by name.
-        flippable: Which candidates each step looks at ``(S,)``, by where they stand in the view.
-        fixed: Which of the other samples each step looks at ``(S,)``.
-        attacked: Which candidates are attacked in the end ``(S,)``.
-    """
-
-    weights: Weights
-    flippable: list[Tensor]
-    fixed: list[Tensor]
-    attacked: Tensor
-
-
-class Turns:
-    """Numbers 0 to ``count - 1`` in random order, some at a time; all get their turn before one has its second.
+def turns(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Give numbers 0 to ``count - 1`` in random order, some at a time; all have their turn before one has its second.
 
     Args:
         count: How many numbers.
         size: How many at a time, or all if there are fewer.
         generator: The source of the order.
+
+    Yields:
+        The next numbers, int64 ``(size,)``; one may be among them twice where an order ends.
     """
-
-    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
-        self.count, self.size, self.generator = count, min(count, size), generator
-        self.left = torch.empty(0, dtype=torch.int64)
-
-    def next(self) -> Tensor:
-        """Return the next numbers, int64 ``(size,)``; one may be among them twice where an order ends."""
-        if len(self.left) < self.size:
-            self.left = torch.cat([self.left, torch.randperm(self.count, generator=self.generator)])
-        taken, self.left = self.left[: self.size], self.left[self.size :]
-        return taken
+    size, left = min(count, size), torch.empty(0, dtype=torch.int64)
+    while True:
+        if len(left) < size:
+            left = torch.cat([left, torch.randperm(count, generator=generator)])
+        yield left[:size]
+        left = left[size:]
 
 
 class Rehearsal:
@@ -94,24 +78,30 @@ class Rehearsal:
         elsewhere[view.places] = False
         self.fixed = torch.cat([view.clean.indices[elsewhere], view.others])
         self.fixed_labels = torch.cat([view.clean.labels[elsewhere], view.other_labels])
-        self.classes = view.module.num_classes
         self.dtype = next(network.parameters()).dtype
-        flippable = len(view.candidates)
-        self._flippable = Turns(flippable, training.subset, generator)
-        self._fixed = Turns(len(self.fixed), training.subset, generator)
-        self._attacked = Turns(flippable, training.subset, generator)
+        self._flippable, self._fixed, self._attacked = (
+            turns(len(some), training.subset, generator) for some in (view.candidates, self.fixed, view.candidates)
+        )
 
-    def draw(self) -> Draw:
-        """Draw fresh weights, where they are fresh, the samples of each step, and what is attacked."""
+    def draw(self) -> tuple[Weights, list[Tensor], list[Tensor], Tensor]:
+        """Draw all that is random about one rehearsal.
+
+        Returns:
+            Initial weights by name; which candidates each step looks at ``(S,)``, by where they stand in the view;
+            which of the other samples each step looks at ``(S,)``; which candidates are attacked in the end ``(S,)``.
+        """
         weights = self.weights
         if weights is None:
             reset_parameters(self.network, self.generator)
             weights = {name: value.detach().clone() for name, value in self.network.named_parameters()}
-        steps = range(self.training.steps)
-        flippable, fixed = [self._flippable.next() for _ in steps], [self._fixed.next() for _ in steps]
-        return Draw(weights, flippable, fixed, self._attacked.next())
+        flippable, fixed = (
+            [next(some) for _ in range(self.training.inner_steps)] for some in (self._flippable, self._fixed)
+        )
+        return weights, flippable, fixed, next(self._attacked)
 
-    def loss(self, flips: Tensor, draw: Draw) -> Tensor:
+    def loss(
+        self, flips: Tensor, weights: Weights, flippable: list[Tensor], fixed: list[Tensor], attacked: Tensor
+    ) -> Tensor:
         """Return the adversarial loss of the network trained on flipped labels, differentiable by the flips.
 
         It is the mean log probability of the targets for attacked candidates. What the attack found is kept fixed in
@@ -119,27 +109,30 @@ class Rehearsal:
 
         Args:
             flips: How far each candidate's label is flipped to its target, ``(U,)`` from 0 to 1.
-            draw: All that is random.
+            weights: As :meth:`draw` gives them, like what follows.
+            flippable: Candidates of each step ``(S,)``.
+            fixed: Other samples of each step ``(S,)``.
+            attacked: Candidates that are attacked ``(S,)``.
 
         Raises:
             RunStopped: The weights, or the logits of what the attack found, are not finite.
         """
-        training, view, chosen = self.training, self.view, draw.attacked
+        training, view = self.training, self.view
         weights = descend(
-            lambda step, weights: self._training_loss(flips, draw.flippable[step], draw.fixed[step], weights),
-            draw.weights,
-            steps=training.steps,
-            learning_rate=training.learning_rate,
+            lambda step, weights: self._training_loss(flips, flippable[step], fixed[step], weights),
+            weights,
+            steps=training.inner_steps,
+            learning_rate=training.inner_rate,
             momentum=training.momentum,
             recompute=training.recompute,
         )
         if not all(bool(value.isfinite().all()) for value in weights.values()):
             raise RunStopped("Bilevel: the weights of the small network do not stay finite; lower inner_rate")
-        targets = view.targets[chosen].to(flips.device)
+        targets = view.targets[attacked].to(flips.device)
         with holding(self.network, {name: value.detach() for name, value in weights.items()}):
             model = OnSamples(view.module, self.network)
-            images = view.images(view.candidates[chosen])
-            found = training.attack(model, images, view.labels[chosen], target=targets, bounds=view.bounds).x
+            images = view.images(view.candidates[attacked])
+            found = training.attack(model, images, view.labels[attacked], target=targets, bounds=view.bounds).x
         with torch.no_grad():
             inputs = view.module.encode(found) if view.module.encoded else found
         logits: Tensor = functional_call(self.network, dict(weights), (inputs,))
@@ -150,16 +143,15 @@ class Rehearsal:
         view = self.view
         inputs = view.inputs(torch.cat([view.candidates[flippable], self.fixed[fixed]]))
         share = flips[flippable].unsqueeze(1)
-        soft = self._one_hot(view.labels[flippable], share) * (1 - share)
-        soft = soft + self._one_hot(view.targets[flippable], share) * share
-        labels = torch.cat([soft, self._one_hot(self.fixed_labels[fixed], share)])
+        given, target, others = (
+            F.one_hot(labels, view.module.num_classes).to(share)
+            for labels in (view.labels[flippable], view.targets[flippable], self.fixed_labels[fixed])
+        )
+        labels = torch.cat([given * (1 - share) + target * share, others])
         losses = F.cross_entropy(functional_call(self.network, dict(weights), (inputs,)), labels, reduction="none")
         total = len(view.candidates) + len(self.fixed)
         loss = losses[: len(flippable)].mean() * (len(view.candidates) / total)
         return loss + losses[len(flippable) :].mean() * (len(self.fixed) / total) if len(fixed) else loss
-
-    def _one_hot(self, labels: Tensor, like: Tensor) -> Tensor:
-        return F.one_hot(labels, self.classes).to(like)
 
 
 class OnSamples(nn.Module):
@@ -181,9 +173,7 @@ class OnSamples(nn.Module):
 
 
 @contextmanager
-def rehearsing(
-    view: FlipView, build: Build | None, training: Training, generator: torch.Generator
-) -> Iterator[Rehearsal]:
+def rehearsing(view: FlipView, training: Training, generator: torch.Generator) -> Iterator[Rehearsal]:
     """Build the network, or take the clean classifier as it was trained; afterwards the latter is as before.
 
     Gradients are enabled inside, whatever the caller's mode. Layers are in eval mode: nothing is dropped, and batch
@@ -191,37 +181,51 @@ def rehearsing(
 
     Args:
         view: The training set.
-        build: Builds the network from the shape of an input and the number of classes; ``None``: the clean classifier.
-        training: How it is trained and attacked.
+        training: How the network is built, trained and attacked.
         generator: The only source of randomness.
     """
     module, probe = view.module, view.inputs(view.candidates[:1])
     weights: Weights | None = None
-    network: nn.Module
-    if build is None:
-        network = OnInputs(module)
-        trained = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
-        weights = {name: value.detach().clone() for name, value in trained}
+    if training.network is None:
+        network: nn.Module = OnInputs(module)
+        trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        weights = {name: value.detach().clone() for name, value in trained.items()}
     else:
-        network = built(build, tuple(probe.shape[1:]), module.num_classes).to(probe)
+        network = built(training.network, tuple(probe.shape[1:]), module.num_classes).to(probe)
     with torch.inference_mode(False), torch.enable_grad(), frozen(module), frozen(network):
         yield Rehearsal(view, network, weights, training, generator)
 
 
-def built(build: Build, shape: tuple[int, ...], classes: int, key: str = "network") -> nn.Module:
+def built(build: Build, shape: tuple[int, ...], classes: int) -> nn.Module:
     """Build a network; torch's default generator, which its layers draw from, is left as it was.
 
     Args:
-        build: Builds it.
+        build: Builds it, the argument ``network`` of a selector.
         shape: Shape of what it takes.
         classes: Number of classes.
-        key: The network's key in the configuration.
 
     Raises:
-        UserError: It cannot be built; the line names the key.
+        UserError: It cannot be built; the line names the argument.
     """
     try:
         with torch.random.fork_rng(devices=[]):
             return build(shape, classes)
     except UserError as error:
-        raise UserError(f"{key}: {error}") from None
+        raise UserError(f"network: {error}") from None
+
+
+def try_out(build: Build, shape: tuple[int, ...], outputs: int, what: str) -> None:
+    """Refuse a network that cannot take a shape, or has not as many outputs as it must.
+
+    Args:
+        build: Builds it, the argument ``network`` of a selector.
+        shape: Shape of what it takes.
+        outputs: How many it must have.
+        what: What they are, for the message.
+
+    Raises:
+        UserError: It is no such network.
+    """
+    found = tuple(dry_run(built(build, shape, outputs), shape, "network").shape[1:])
+    if found != (outputs,):
+        raise UserError(f"network: must give {outputs} {what}, not {found}")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aal.attacks.adversarial_path import AdversarialPath
 from aal.checks import at_least
-from aal.flips.path_length import paths_of_a_hundredth, shortest_first
+from aal.flips.path_length import PAPERS_WALK, shortest_first
 from aal.flips.view import FlipView
 
 
@@ -27,7 +27,7 @@ class Suspects:
         UserError: Fewer than 1 sample to draw.
     """
 
-    attack: AdversarialPath = field(default_factory=paths_of_a_hundredth)
+    attack: AdversarialPath = field(default_factory=PAPERS_WALK)
     targeted: bool = False
     shown: int = 8
 
@@ -49,8 +49,5 @@ def closest_and_farthest(order: Tensor, labels: Tensor, shown: int) -> dict[int,
         labels: The label of each place ``(U,)``.
         shown: How many, or as many as the class has.
     """
-    found = {}
-    for label in labels.unique().tolist():
-        own = order[labels[order] == label]
-        found[label] = (own[:shown], own.flip(0)[:shown])
-    return found
+    own = {label: order[labels[order] == label] for label in labels.unique().tolist()}
+    return {label: (places[:shown], places.flip(0)[:shown]) for label, places in own.items()}

@@ -1,6 +1,6 @@
 """Robustness: a classifier's accuracy under attacks, as a library."""
 
-from aal.robustness.arguments import check, chosen, next_class
+from aal.robustness.arguments import check, chosen, next_class, refuse_others, refuse_shape
 from aal.robustness.evaluation import evaluate
 from aal.robustness.examples import Examples, fooled_examples
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation, Outcome
@@ -16,4 +16,6 @@ __all__ = [
     "evaluate",
     "fooled_examples",
     "next_class",
+    "refuse_others",
+    "refuse_shape",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aal.attacks import AdversarialPath, Attack
 from aal.attacks.feature_collision import FeatureCollision
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.seeds import generator
 
@@ -27,24 +27,21 @@ def check(
     Raises:
         UserError: Names the argument and what is wrong with it.
     """
-    if not attacks:
-        raise UserError("attacks: there must be at least one")
+    refuse(not attacks, "attacks: there must be at least one")
     refuse_others(attacks)
     own = ["natural", "samples", *(f"{name}_{kind}" for name in attacks for kind in ("distance", "not_target"))]
     for name in attacks:
-        if name in own or not str(name).isidentifier():  # YAML has names that are numbers
-            raise UserError(f"attacks: {name!r} cannot name a figure; take letters, then also digits and _")
+        wrong = name in own or not str(name).isidentifier()  # YAML has names that are numbers
+        refuse(wrong, f"attacks: {name!r} cannot name a figure; take letters, then also digits and _")
     for name, radii in curves.items():
-        if name not in attacks:
-            raise UserError(f"curves: {name!r} is none of the attacks {', '.join(attacks)}")
-        if getattr(attacks[name], "radius", None) is None:
-            raise UserError(f"curves.{name}: {type(attacks[name]).__name__} has no radius")
-        rising = all(first < second for first, second in pairwise([0.0, *radii]))
-        if not radii or not rising or not math.isfinite(radii[-1]):
-            raise UserError(f"curves.{name}: must be radii above 0, ascending, got {list(radii)}")
+        refuse(name not in attacks, f"curves: {name!r} is none of the attacks {', '.join(attacks)}")
+        kind = type(attacks[name]).__name__
+        refuse(getattr(attacks[name], "radius", None) is None, f"curves.{name}: {kind} has no radius")
+        rising = all(first < second for first, second in pairwise([0.0, *radii, math.inf]))
+        refuse(not radii or not rising, f"curves.{name}: must be radii above 0, ascending, got {list(radii)}")
     for label, target in (targets or {}).items():
-        if label == target or min(label, target) < 0:
-            raise UserError(f"targets: must lead from a class to another, got {label} to {target}")
+        wrong = label == target or min(label, target) < 0
+        refuse(wrong, f"targets: must lead from a class to another, got {label} to {target}")
 
 
 def refuse_others(attacks: Mapping[str, Attack]) -> None:
@@ -54,10 +51,10 @@ def refuse_others(attacks: Mapping[str, Attack]) -> None:
         UserError: Names the argument and what is wrong with it.
     """
     for name, attack in attacks.items():
-        if isinstance(attack, FeatureCollision):
-            raise UserError(f"attacks.{name}: collisions are made of features, they attack no classifier")
-        if isinstance(attack, AdversarialPath) and not attack.clip:
-            raise UserError(f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
+        collides = isinstance(attack, FeatureCollision)
+        refuse(collides, f"attacks.{name}: collisions are made of features, they attack no classifier")
+        leaves = isinstance(attack, AdversarialPath) and not attack.clip
+        refuse(leaves, f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
 
 
 def refuse_shape(attacks: Mapping[str, Attack], shape: tuple[int, ...], key: str = "attacks") -> None:
@@ -82,11 +79,9 @@ def chosen(y: Tensor, targets: Mapping[int, int] | None, samples: int | None, se
     classes = y.cpu()
     wanted = classes if targets is None else torch.tensor(list(targets), dtype=classes.dtype)
     index = torch.isin(classes, wanted).nonzero().squeeze(1)
-    if len(index) == 0:
-        raise UserError("targets: there is no sample of these classes" if len(classes) else "y: there is no sample")
+    refuse(not len(index), "targets: there is no sample of these classes" if len(classes) else "y: there is no sample")
     if samples is None:
         return index
     at_least(1, {"samples": samples})
-    if samples > len(classes):
-        raise UserError(f"samples: {samples}, but there are {len(classes)} to evaluate")
+    refuse(samples > len(classes), f"samples: {samples}, but there are {len(classes)} to evaluate")
     return index[torch.randperm(len(index), generator=generator(seed, "robust samples"))[:samples].sort().values]

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import Attack
-from aal.checks import at_least
-from aal.errors import UserError
+from aal.checks import at_least, refuse
 from aal.robustness.arguments import check, chosen
 from aal.robustness.results import Evaluation, Outcome
 from aal.robustness.subject import Indexed, Subject
@@ -75,8 +74,8 @@ def evaluate(
     radii = {name: list(values) for name, values in (curves or {}).items()}
     check(attacks, radii, targets)
     at_least(1, {"batch_size": batch_size})
-    if y.shape != (len(x),) or y.is_floating_point() or y.dtype == torch.bool:
-        raise UserError(f"y: must be {len(x)} whole numbers, not {tuple(y.shape)}, {y.dtype}")
+    wrong = y.shape != (len(x),) or y.is_floating_point() or y.dtype == torch.bool
+    refuse(wrong, f"y: must be {len(x)} whole numbers, not {tuple(y.shape)}, {y.dtype}")
     index, shard, progress = chosen(y, targets, samples, seed), shard or Shard(), progress or quiet()
     label = y[index].cpu()
     target = torch.tensor([targets[int(c)] for c in label]) if targets is not None and aimed else None
@@ -87,9 +86,9 @@ def evaluate(
     if found is None:
         with progress.task("predicting", len(index)) as task:
             natural = shard.map(subject.natural, torch.arange(len(index)), batch_size, task.advance).cpu()
-        found = Evaluation(fingerprint, index, label, target, natural)
-        found.attacks = {name: Outcome.none(attack, [], natural) for name, attack in attacks.items()}
-        found.curves = {name: Outcome.none(attacks[name], values, natural) for name, values in radii.items()}
+        single = {name: Outcome.none(attack, [], natural) for name, attack in attacks.items()}
+        series_of = {name: Outcome.none(attacks[name], values, natural) for name, values in radii.items()}
+        found = Evaluation(fingerprint, index, label, target, natural, single, series_of)
     for name, attack in attacks.items():
         stages: tuple[Attack, ...] = getattr(attack, "attacks", (attack,))
         work.run(found, name, found.attacks[name], [(stage,) for stage in stages])

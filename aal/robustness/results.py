@@ -1,8 +1,10 @@
 """What a robust evaluation found out about each sample: as JSON, and the figures that follow from it."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +44,9 @@ class Outcome:
     @classmethod
     def none(cls, attack: Attack, radii: Sequence[float], natural: Tensor) -> "Outcome":
         """Return the outcome before anything was attacked."""
-        nothing, radius = torch.zeros_like(natural), getattr(attack, "radius", None)
-        return cls(
-            repr(attack), radius, list(radii), natural.clone(), nothing.double(), nothing.clone(), nothing.clone()
-        )
+        after, (queries, tried) = natural.clone(), torch.zeros(2, len(natural), dtype=torch.int64)
+        radius = getattr(attack, "radius", None)
+        return cls(repr(attack), radius, list(radii), after, queries.double(), queries, tried)
 
     def put(self, rows: Tensor, found: dict[str, Tensor]) -> None:
         """Take in one more stage of the samples ``rows`` ``(B,)``: tensors ``(B,)`` named by ``COLUMNS``."""
@@ -133,24 +134,11 @@ class Evaluation:
 
     def save(self, path: Path, *, complete: bool) -> None:
         """Write everything as JSON; the figures too once the evaluation is complete."""
-        value: dict[str, Any] = {"fingerprint": self.fingerprint, "complete": complete, "seconds": self.seconds}
+        value: dict[str, Any] = {"complete": complete, **asdict(self)}
         if complete:
             curves = {name: self.curve(name) for name in self.curves}
             value |= {"figures": self.figures(), "per_class": self.per_class(), "radius_and_share": curves}
-        for name in ("index", "label", "target", "natural"):
-            values = getattr(self, name)
-            value[name] = None if values is None else values.tolist()
-        for kind in ("attacks", "curves"):
-            value[kind] = {
-                name: {
-                    "attack": outcome.attack,
-                    "radius": outcome.radius,
-                    "radii": outcome.radii,
-                    **{column: getattr(outcome, column).tolist() for column in COLUMNS},
-                }
-                for name, outcome in getattr(self, kind).items()
-            }
-        write_text(path, json.dumps(value, allow_nan=False) + "\n")
+        write_text(path, json.dumps(value, allow_nan=False, default=Tensor.tolist) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Evaluation":
@@ -161,23 +149,16 @@ class Evaluation:
         """
         value = read_json(path)
         try:
-            target = None if value["target"] is None else _whole(value["target"])
-            evaluation = cls(
-                fingerprint=value["fingerprint"],
-                index=_whole(value["index"]),
-                label=_whole(value["label"]),
-                target=target,
-                natural=_whole(value["natural"]),
-                attacks={name: _outcome(entry) for name, entry in value["attacks"].items()},
-                curves={name: _outcome(entry) for name, entry in value["curves"].items()},
-                seconds=float(value["seconds"]),
-            )
-            tensors = [evaluation.index, evaluation.label, evaluation.natural, *([] if target is None else [target])]
-            for outcome in [*evaluation.attacks.values(), *evaluation.curves.values()]:
-                tensors += [getattr(outcome, column) for column in COLUMNS]
-            if len({tensor.shape for tensor in tensors}) > 1 or not len(evaluation.index):
+            own = {name: value[name] for name in ("fingerprint", "index", "label", "target", "natural", "seconds")}
+            outcomes: list[dict[str, Outcome]] = [
+                {name: Outcome(**_read(entry)) for name, entry in value[kind].items()} for kind in ("attacks", "curves")
+            ]
+            evaluation = cls(**_read(own), attacks=outcomes[0], curves=outcomes[1])
+            parts = [evaluation, *outcomes[0].values(), *outcomes[1].values()]
+            sizes = {part.shape for each in parts for part in vars(each).values() if isinstance(part, Tensor)}
+            if len(sizes) > 1 or not len(evaluation.index):
                 raise ValueError("columns of different lengths")
-            if not all(name.isidentifier() for name in (*evaluation.attacks, *evaluation.curves)):
+            if not all(name.isidentifier() for name in chain(*outcomes)):
                 raise ValueError("names that no attack can have")  # they become those of files
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(f"{path}: not a robust evaluation ({error}); remove it, or name another file") from None
@@ -188,17 +169,16 @@ def _share(wanted: Tensor, of: Tensor) -> float:
     return float(wanted[of].double().mean())
 
 
-def _whole(values: list[int]) -> Tensor:
-    return torch.tensor(values, dtype=torch.int64)
+_whole = partial(torch.tensor, dtype=torch.int64)
+READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("fingerprint", "attack"), str),
+    **dict.fromkeys(("seconds", "radius"), float),
+    "radii": lambda radii: [float(radius) for radius in radii],
+    "distance": partial(torch.tensor, dtype=torch.float64),
+}
 
 
-def _outcome(entry: dict[str, Any]) -> Outcome:
-    return Outcome(
-        str(entry["attack"]),
-        None if entry["radius"] is None else float(entry["radius"]),
-        [float(radius) for radius in entry["radii"]],
-        _whole(entry["after"]),
-        torch.tensor(entry["distance"], dtype=torch.float64),
-        _whole(entry["queries"]),
-        _whole(entry["tried"]),
-    )
+def _read(entry: dict[str, Any]) -> dict[str, Any]:
+    """Read what JSON holds of each attribute: whole numbers, but for those in ``READ``; no target, no radius stay."""
+    none = {name for name, value in entry.items() if value is None} & {"target", "radius"}
+    return {name: None if name in none else READ.get(name, _whole)(value) for name, value in entry.items()}

@@ -56,8 +56,7 @@ class Subject:
             The tensors of an outcome ``(B,)``.
         """
         batch, left, start = self.batch(rows), torch.arange(len(rows), device=self.device), None
-        nothing = torch.zeros(len(rows), dtype=torch.int64, device=self.device)
-        found = {name: nothing.double() if name == "distance" else nothing.clone() for name in COLUMNS}
+        found = {name: torch.zeros_like(left, dtype=torch.float64 if name == "distance" else None) for name in COLUMNS}
         for attack in series:
             now = batch.take(left)
             with located(name, self.index[rows][left.cpu()]):

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from aal.attacks import PGD, Adversarial
 from aal.attacks.ascent import log_odds
-from aal.attacks.base import Task, attacking, check_samples
+from aal.attacks.base import Task, attacking, check_samples, or_none
 from aal.attacks.norms import Norm, norm_of
-from aal.checks import at_least, positive
-from aal.errors import RunStopped, UserError
+from aal.checks import at_least, positive, refuse
+from aal.errors import RunStopped
 
 USUAL_RADIUS = 8 / 255  # of the data's range, for every element of a sample
 
@@ -75,13 +75,11 @@ class Examinee:
         """Refuse values outside their range."""
         norm_of(self.norm)
         at_least(1, {"batch_size": self.batch_size})
-        if self.chosen_radius is not None:
-            positive({"radius": self.chosen_radius})
-        if not self.bounds[0] < self.bounds[1]:
-            raise UserError(f"bounds: must be (low, high) with low < high, not {self.bounds}")
-        shape = (len(self.x),)
-        if self.y.is_floating_point() or self.y.shape != shape or self.seeds.shape != shape:
-            raise UserError(f"y and seeds: must be whole numbers, one for each of {len(self.x)} samples")
+        or_none(positive)({"radius": self.chosen_radius})
+        low, high = self.bounds
+        refuse(not low < high, f"bounds: must be (low, high) with low < high, not {self.bounds}")
+        wrong = self.y.is_floating_point() or not self.y.shape == self.seeds.shape == (len(self.x),)
+        refuse(wrong, f"y and seeds: must be whole numbers, one for each of {len(self.x)} samples")
         check_samples(self.x, (-math.inf, math.inf))  # those outside of the bounds are for a check to tell
 
     @property
@@ -102,8 +100,7 @@ class Examinee:
     @cached_property
     def whole(self) -> float:
         """The radius of a ball around any sample that holds the whole range."""
-        corner = torch.ones_like(self.x[:1]).mul_(self.range[1] - self.range[0])
-        return float(self.ball.size(corner))
+        return float(self.ball.size(torch.full_like(self.x[:1], self.range[1] - self.range[0])))
 
     @cached_property
     def radius(self) -> float:
@@ -159,14 +156,10 @@ class Examinee:
         parts = []
         for rows in self._rows(x):
             with _counted_from(rows):
-                parts.append(attack(self.model, x[rows], labels[rows], bounds=self.range, seeds=self.seeds[rows]))
-        return Adversarial(
-            torch.cat([part.x for part in parts]),
-            torch.cat([part.success for part in parts]),
-            torch.cat([part.distance for part in parts]),
-            torch.cat([part.queries for part in parts]),
-            {"loss": torch.cat([part.info["loss"] for part in parts])},
-        )
+                part = attack(self.model, x[rows], labels[rows], bounds=self.range, seeds=self.seeds[rows])
+            parts.append((part.x, part.success, part.distance, part.queries, part.info["loss"]))
+        moved, success, distance, queries, loss = map(torch.cat, zip(*parts, strict=True))
+        return Adversarial(moved, success, distance, queries, {"loss": loss})
 
     def _map(self, function: Callable[[Task], T], x: Tensor, labels: Tensor) -> list[T]:
         results = []

@@ -1,6 +1,7 @@
 """Checks of the model and its data: what an attack takes for granted before it moves a sample."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def bounds(examinee: Examinee) -> Verdict:
 def logits(examinee: Examinee) -> Verdict:
     """Judge whether the model returns logits, or log-probabilities, rather than probabilities."""
     outputs = examinee.logits
-    least, most = float(outputs.min()), float(outputs.max())
+    least, most = (float(end) for end in outputs.aminmax())
     seen = f"they reach from {least:.3g} to {most:.3g}"
     free = least < 0 or most > 1 or least == most
     single = outputs.shape[1] == 2 and not outputs[:, 0].any()  # how attacks see one logit
@@ -74,15 +75,13 @@ def logits(examinee: Examinee) -> Verdict:
 
 def repeatable(examinee: Examinee) -> Verdict:
     """Judge whether a sample has the same output again, and in another batch."""
-    first = examinee.logits
-    again = examinee.outputs(examinee.x)
+    first, again = examinee.logits, examinee.outputs(examinee.x)
     elsewhere = torch.empty_like(first)
     for half in (slice(0, None, 2), slice(1, None, 2)):
         if len(first[half]):
             elsewhere[half] = examinee.outputs(examinee.x[half])
     scale = max(float(first.std()), torch.finfo(first.dtype).tiny) if first.numel() > 1 else 1.0
-    by_chance = float((again - first).abs().max()) / scale
-    by_batch = float((elsewhere - first).abs().max()) / scale
+    by_chance, by_batch = (float((other - first).abs().max()) / scale for other in (again, elsewhere))
     return first_of(
         "repeatable",
         {"difference_again": by_chance, "difference_in_another_batch": by_batch},
@@ -118,7 +117,7 @@ def accuracy(examinee: Examinee) -> Verdict:
 def gradient(examinee: Examinee) -> Verdict:
     """Judge whether the loss has a gradient by the input."""
     by_log_odds = examinee.gradient(examinee.x, log_odds)
-    by_entropy = examinee.gradient(examinee.x, _cross_entropy)
+    by_entropy = examinee.gradient(examinee.x, partial(F.cross_entropy, reduction="none"))
     if by_log_odds is None or by_entropy is None:
         text = "Autograd finds no way from the input to the output: something is detached, or made without gradients."
         return Verdict("gradient", "failed", text, {"zero": 1.0})
@@ -192,7 +191,3 @@ def _error(examinee: Examinee, x: Tensor, directions: list[Tensor], told: Tensor
     size = torch.linalg.vector_norm(told, dim=1).maximum(torch.linalg.vector_norm(seen, dim=1))
     error = torch.linalg.vector_norm(seen - told, dim=1) / size
     return torch.where(size > rounding * math.sqrt(DIRECTIONS), error, torch.inf)
-
-
-def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(outputs, labels, reduction="none")

@@ -135,24 +135,24 @@ class Around(Strategy):
         self.strategy.check(module)
 
 
-def fault_of(selection: Selection, view: View, n: int, classes: int) -> str:
+def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> str:
     """Return how a selection breaks the contract, empty where it does not.
 
     Args:
-        selection: What a strategy selected.
-        view: What it was given.
+        selection: What a strategy, or a selector of labels to flip, selected.
+        candidates: The indices that it was given ``(U,)``.
         n: How many it was asked for.
         classes: Number of classes C.
     """
-    none, chosen, scores = view.candidates[:0], selection.indices, selection.scores
+    none, chosen, scores = candidates[:0], selection.indices, selection.scores
     crafted = selection.crafted or Crafted(none, none)
     pseudo = selection.pseudo or PseudoLabels(none, none)
-    free = torch.isin(pseudo.indices, view.candidates) & ~torch.isin(pseudo.indices, chosen)
+    free = torch.isin(pseudo.indices, candidates) & ~torch.isin(pseudo.indices, chosen)
     bad = [name for name, figure in selection.figures.items() if not math.isfinite(figure)]
     found = {
         f"selected {len(chosen)} samples, asked for {n}": len(chosen) != n,
         "selected a sample twice, or one that is no candidate": (
-            len(chosen.unique()) < n or not torch.isin(chosen, view.candidates).all()
+            len(chosen.unique()) < n or not torch.isin(chosen, candidates).all()
         ),
         "selected a sample whose score is NaN, or not as many scores as samples": (
             scores is not None and (scores.shape != chosen.shape or scores.isnan().any())
@@ -194,13 +194,14 @@ def lowest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
     return Selection(selection.indices, -selection.scores)
 
 
-def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> Tensor:
+def refuse_nan(strategy: object, indices: Tensor, scores: Tensor, undone: str = "queried") -> Tensor:
     """Return scores; stop where one is NaN.
 
     Args:
         strategy: Whose scores they are.
         indices: Indices of the pool ``(U,)`` on the CPU.
         scores: Their scores, or whatever scores are made of, ``(U, ...)``.
+        undone: What was not done therefore.
 
     Raises:
         RunStopped: The message names the strategy and the first such index.
@@ -208,7 +209,7 @@ def refuse_nan(strategy: Strategy, indices: Tensor, scores: Tensor) -> Tensor:
     bad = scores.isnan().flatten(1).any(1).cpu() if scores.ndim > 1 else scores.isnan().cpu()
     if bad.any():
         at = f"the score of index {int(indices[bad][0])}"
-        raise RunStopped(f"{type(strategy).__name__}: {at} is NaN; nothing was queried")
+        raise RunStopped(f"{type(strategy).__name__}: {at} is NaN; nothing was {undone}")
     return scores
 
 

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aal.report.curves import Curve, Panel, position_figure
-from aal.report.flip_curves import level, mean_curve, position_curve
+from aal.report.curves import Curve, Panel, curves_figure, mean_curve
+from aal.report.flip_curves import level, position_curve
 from aal.report.flip_outcomes import RANDOM, FlipSelection, selections, swept, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, number
 from aal.studies.study import Cells, Study
-from aal.studies.tables.flips import ALONG, adversarial_column
 
 POSITIONS = (
     "The {} of the networks trained on flipped labels against where in the sweep the flips were. Line: mean over seeds "
@@ -21,25 +20,29 @@ POSITIONS = (
 ARMS = "Accuracy under attack and without, over what the arms differ in. Mean and sample standard deviation over seeds."
 
 
-def flips_sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
+def flips_sections(
+    study: Study, cells: Cells, directory: Path, adversarial: str, along: str | None
+) -> tuple[Section, ...]:
     """Draw adversarial and natural accuracy over the positions of sweeps, or over what the study's arms differ in.
 
     Args:
         study: A study whose table is ``flips``.
         cells: Finished runs by arm and seed.
         directory: The study's folder.
+        adversarial: The column of a round's record that has the adversarial accuracy.
+        along: The key of the number in a configuration in which the arms differ; None: positions are drawn.
     """
-    columns = {"adversarial accuracy": adversarial_column(study), "natural accuracy": "accuracy"}
-    if ALONG in study.settings:
-        x = str(study.settings[ALONG]).rpartition(".")[2]
-        drawn = {"along": (along_panels(study, cells, columns), x, "accuracy", ARMS)}
+    columns = {"adversarial accuracy": adversarial, "natural accuracy": "accuracy"}
+    if along is not None:
+        panels = along_panels(study, cells, columns, along)
+        drawn = {"along": (panels, along.rpartition(".")[2], "accuracy", ARMS)}
     else:
         drawn = {
             name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))
             for name, column in columns.items()
         }
     pictures = [
-        figure_picture(directory, f"flips_{name}", position_figure(shown, x, y), caption, caption)
+        figure_picture(directory, f"flips_{name}", curves_figure(shown, x, y, apart=True), caption)
         for name, (shown, x, y, caption) in drawn.items()
         if shown
     ]
@@ -61,17 +64,18 @@ def swept_panels(study: Study, cells: Cells, column: str) -> list[Panel]:
     return [panel for panel in panels if panel.curves]
 
 
-def along_panels(study: Study, cells: Cells, columns: Mapping[str, str]) -> list[Panel]:
+def along_panels(study: Study, cells: Cells, columns: Mapping[str, str], along: str) -> list[Panel]:
     """Return a panel for each column against the number in which a study's arms differ, a curve a selection.
 
     Args:
-        study: A study whose setting ``along`` is the key of that number in a configuration.
+        study: A study whose table is ``flips``.
         cells: Finished runs by arm and seed.
         columns: Columns of a round's record by their panel's title.
+        along: The key of that number in a configuration.
     """
     at: dict[float, list[Run]] = {}
     for run in (run for row in study.rows for run in cells[row.arm].values()):
-        x = number({"x": _configured(run, study.settings[ALONG])}, "x")
+        x = number({"x": _configured(run, along)}, "x")
         if x is not None:
             at.setdefault(x, []).append(run)
     known = selections(run for runs in at.values() for run in runs)

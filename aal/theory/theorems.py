@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, positive, probability
+from aal.checks import at_least, positive, probability, refuse
 from aal.errors import UserError
 
 DRAWS = 2**22  # held at once by a simulation
@@ -33,8 +33,7 @@ def required_samples(balls: int, noise: float, mass: float, failure: float) -> i
         UserError: A number outside its range; more samples than a float can hold.
     """
     _check_cover(balls, noise, mass)
-    if not 0 < failure < 1:
-        raise UserError(f"failure: must be above 0 and below 1, got {failure}")
+    refuse(not 0 < failure < 1, f"failure: must be above 0 and below 1, got {failure}")
     try:
         return math.ceil(balls / (noise * mass) * math.log(balls / failure))
     except (OverflowError, ZeroDivisionError):
@@ -62,8 +61,7 @@ def attack_radius(rho: float, *, margin: float = 0.0, lipschitz: float = math.in
     """
     positive({"rho": rho})
     probability({"margin": margin})
-    if not lipschitz > 0:
-        raise UserError(f"lipschitz: must be above 0, got {lipschitz}")
+    refuse(not lipschitz > 0, f"lipschitz: must be above 0, got {lipschitz}")
     return max(0.0, 2 * rho - margin / lipschitz)
 
 
@@ -100,8 +98,8 @@ def simulate(masses: Tensor, noise: float, n: int, trials: int, generator: torch
         UserError: A number outside its range.
     """
     at_least(1, {"n": n, "trials": trials})
-    if masses.ndim != 1 or not len(masses) or not (masses > 0).all() or masses.double().sum() > 1 + 1e-9:
-        raise UserError(f"masses: must be above 0 and sum to at most 1, got {masses.tolist()}")
+    wrong = masses.ndim != 1 or not len(masses) or not (masses > 0).all() or masses.double().sum() > 1 + 1e-9
+    refuse(bool(wrong), f"masses: must be above 0 and sum to at most 1, got {masses.tolist()}")
     _check_cover(len(masses), noise, 1.0)
     # a draw below ends[z] is a mislabelled point in ball z, or in one before
     ends = (masses.double() * noise).cumsum(0)
@@ -127,11 +125,9 @@ def cube_masses(centres: Tensor, rho: float, means: Tensor, variance: float) -> 
         UserError: A number outside its range.
     """
     positive({"rho": rho, "variance": variance})
-    offsets = (centres[:, None] - means[None]).double()
-    scale = math.sqrt(variance)
+    offsets, scale = (centres[:, None] - means[None]).double(), math.sqrt(variance)
     inside = torch.special.ndtr((offsets + rho) / scale) - torch.special.ndtr((offsets - rho) / scale)
-    masses: Tensor = inside.prod(2).mean(1)
-    return masses
+    return torch.mean(inside.prod(2), 1)
 
 
 def _check_cover(balls: int, noise: float, mass: float) -> None:

@@ -8,9 +8,10 @@ import torch
 from aal import flips
 from aal.errors import RunStopped
 from aal.flips import Bilevel, Colouring, FlipSelector, RandomFlips
-from aal.flips.base import Flips, flips_fault, highest_flips
+from aal.flips.base import highest_flips
 from aal.networks import MLP
 from aal.seeds import generator, key
+from aal.strategies import Selection, fault_of
 from tests.flips.views import view_of
 
 SELECTORS = [
@@ -48,7 +49,7 @@ def test_a_selection_has_exactly_the_budget_of_distinct_candidates(selector: Fli
     view = view if label is None else view.only(view.labels == label)
     for n in (1, 2):
         flips_ = selector.select(view, n, generator=generator(0, "flips"))
-        assert not flips_fault(flips_, view, n)
+        assert not fault_of(flips_, view.candidates, n, 2)
         assert label is None or (view.labels[torch.isin(view.candidates, flips_.indices)] == label).all()
 
 
@@ -85,17 +86,17 @@ def test_every_selector_says_what_its_arguments_are(selector: FlipSelector) -> N
 @pytest.mark.parametrize(
     ("flips_", "fault"),
     [
-        (Flips(torch.tensor([0])), "selected 1 samples, asked for 2"),
-        (Flips(torch.tensor([0, 0])), "selected a sample twice"),
-        (Flips(torch.tensor([0, 5])), "or one that is no candidate"),
-        (Flips(torch.tensor([0, 10]), torch.tensor([0.0, torch.nan])), "score is NaN"),
-        (Flips(torch.tensor([0, 10]), torch.tensor([0.0])), "not as many scores"),
-        (Flips(torch.tensor([0, 10]), None, {"a": torch.nan}), "not finite: a"),
-        (Flips(torch.tensor([10, 0]), torch.tensor([0.0, 1.0]), {"a": 1.0}), ""),
+        (Selection(torch.tensor([0])), "selected 1 samples, asked for 2"),
+        (Selection(torch.tensor([0, 0])), "selected a sample twice"),
+        (Selection(torch.tensor([0, 5])), "or one that is no candidate"),
+        (Selection(torch.tensor([0, 10]), torch.tensor([0.0, torch.nan])), "score is NaN"),
+        (Selection(torch.tensor([0, 10]), torch.tensor([0.0])), "not as many scores"),
+        (Selection(torch.tensor([0, 10]), figures={"a": torch.nan}), "not finite: a"),
+        (Selection(torch.tensor([10, 0]), torch.tensor([0.0, 1.0]), figures={"a": 1.0}), ""),
     ],
 )
-def test_a_selection_that_breaks_the_contract_is_told(flips_: Flips, fault: str) -> None:
-    found = flips_fault(flips_, planted(), 2)
+def test_a_selection_that_breaks_the_contract_is_told(flips_: Selection, fault: str) -> None:
+    found = fault_of(flips_, planted().candidates, 2, 2)
     assert (fault in found) if fault else not found
 
 

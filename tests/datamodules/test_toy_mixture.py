@@ -35,7 +35,8 @@ def mean_of(data: ToyMixture, labels: Tensor) -> Tensor:
 
 def ways(data: ToyMixture, group: int) -> tuple[Tensor, Tensor]:
     """Return how far the points of a group lie from the means of their classes ``(b, d)``, and the classes."""
-    indices = data.placed[group].indices
+    indices = data.placed[group].placed
+    assert indices is not None
     labels = data.labels["pool"][indices]
     return (data.samples["pool"][indices] - mean_of(data, labels)).double(), labels
 
@@ -45,11 +46,14 @@ def test_the_training_set_has_the_mislabelled_points_among_its_n() -> None:
     natural = data.pool.of_origin("natural")
     assert natural.tolist() == list(range(60))
     assert data.labels["pool"][natural].bincount().tolist() == [30, 30]
-    assert [(group.distance, group.repeat) for group in data.placed] == [(r, k) for k in range(3) for r in (1.0, 4.0)]
-    assert torch.cat([group.indices for group in data.placed]).tolist() == list(range(60, 60 + 6 * 4))
+    assert [(group.name, group.position, group.repeat) for group in data.placed] == [
+        ("placed", r, k) for k in range(3) for r in (1.0, 4.0)
+    ]
+    groups = [group.placed for group in data.placed if group.placed is not None]
+    assert torch.cat(groups).tolist() == list(range(60, 60 + 6 * 4))
     assert data.pool.of_origin("poison").tolist() == list(range(60, 60 + 6 * 4))
     assert not len(data.pool.labelled)
-    assert all(data.labels["pool"][group.indices].tolist() == [0, 0, 1, 1] for group in data.placed)
+    assert all(data.labels["pool"][group].tolist() == [0, 0, 1, 1] for group in groups)
 
 
 def test_splits_are_the_mixture_labelled_by_the_ground_truth() -> None:
@@ -96,7 +100,9 @@ def test_repeats_and_seeds_draw_other_points() -> None:
 def test_no_point_lands_where_its_wrong_label_would_be_true() -> None:
     data = made(dimensions=2, mu=0.1, mislabelled=500, n=1002, distances=[5.0])
     way, labels = ways(data, 0)
-    x = data.samples["pool"][data.placed[0].indices]
+    indices = data.placed[0].placed
+    assert indices is not None
+    x = data.samples["pool"][indices]
     assert torch.equal((x.sum(1) >= 0).long(), labels)
     torch.testing.assert_close(way.norm(dim=1), torch.full((1000,), 5.0).double(), rtol=0, atol=1e-5)
 

@@ -13,13 +13,14 @@ from torch.nn import functional as F
 from aal.attacks import PGD
 from aal.errors import RunStopped, UserError
 from aal.flips import Bilevel, CleanSet, FlipView, RandomFlips, bilevel
-from aal.flips.base import Flips, FlipSelector, flips_fault, highest_flips
+from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.bilevel import chosen_softly, gumbel, relaxed
-from aal.flips.rehearsal import Training, Turns, rehearsing
+from aal.flips.rehearsal import Training, rehearsing, turns
 from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.models.classifier import reset_parameters
 from aal.networks import MLP, Backbone, DenseHead, LeNet5
 from aal.seeds import generator
+from aal.strategies import Selection, fault_of
 from tests.commands import EXPERIMENT, ROOT, aal, results
 from tests.flips.test_unrolled import Peak
 
@@ -27,7 +28,7 @@ DOUBLE = torch.float64
 WIDTH = 6  # elements of a sample
 SMALL = partial(MLP, widths=(8,), activation=nn.Tanh)
 ATTACK = PGD(radius=0.1, steps=3, random_start=False)
-HOW = Training(ATTACK, steps=4, learning_rate=0.3, momentum=0.9, subset=8, recompute=True)
+HOW = Training(SMALL, ATTACK, inner_steps=4, inner_rate=0.3, momentum=0.9, subset=8, recompute=True)
 
 
 def drawn(purpose: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -67,11 +68,11 @@ def test_the_outer_gradient_is_that_of_finite_differences(recompute: bool, netwo
     view = mixed(DOUBLE)
     logits = drawn("logits", len(view.candidates), dtype=DOUBLE).requires_grad_()
     noise = gumbel(2, len(view.candidates), generator(0, "noise"))
-    with rehearsing(view, network, replace(HOW, recompute=recompute), generator(0, "draw")) as rehearsal:
+    with rehearsing(view, replace(HOW, network=network, recompute=recompute), generator(0, "draw")) as rehearsal:
         draw = rehearsal.draw()
 
         def loss(logits: Tensor) -> Tensor:
-            return rehearsal.loss(relaxed(logits, noise, 1.0), draw)
+            return rehearsal.loss(relaxed(logits, noise, 1.0), *draw)
 
         (gradient,) = torch.autograd.grad(loss(logits), logits)
         assert gradient.abs().min() > 1e-8  # in 4 steps of 8 all 16 had their turn
@@ -106,19 +107,19 @@ def test_noise_draws_candidates_with_the_probabilities_of_their_logits() -> None
 
 
 def test_all_get_their_turn_before_one_has_its_second() -> None:
-    turns = Turns(10, 4, generator(0, "turns"))
-    five = torch.cat([turns.next() for _ in range(5)])
+    some = turns(10, 4, generator(0, "turns"))
+    five = torch.cat([next(some) for _ in range(5)])
     assert five[:10].sort().values.tolist() == five[10:].sort().values.tolist() == list(range(10))
     assert five[:10].tolist() != five[10:].tolist()
-    assert Turns(3, 4, generator(0, "turns")).next().sort().values.tolist() == [0, 1, 2]
-    assert Turns(0, 4, generator(0, "turns")).next().tolist() == []
+    assert next(turns(3, 4, generator(0, "turns"))).sort().values.tolist() == [0, 1, 2]
+    assert next(turns(0, 4, generator(0, "turns"))).tolist() == []
 
 
 def test_a_step_of_training_estimates_the_loss_of_the_whole_training_set() -> None:
     view = mixed(DOUBLE)
     flips = drawn("flips", len(view.candidates), dtype=DOUBLE)
-    with rehearsing(view, SMALL, replace(HOW, subset=4), generator(0, "draw")) as rehearsal:
-        weights = rehearsal.draw().weights
+    with rehearsing(view, replace(HOW, subset=4), generator(0, "draw")) as rehearsal:
+        weights = rehearsal.draw()[0]
         rows = [  # in parts of one size all candidates have their turn, and all others
             rehearsal._training_loss(flips, flippable, fixed, weights)
             for flippable in torch.arange(16).split(4)
@@ -134,7 +135,7 @@ def test_a_step_of_training_estimates_the_loss_of_the_whole_training_set() -> No
 def test_the_other_classes_are_trained_on_where_the_view_is_of_one_class() -> None:
     view = mixed()
     one = view.only(view.labels == 1)
-    with rehearsing(one, SMALL, HOW, generator(0, "draw")) as rehearsal:
+    with rehearsing(one, HOW, generator(0, "draw")) as rehearsal:
         known = dict(zip(rehearsal.fixed.tolist(), rehearsal.fixed_labels.tolist(), strict=True))
         assert known == {index: index % 3 for index in range(24) if index % 3 != 1}
 
@@ -191,7 +192,7 @@ def finds_the_best(selector: FlipSelector, seed: int) -> bool:
     """Whether all flips are among the third that hurts most: at random, 3 times in a hundred."""
     view = planted()
     chosen = selector.select(view, BUDGET, generator=generator(seed, "flips"))
-    assert not flips_fault(chosen, view, BUDGET)
+    assert not fault_of(chosen, view.candidates, BUDGET, 2)
     best = damage().argsort(descending=True)[:BEST]
     return bool(torch.isin(view.clean.places(chosen.indices), best).all())
 
@@ -205,7 +206,7 @@ def test_the_flips_are_among_those_that_hurt_most_by_brute_force(seed: int) -> N
 class Noise(FlipSelector):
     """Takes flip logits that were never moved."""
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         return highest_flips(self, view, torch.randn(len(view.candidates), generator=generator), n, generator)
 
 
@@ -216,7 +217,7 @@ def test_logits_that_mean_nothing_and_chance_do_not_find_them() -> None:
 # -- promises ----------------------------------------------------------------------------------------------------------
 
 
-def logits(flips: Flips) -> Tensor:
+def logits(flips: Selection) -> Tensor:
     assert flips.scores is not None
     return flips.scores
 
@@ -279,7 +280,7 @@ def test_a_class_that_no_sample_has_can_be_the_target() -> None:
     labels = torch.arange(12) % 2
     view = view_of(drawn("x", 12, WIDTH), labels, {0: 2, 1: 2}, classes=3)
     flips = QUICK.select(view, 12, generator=generator(0, "flips"))
-    assert not flips_fault(flips, view, 12)
+    assert not fault_of(flips, view.candidates, 12, 3)
 
 
 class Backed(Backbone):
@@ -295,16 +296,16 @@ def test_under_a_frozen_backbone_features_are_trained_on_and_samples_are_attacke
     x, labels = drawn("x", 24, 1, WIDTH), torch.arange(24) % 3
     module = TransferClassifier(Backed(), DenseHead(), 3)
     view = view_of(x, labels, {0: 1, 1: 2}, module)
-    with rehearsing(view, SMALL, HOW, generator(0, "draw")) as rehearsal:
+    with rehearsing(view, HOW, generator(0, "draw")) as rehearsal:
         draw = rehearsal.draw()
         flips = torch.zeros(len(view.candidates))
-        attacked = rehearsal.loss(flips, draw)
-    with rehearsing(view, SMALL, replace(HOW, attack=replace(ATTACK, radius=0.0)), generator(0, "draw")) as rehearsal:
-        clean = rehearsal.loss(flips, draw)
+        attacked = rehearsal.loss(flips, *draw)
+    with rehearsing(view, replace(HOW, attack=replace(ATTACK, radius=0.0)), generator(0, "draw")) as rehearsal:
+        clean = rehearsal.loss(flips, *draw)
     on_features = view_of(10 * x, labels, {0: 1, 1: 2}, ConvClassifier(SMALL, 3, (1, WIDTH)))
     wide = replace(on_features, bounds=(0.0, 10.0))
-    with rehearsing(wide, SMALL, replace(HOW, attack=replace(ATTACK, radius=1.0)), generator(0, "draw")) as rehearsal:
-        torch.testing.assert_close(rehearsal.loss(flips, draw), attacked)
+    with rehearsing(wide, replace(HOW, attack=replace(ATTACK, radius=1.0)), generator(0, "draw")) as rehearsal:
+        torch.testing.assert_close(rehearsal.loss(flips, *draw), attacked)
     assert attacked > clean + 1e-3
 
 
@@ -370,10 +371,10 @@ def test_a_run_flips_what_bilevel_chose_in_each_class(tmp_path: Path) -> None:
 class Counting(FlipSelector):
     """Tells of the other samples that a run gives it."""
 
-    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Flips:
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         together = torch.cat([view.clean.indices, view.others]).unique()
         figures = {"others": len(view.others), "threes": int((view.other_labels == 3).sum()), "all": len(together)}
-        return Flips(view.candidates[:n], None, figures)
+        return Selection(view.candidates[:n], figures=figures)
 
 
 def test_a_run_that_flips_one_class_tells_of_the_others(tmp_path: Path) -> None:

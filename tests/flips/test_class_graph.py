@@ -178,7 +178,7 @@ def test_a_sample_that_is_not_finite_is_named() -> None:
     [
         ({"space": "output"}, "space: must be one of input, pca, features, both, got 'output'"),
         ({"selection": "best"}, "selection: must be one of greedy, dominating, got 'best'"),
-        ({"norm": "l1"}, "norm: must be l2 or linf, got 'l1'"),
+        ({"norm": "l1"}, "norm: must be one of l2, linf, got 'l1'"),
         ({"gamma": -1.0}, "gamma: must be at least 0, got -1.0"),
         ({"neighbours": 0.0}, "neighbours: must be above 0, got 0.0"),
         ({"components": 0}, "components: must be at least 1, got 0"),

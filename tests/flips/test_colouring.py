@@ -168,7 +168,7 @@ def test_a_network_that_does_not_fit_is_refused(network: Any, line: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"norm": "l1"}, "norm: must be l2 or linf, got 'l1'"),
+        ({"norm": "l1"}, "norm: must be one of l2, linf, got 'l1'"),
         ({"gamma": -1.0}, "gamma: must be at least 0, got -1.0"),
         ({"max_epochs": 0}, "max_epochs: must be at least 1, got 0"),
         ({"batch_size": 1}, "batch_size: must be at least 2, got 1"),

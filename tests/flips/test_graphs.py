@@ -21,7 +21,7 @@ def matrix_of(graph: Graph) -> Tensor:
     """Return which vertices are neighbours, bool ``(N, N)``."""
     matrix = torch.zeros(graph.vertices, graph.vertices, dtype=torch.bool)
     for vertex in range(graph.vertices):
-        own = graph.neighbours[graph.offsets[vertex] : graph.offsets[vertex + 1]]
+        own = graph.around(torch.tensor([vertex]))
         assert own.tolist() == sorted(set(own.tolist()))
         matrix[vertex, own] = True
     return matrix

@@ -85,7 +85,7 @@ def test_each_bucket_is_a_variant_at_its_own_position() -> None:
     [
         ({"buckets": 0}, "buckets: must be at least 1, got 0"),
         ({"buckets": 3, "bucket": 3}, "bucket: must be from 0 to 2, got 3"),
-        ({"divide": "half"}, "divide: must be quantile or width, got 'half'"),
+        ({"divide": "half"}, "divide: must be one of quantile, width, got 'half'"),
     ],
 )
 def test_buckets_that_make_no_sense_are_refused(arguments: dict[str, object], line: str) -> None:

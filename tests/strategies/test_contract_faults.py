@@ -31,7 +31,7 @@ X = torch.zeros(1, 2)
     ],
 )
 def test_a_fault_is_told(selection: Selection, said: str) -> None:
-    assert said in fault_of(selection, affine(points(10)), 2, 2)
+    assert said in fault_of(selection, affine(points(10)).candidates, 2, 2)
 
 
 def test_a_sound_selection_has_none() -> None:
@@ -39,4 +39,4 @@ def test_a_sound_selection_has_none() -> None:
     sound = Selection(
         TWO, scores, Crafted(X, ONE), PseudoLabels(torch.tensor([4, 9]), torch.tensor([0, 1])), {"a": 1.0}
     )
-    assert fault_of(sound, affine(points(10)), 2, 2) == ""
+    assert fault_of(sound, affine(points(10)).candidates, 2, 2) == ""

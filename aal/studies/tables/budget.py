@@ -6,7 +6,16 @@ from aal.runs.reading import Run, common, number
 from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compared, named_in, papers_figures
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
-from aal.studies.tables.effort import TARGET, TOLERANCE, beyond, check_target, needed, reached_by, target_of, test_of
+from aal.studies.tables.effort import (
+    TARGET,
+    TOLERANCE,
+    at_least_so_much,
+    check_target,
+    needed,
+    reached_by,
+    target_of,
+    test_of,
+)
 
 PAPER = papers_figures("budget")
 QUANTILES = {"budget_min": 0.0, "budget_25": 0.25, "budget_50": 0.5, "budget_75": 0.75, "budget_max": 1.0}
@@ -52,7 +61,7 @@ def budget_table(study: Study, cells: Cells) -> Table:
         most = [most for run in runs if run.rounds and (most := number(run.rounds[-1], "labels")) is not None]
         budget = mean_sd((number(record, "labels") for record in reached), figures.get("budget"))
         return reached_by(runs, target) | {
-            "budget": beyond(budget, [*most]),
+            "budget": at_least_so_much(budget, [*most]),
             **_quantiles([number(record, "labels") if record else None for record in records], most, figures),
             "extra": mean_sd(number(record, "extra_labels") for record in reached),
             "copies": common(runs, "copies_of"),

@@ -45,8 +45,8 @@ def effort_table(study: Study, cells: Cells) -> Table:
         annotations = mean_sd((number(record, "labels") for record in reached), figures.get("annotations"))
         labelled = mean_sd(map(data, reached), figures.get("data"))
         return reached_by(runs, target) | {
-            "annotations": beyond(annotations, [number(run.summary, "labels") for run in runs]),
-            "data": beyond(labelled, [final_data(run) for run in runs]),
+            "annotations": at_least_so_much(annotations, [number(run.summary, "labels") for run in runs]),
+            "data": at_least_so_much(labelled, [final_data(run) for run in runs]),
         }
 
     return compared(
@@ -121,7 +121,7 @@ def reached_by(runs: list[Run], target: float | None) -> dict[str, Value]:
     }
 
 
-def beyond(needed: MeanSd, ends: list[float | None]) -> MeanSd:
+def at_least_so_much(needed: MeanSd, ends: list[float | None]) -> MeanSd:
     """Say of a quantity that no run knows that it is not below what all had in the end."""
     known = [end for end in ends if end is not None]
     return replace(needed, beyond=min(known)) if needed.mean is None and known else needed

@@ -126,7 +126,7 @@ def _check(study: Study, called: str) -> None:
 def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ...]":
     from aal.studies.flip_panels import flips_sections
 
-    return flips_sections(study, cells, directory)
+    return flips_sections(study, cells, directory, adversarial_column(study), study.settings.get(ALONG))
 
 
 KIND = TableKind(
