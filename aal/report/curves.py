@@ -1,9 +1,9 @@
 """Curves over the number of labels, a radius or a position: accuracy, and the share of poison among the queries."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from matplotlib.axes import Axes
@@ -18,6 +18,8 @@ from aal.runs.reading import Run, number
 GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
 NEAR = 0.02  # how far from its curve's end a name may stand without a line that leads to it
 MANY = 5  # curves above which a panel is made higher
+
+Found = Mapping[float | None, float | None]  # a quantity by another, as a run's records have them
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,12 @@ class Panel:
     levels: Mapping[str, float] = field(default_factory=dict)
 
 
-def accuracy_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
-    """Average test accuracy over labels given (initial ones included); None where no round has it."""
-    return record_curve(name, colour, runs, "accuracy", dashed=dashed)
-
-
-def record_curve(name: str, colour: str, runs: Iterable[Run], column: str, *, dashed: bool = False) -> Curve | None:
-    """Average a column of the rounds' records over labels given; None where no round has it."""
-
-    def point(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
-        return number(record, "labels"), number(record, column)
-
-    return _average(name, colour, [_series(run, point) for run in runs], dashed)
+def record_curve(
+    name: str, colour: str, runs: Iterable[Run], column: str = "accuracy", *, dashed: bool = False
+) -> Curve | None:
+    """Average a column of the rounds' records over labels given (initial ones included); None where no round has it."""
+    found = ({number(record, "labels"): number(record, column) for record in run.rounds} for run in runs)
+    return _over_runs(name, colour, found, dashed)
 
 
 def poison_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = False) -> Curve | None:
@@ -78,7 +74,28 @@ def poison_curve(name: str, colour: str, runs: Iterable[Run], *, dashed: bool = 
 
     The share is cumulative since that of a single query, with one label a query, is either 0 or 1.
     """
-    return _average(name, colour, [_series(run, _poison_share) for run in runs], dashed)
+    return _over_runs(name, colour, map(_poison_shares, runs), dashed)
+
+
+def mean_curve(name: str, colour: str, found: Mapping[float, Sequence[float]], dashed: bool = False) -> Curve | None:
+    """Average what was found at each of some numbers, a curve over them; None where nothing was.
+
+    Args:
+        name: What stands at its end.
+        colour: Its colour, as hex.
+        found: Values by number, ascending.
+        dashed: Whether its line is dashed.
+
+    Returns:
+        The curve. Its band is a sample standard deviation; there is none where a number has but one value.
+    """
+    known = {x: torch.tensor(tried, dtype=torch.float64) for x, tried in found.items() if tried}
+    if not known:
+        return None
+    mean = torch.stack([tried.mean() for tried in known.values()])
+    spread = all(len(tried) > 1 for tried in known.values())
+    sd = torch.stack([tried.std() for tried in known.values()]) if spread else None
+    return Curve(name, colour, torch.tensor(list(known), dtype=torch.float64), mean, sd, dashed)
 
 
 def expected_share(run: Run) -> dict[str, float]:
@@ -91,116 +108,117 @@ def expected_share(run: Run) -> dict[str, float]:
 
 def accuracy_figure(groups: Sequence[Panel]) -> Figure:
     """Draw accuracy against labels: mean over seeds with a band of one sample standard deviation."""
-    return _draw(groups, "labels given, initial ones included", "test accuracy", share=False)
+    return curves_figure(groups, "labels given, initial ones included", "test accuracy")
 
 
 def poison_figure(groups: Sequence[Panel]) -> Figure:
     """Draw the share of poison among the queries so far, with the random expectation as a dotted line."""
-    return _draw(groups, "labels queried", "poison among queries so far", share=True)
+    return curves_figure(groups, "labels queried", "poison among queries so far", share=True)
 
 
-def radius_figure(groups: Sequence[Panel], y_label: str) -> Figure:
-    """Draw what is left at each radius of an attack; the radii need not be whole numbers."""
-    return _draw(groups, "radius, in the units of the samples", y_label, share=True, whole=False)
-
-
-def position_figure(groups: Sequence[Panel], x_label: str, y_label: str) -> Figure:
-    """Draw an accuracy against the position of what was flipped, each panel on a scale of its own."""
-    return _draw(groups, x_label, y_label, share=False, apart=True)
-
-
-def _poison_share(first: dict[str, Any], record: dict[str, Any]) -> tuple[float | None, float | None]:
-    labels, initial, poisons = number(record, "labels"), number(first, "labels"), number(record, "poison_queried")
-    if labels is None or initial is None or poisons is None or labels <= initial:
-        return None, None
-    return labels - initial, poisons / (labels - initial)
-
-
-Point = Callable[[dict[str, Any], dict[str, Any]], tuple[float | None, float | None]]
-
-
-def _series(run: Run, point: Point) -> dict[float, float]:
-    pairs = [point(run.rounds[0], record) for record in run.rounds]
-    return {x: y for x, y in pairs if x is not None and y is not None}
-
-
-def _average(name: str, colour: str, series: list[dict[float, float]], dashed: bool) -> Curve | None:
-    known = [one for one in series if one]
-    if not known:
-        return None
-    x = sorted(set.intersection(*(set(one) for one in known)))
-    if not x:
-        return None
-    values = torch.tensor([[one[at] for at in x] for one in known], dtype=torch.float64)
-    sd = values.std(0) if len(known) > 1 else None
-    uneven = any(len(one) > len(x) for one in known)
-    apart = [torch.tensor(sorted(one.items()), dtype=torch.float64) for one in known] if uneven else []
-    runs = tuple((points[:, 0], points[:, 1]) for points in apart)
-    return Curve(name, colour, torch.tensor(x, dtype=torch.float64), values.mean(0), sd, dashed, runs)
-
-
-def _draw(
-    groups: Sequence[Panel], x_label: str, y_label: str, *, share: bool, whole: bool = True, apart: bool = False
+@style()
+def curves_figure(
+    groups: Sequence[Panel],
+    x_label: str,
+    y_label: str,
+    *,
+    share: bool = False,
+    whole: bool = True,
+    apart: bool = False,
 ) -> Figure:
-    with style():
-        many = any(len(group.curves) > MANY for group in groups)
-        figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
-        for axes, group in zip(grid, groups, strict=True):
-            for curve in group.curves:
-                _plot(axes, curve, marked=apart)
-            low, high = _limits([group] if apart else groups, share)
-            axes.set_ylim(low, high)
-            axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1])  # there is no 102 %
-            axes.set_xlim(left=0 if share else None)
-            axes.set_title(group.title)
-            axes.set_xlabel(x_label)
-            axes.set_ylabel(y_label)
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
-            for level in group.levels.values():
-                axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
-            _label_ends(axes, group)
+    """Draw curves, a panel a group.
+
+    Args:
+        groups: The panels.
+        x_label: What the curves are over.
+        y_label: What they are of.
+        share: Whether both scales begin at 0, and that of a share ends at 1.
+        whole: Whether the numbers below are whole.
+        apart: Whether each panel has a scale of its own, and each point its mark.
+    """
+    many = any(len(group.curves) > MANY for group in groups)
+    figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
+    for axes, group in zip(grid, groups, strict=True):
+        for curve in group.curves:
+            _plot(axes, curve, marked=apart)
+        low, high = _limits([group] if apart else groups, share)
+        axes.set(ylim=(low, high), title=group.title, xlabel=x_label, ylabel=y_label)
+        axes.set(xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1])
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
+        for level in group.levels.values():
+            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
+        _label_ends(axes, group)
     return figure
+
+
+def _poison_shares(run: Run) -> Found:
+    """Return the share of poison among a run's queries so far, by their number."""
+    found = [(number(record, "labels"), number(record, "poison_queried")) for record in run.rounds]
+    initial = found[0][0] if found else None
+    return {
+        labels - initial: poisons / (labels - initial)
+        for labels, poisons in found
+        if initial is not None and labels is not None and poisons is not None and labels > initial
+    }
+
+
+def _over_runs(name: str, colour: str, found: Iterable[Found], dashed: bool) -> Curve | None:
+    """Average over runs what each has, where it has both numbers."""
+    series = [dict(sorted((x, y) for x, y in one.items() if x is not None and y is not None)) for one in found]
+    known = [one for one in series if one]
+    shared = sorted(set.intersection(*map(set, known))) if known else []
+    curve = mean_curve(name, colour, {x: [one[x] for one in known] for x in shared}, dashed)
+    if curve is None or all(len(one) == len(shared) for one in known):
+        return curve
+    points = (torch.tensor(list(one.items()), dtype=torch.float64).unbind(1) for one in known)
+    return replace(curve, runs=tuple((x, y) for x, y in points))
 
 
 def _limits(groups: Sequence[Panel], share: bool) -> tuple[float, float]:
     """Return limits of y for panels: all of 0 to 1 for a share, what accuracy needs otherwise."""
     if share:
         return -0.02, 1.04
-    curves = [curve for group in groups for curve in group.curves]
-    spread = [torch.zeros_like(curve.mean) if curve.sd is None else curve.sd for curve in curves]
-    levels = [level for group in groups for level in group.levels.values()]
-    levels += [float(end) for curve in curves for _, own in curve.runs for end in own.aminmax()]
-    low = min([*(float((curve.mean - sd).min()) for curve, sd in zip(curves, spread, strict=True)), *levels])
-    high = max([*(float((curve.mean + sd).max()) for curve, sd in zip(curves, spread, strict=True)), *levels])
-    return max(-0.02, low - 0.05), min(1.02, high + 0.05)
+    ends = [level for group in groups for level in group.levels.values()]
+    for curve in (curve for group in groups for curve in group.curves):
+        sd = torch.zeros(()) if curve.sd is None else curve.sd
+        ends += torch.cat([curve.mean - sd, curve.mean + sd, *(own for _, own in curve.runs)]).tolist()
+    return max(-0.02, min(ends) - 0.05), min(1.02, max(ends) + 0.05)
 
 
 def _plot(axes: Axes, curve: Curve, marked: bool) -> None:
     marker = "o" if marked or len(curve.x) == 1 else None  # a line through one point is invisible
-    dashes = "--" if curve.dashed else "-"
-    x, mean = curve.x.tolist(), curve.mean.tolist()
-    axes.plot(x, mean, dashes, color=curve.colour, marker=marker, label=curve.name)
+    dashes, x = "--" if curve.dashed else "-", curve.x.numpy()
+    axes.plot(x, curve.mean.numpy(), dashes, color=curve.colour, marker=marker, label=curve.name)
     for own_x, own in curve.runs:
-        axes.plot(own_x.tolist(), own.tolist(), dashes, color=curve.colour, linewidth=0.8, alpha=0.5)
+        axes.plot(own_x.numpy(), own.numpy(), dashes, color=curve.colour, linewidth=0.8, alpha=0.5)
     if curve.sd is not None:
-        low, high = (curve.mean - curve.sd).tolist(), (curve.mean + curve.sd).tolist()
-        axes.fill_between(x, low, high, color=curve.colour, alpha=0.16, linewidth=0)
+        band = (curve.mean - curve.sd).numpy(), (curve.mean + curve.sd).numpy()
+        axes.fill_between(x, *band, color=curve.colour, alpha=0.16, linewidth=0)
 
 
 def _label_ends(axes: Axes, group: Panel) -> None:
     """Name each curve at its end, moving names apart where ends are close; a line leads from an end to a moved name."""
     low, high = axes.get_ylim()
-    ends = [
-        (float(curve.mean[-1] - low) / (high - low), curve.name, ink(curve.colour), float(curve.x[-1]))
-        for curve in group.curves
-    ]
-    ends += [((level - low) / (high - low), name, MUTED, math.nan) for name, level in group.levels.items()]
-    ends.sort()
-    for height, (end, name, colour, x) in zip(_apart([end for end, *_ in ends]), ends, strict=True):
+    curves = [(float(curve.mean[-1]), curve.name, ink(curve.colour), float(curve.x[-1])) for curve in group.curves]
+    ends = sorted([*curves, *((level, name, MUTED, math.nan) for name, level in group.levels.items())])
+    heights = _apart([(end - low) / (high - low) for end, *_ in ends])
+    for height, (end, name, colour, x) in zip(heights, ends, strict=True):
         short = x < 0.9 * axes.get_xlim()[1]  # of a mean that ends before some of its runs do
-        if (abs(height - end) > NEAR or short) and not math.isnan(x):
-            axes.add_artist(_leader(axes, (x, low + end * (high - low)), height, colour))
+        if (abs(height - (end - low) / (high - low)) > NEAR or short) and not math.isnan(x):
+            axes.add_artist(
+                ConnectionPatch(
+                    (x, end),
+                    (1.012, height),
+                    "data",
+                    "axes fraction",
+                    axesA=axes,
+                    axesB=axes,
+                    color=colour,
+                    linewidth=0.6,
+                    alpha=0.7,
+                )
+            )
         axes.annotate(
             name,
             (1.0, height),
@@ -216,18 +234,7 @@ def _label_ends(axes: Axes, group: Panel) -> None:
 
 def _apart(ends: list[float]) -> list[float]:
     """Move ascending heights apart by ``GAP``, none above 1 where they can all be below."""
-    heights: list[float] = []
-    for end in ends:
-        heights.append(max(end, heights[-1] + GAP) if heights else end)
-    over = max(0.0, heights[-1] - 1.0) if heights else 0.0
-    for index in range(len(heights) - 1, -1, -1):  # what stands above the panel pushes the names below it down again
-        limit = heights[index + 1] - GAP if index + 1 < len(heights) else heights[index] - over
-        heights[index] = min(heights[index], limit)
-    return heights
-
-
-def _leader(axes: Axes, end: tuple[float, float], height: float, colour: str) -> ConnectionPatch:
-    """Return the line from a curve's end, in the data's units, to the left of its name."""
-    return ConnectionPatch(
-        end, (1.012, height), "data", "axes fraction", axesA=axes, axesB=axes, color=colour, linewidth=0.6, alpha=0.7
-    )
+    upward = [*itertools.accumulate(ends, lambda below, end: max(end, below + GAP))]
+    # What stands above the panel pushes the names below it down again.
+    downward = itertools.accumulate(reversed(upward), lambda above, height: min(height, above - GAP), initial=1.0 + GAP)
+    return [*downward][:0:-1]

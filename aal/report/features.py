@@ -37,20 +37,18 @@ def principal_components(*features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean = centred.mean(0)
     centred -= mean
     span = min(SPAN, *centred.shape)
-    start = generator(0, "principal components")
-    directions = torch.randn(len(mean), span, generator=start, dtype=torch.float64)
+    directions = torch.randn(len(mean), span, generator=generator(0, "principal components"), dtype=torch.float64)
     for _ in range(ITERATIONS):
         directions = torch.linalg.qr(centred.T @ (centred @ directions)).Q
     _, sizes, turns = torch.linalg.svd(centred @ directions, full_matrices=False)  # descending
-    vectors, variance = turns @ directions.T, torch.linalg.vector_norm(centred).square()
-    components, shares = torch.zeros(2, len(mean), dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    for index in range(min(2, span)):
-        vector = vectors[index]
-        components[index] = vector * (1.0 if vector[vector.abs().argmax()] > 0 else -1.0)
-        shares[index] = (sizes[index].square() / variance).nan_to_num(0.0)
-    return mean, components, shares
+    vectors = (turns @ directions.T)[:2]
+    vectors *= vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
+    shares = (sizes[:2].square() / torch.linalg.vector_norm(centred).square()).nan_to_num(0.0)
+    lacking = 2 - len(vectors)
+    return mean, torch.nn.functional.pad(vectors, (0, 0, 0, lacking)), torch.nn.functional.pad(shares, (0, lacking))
 
 
+@style()
 def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) -> None:
     """Write the paper's Figure 2: pool and poison features on the first two principal components of both together.
 
@@ -68,29 +66,21 @@ def features_figure(pool_features: Tensor, poison_features: Tensor, path: Path) 
     """
     pool, poison = _shown(pool_features, "pool"), _shown(poison_features, "poison")
     mean, components, shares = principal_components(pool, poison)
-    with style():
-        figure, (axes,) = panels(1, 5.2, 3.9)
-        kinds = (
-            (f"pool ({len(pool_features):,})", pool, POOL, 0.35, 9),
-            (f"poison ({len(poison_features):,})", poison, POISON, 0.8, 24),
-        )
-        for label, features, colour, alpha, size in kinds:
-            points = (features - mean) @ components.T
-            axes.scatter(
-                points[:, 0].tolist(),
-                points[:, 1].tolist(),
-                s=size,
-                color=colour,
-                alpha=alpha,
-                linewidths=0,
-                label=label,
-            )
-        axes.set_xlabel(f"first principal component ({float(shares[0]):.0%} of variance)")
-        axes.set_ylabel(f"second principal component ({float(shares[1]):.0%})")
-        legend = axes.legend(loc="best", labelcolor=[ink(POOL), ink(POISON)], markerscale=1.2, handletextpad=0.2)
-        for handle in legend.legend_handles:
-            if handle is not None:
-                handle.set_alpha(1.0)
+    figure, (axes,) = panels(1, 5.2, 3.9)
+    kinds = (
+        (f"pool ({len(pool_features):,})", pool, POOL, 0.35, 9),
+        (f"poison ({len(poison_features):,})", poison, POISON, 0.8, 24),
+    )
+    for label, features, colour, alpha, size in kinds:
+        x, y = ((features - mean) @ components.T).T
+        axes.scatter(x.tolist(), y.tolist(), s=size, color=colour, alpha=alpha, linewidths=0, label=label)
+    axes.set(
+        xlabel=f"first principal component ({float(shares[0]):.0%} of variance)",
+        ylabel=f"second principal component ({float(shares[1]):.0%})",
+    )
+    legend = axes.legend(loc="best", labelcolor=[ink(POOL), ink(POISON)], markerscale=1.2, handletextpad=0.2)
+    for handle in filter(None, legend.legend_handles):
+        handle.set_alpha(1.0)
     files.write_bytes(path, render(figure, path.suffix))
 
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aal.report.curves import Curve
+from aal.report.curves import Curve, mean_curve
 from aal.report.flip_outcomes import FlipSelection, Values, values
 from aal.report.style import CLEAN, POISON, POOL, panels, style
 from aal.runs.reading import Run
@@ -41,32 +41,12 @@ def position_curve(
     return mean_curve(name, colour, found, dashed)
 
 
-def mean_curve(name: str, colour: str, found: Mapping[float, Sequence[float]], dashed: bool = False) -> Curve | None:
-    """Average what was found at each of some numbers, a curve over them; None where nothing was.
-
-    Args:
-        name: What stands at its end.
-        colour: Its colour, as hex.
-        found: Values by number, ascending.
-        dashed: Whether its line is dashed.
-
-    Returns:
-        The curve. Its band is a sample standard deviation; there is none where a number has but one value.
-    """
-    known = {x: torch.tensor(tried, dtype=torch.float64) for x, tried in found.items() if tried}
-    if not known:
-        return None
-    mean = torch.stack([tried.mean() for tried in known.values()])
-    spread = all(len(tried) > 1 for tried in known.values())
-    sd = torch.stack([tried.std() for tried in known.values()]) if spread else None
-    return Curve(name, colour, torch.tensor(list(known), dtype=torch.float64), mean, sd, dashed)
-
-
 def level(of: Values) -> float | None:
     """Return the mean over seeds and repeats, to be a level that positions are compared with."""
     return sum(of.values()) / len(of) if of else None
 
 
+@style()
 def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
     """Draw the distribution of the number of steps of adversarial paths, a panel a class (Figures 4.6a and 4.7).
 
@@ -75,19 +55,15 @@ def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
         arrived: Whether it arrived, bool ``(N,)``.
         labels: The class that it led from ``(N,)``.
     """
-    edges = path_bins(steps)
-    classes = labels.unique().tolist()
-    with style():
-        figure, grid = panels(len(classes), 2.2, 1.8, ACROSS)
-        for axes, label in zip(grid, classes, strict=True):
-            parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
-            axes.hist(parts, edges.tolist(), stacked=True, color=[CLEAN, POISON])
-            median = float(steps[labels == label].double().quantile(0.5))
-            axes.axvline(median, color=POOL, linewidth=1.2, linestyle=":")
-            axes.set_title(f"class {label}")
-            axes.set_xlabel("steps")
-        for axes in grid[::ACROSS]:
-            axes.set_ylabel("training points")
+    edges, classes = path_bins(steps).tolist(), labels.unique().tolist()
+    figure, grid = panels(len(classes), 2.2, 1.8, ACROSS)
+    for axes, label in zip(grid, classes, strict=True):
+        parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
+        axes.hist(parts, edges, stacked=True, color=[CLEAN, POISON])
+        axes.axvline(float(steps[labels == label].double().quantile(0.5)), color=POOL, linewidth=1.2, linestyle=":")
+        axes.set(title=f"class {label}", xlabel="steps")
+    for axes in grid[::ACROSS]:
+        axes.set(ylabel="training points")
     return figure
 
 

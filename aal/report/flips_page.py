@@ -1,14 +1,17 @@
 """What a run of flipped labels shows: its trials, accuracy over positions, paths, suspects, what was passed over."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import torch
 
 from aal.errors import UserError
 from aal.flips.listing import PATHS, SUSPECTS
-from aal.report.curves import Panel, position_figure
+from aal.report.curves import Panel, curves_figure
 from aal.report.flip_curves import level, paths_figure, position_curve
 from aal.report.flip_outcomes import (
     CLEAN,
@@ -23,10 +26,10 @@ from aal.report.flip_outcomes import (
 )
 from aal.report.gallery import GALLERY
 from aal.report.numbers import NONE, show
-from aal.report.page import Grid, Listing, Page, Section, Tile, figure_picture, picture
-from aal.report.regions import regions_sections
+from aal.report.page import Grid, Listing, Page, Section, Tile, figure_picture, saved_picture
+from aal.report.regions import regions_section
 from aal.report.robustness import robust_parts
-from aal.report.run_page import run_page
+from aal.report.run_page import run_page, run_title
 from aal.report.style import PALETTE
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.runs.reading import Run, number
@@ -47,15 +50,6 @@ CLASSES = (
     "Adversarial accuracy of each class after each selection, mean over its repeats. With targets, “not target” is "
     "the share that is not taken for the target."
 )
-LENGTHS = (
-    "Steps of the adversarial paths {kind}, by class, under the clean classifier; in brackets the size of a step and "
-    "the limit. Dotted: the median. Coloured: paths that never arrived, which end at the limit."
-)
-SUSPECTED = (
-    "Training points with the shortest adversarial paths under the clean classifier, which may be labeling errors: "
-    "{count:,} are listed in suspects.csv, the first {shown} here. 0 steps: it does not take them for their label."
-)
-PASSED_OVER = "Selections that could not be made, because there were fewer samples than labels to flip."
 
 
 def flips_page(run: Run) -> Page | None:
@@ -67,64 +61,45 @@ def flips_page(run: Run) -> Page | None:
         return None
     repeat = number(run.rounds[-1], "repeat")
     last = f"{selection_of(run.rounds[-1])}" + ("" if repeat is None else f", repeat {repeat:.0f}")
-    own = (_trials(run), *_positions(run), *_classes(run), *_paths(run), *_suspects(run), *_passed_over(run))
-    sections = (*own, *regions_sections(run), *robust_parts(run, after=last)[1])
+    parts = _trials(run), _positions(run), _classes(run), _paths(run), _suspects(run), *_passed_over(run)
+    sections = (*parts, regions_section(run), *robust_parts(run, after=last)[1])
     return run_page(run, flips_title(run), flips_tiles(run), sections, trials_listing(run))
 
 
 def flips_title(run: Run) -> str:
     """Return what was flipped, in a line."""
-    summary = run.summary
-    if not summary:
-        return "Flipped labels"
-    budget = int(summary["budget"])
-    flipped = f"{budget} labels flipped: {summary['strategy']}" if budget else str(summary["strategy"])
-    names = (summary["data"], summary.get("head"), flipped, f"seed {summary['seed']}")
-    return ", ".join(str(name) for name in names if name is not None)
+    budget, strategy = int(run.summary.get("budget", 0)), str(run.summary.get("strategy"))
+    return run_title(run, "Flipped labels", f"{budget} labels flipped: {strategy}" if budget else strategy)
 
 
 def flips_tiles(run: Run) -> tuple[Tile, ...]:
     """Show the clean classifier's numbers, those of random flips, and which selection hurt most."""
-    runs, attacks = {0: run}, attack_columns(run)
-    known = selections([run])
-    clean = values(runs, FlipSelection(CLEAN), "accuracy")
-    tiles = [
-        Tile("test accuracy, clean labels", show(level(clean), 3), f"{show(number(run.rounds[0], 'labels'), 0)} labels")
-    ]
-    for name, column in attacks.items():
-        means = {one: level(values(runs, one, column)) for one in known}
+    clean = show(_mean(run, FlipSelection(CLEAN), "accuracy"), 3)
+    tiles = [Tile("test accuracy, clean labels", clean, f"{show(number(run.rounds[0], 'labels'), 0)} labels")]
+    for name, column in attack_columns(run).items():
+        means = {one: _mean(run, one, column) for one in selections([run])}
         held = {one: mean for one, mean in means.items() if mean is not None}
         if FlipSelection(CLEAN) in held:
             tiles.append(Tile(f"adversarial accuracy, {name}", show(held.pop(FlipSelection(CLEAN)), 3), "clean labels"))
         if held:
-            lowest = min(held, key=lambda one: held[one])
-            random = held.get(FlipSelection(RANDOM))
+            lowest, random = min(held, key=lambda one: held[one]), held.get(FlipSelection(RANDOM))
             remark = f"{lowest}{'' if random is None else f'; random: {show(random, 3)}'}"
             tiles.append(Tile(f"lowest with flips, {name}", show(held[lowest], 3), remark))
     left = sum(record.get("memorised") == 0 for record in run.rounds)
-    tiles.append(Tile("rounds not memorised", str(left), f"of {len(run.rounds)}"))
-    return tuple(tiles)
+    return (*tiles, Tile("rounds not memorised", str(left), f"of {len(run.rounds)}"))
 
 
 def trials_listing(run: Run) -> tuple[Listing, ...]:
     """List every round with what it flipped and what that did."""
-    columns = {
-        "repeat": 0,
-        "flips": 0,
-        "memorised": 0,
-        "epochs": 0,
-        "accuracy": 4,
-        **dict.fromkeys(robust_columns(run), 4),
-    }
+    robust = robust_columns(run)
+    columns = dict.fromkeys(("repeat", "flips", "memorised", "epochs"), 0) | dict.fromkeys(("accuracy", *robust), 4)
     rows = []
     for record in run.rounds:
         position = number(record, "position")
         at = NONE if position is None else f"{position:g}"
-        shown = (show(number(record, column), digits) for column, digits in columns.items())
-        rows.append((str(record["round"]), str(record["selector"]), at, *shown))
+        rows.append((str(record["round"]), str(record["selector"]), at, *_shown(record, columns)))
     header = ("round", "flips", "position", "repeat", "labels", "memorised", "epochs", "natural accuracy")
-    robust = (_called(column) for column in robust_columns(run))
-    return (Listing("Every trial", header=(*header, *robust), rows=tuple(rows)),)
+    return (Listing("Every trial", header=(*header, *map(_called, robust)), rows=tuple(rows)),)
 
 
 def robust_columns(run: Run) -> list[str]:
@@ -142,17 +117,23 @@ def _called(column: str) -> str:
     return column.removeprefix("robust_").replace("_not_target", ": not target")
 
 
+def _shown(record: Mapping[str, Any], columns: Mapping[str, int]) -> tuple[str, ...]:
+    """Print columns of a record, each with its digits."""
+    return tuple(show(number(record, name), digits) for name, digits in columns.items())
+
+
+def _mean(run: Run, selection: FlipSelection, column: str) -> float | None:
+    return level(values({0: run}, selection, column))
+
+
 def _trials(run: Run) -> Section:
     """Compare the selections."""
-    runs, columns = {0: run}, ["accuracy", *robust_columns(run)]
-    rows = []
+    robust, rows = robust_columns(run), []
     for one in selections([run]):
-        tried = values(runs, one, "flips")
-        memorised = level(values(runs, one, "memorised"))
-        cells = (str(one), str(len(tried)), show(level(tried), 0), show(memorised, 2))
-        rows.append((*cells, *(_spread(values(runs, one, column)) for column in columns)))
-    robust = (_called(column) for column in columns[1:])
-    header = ("flips", "repeats", "labels", "memorised", "natural accuracy", *robust)
+        tried = values({0: run}, one, "flips")
+        cells = (str(one), str(len(tried)), show(level(tried), 0), show(_mean(run, one, "memorised"), 2))
+        rows.append((*cells, *(_spread(values({0: run}, one, column)) for column in ("accuracy", *robust))))
+    header = ("flips", "repeats", "labels", "memorised", "natural accuracy", *map(_called, robust))
     return Section("What each selection did", TRIALS, grids=(Grid(header, tuple(rows)),))
 
 
@@ -161,115 +142,106 @@ def _spread(of: Mapping[tuple[int, int], float]) -> str:
     return show(mean, 3) + ("" if sd is None else f" ±{show(sd, 3, mean)}")
 
 
-def _positions(run: Run) -> tuple[Section, ...]:
+def _positions(run: Run) -> Section:
     """Draw accuracies over the positions of sweeps, a panel an accuracy."""
-    sweeps, runs = swept(selections([run])), {0: run}
     panels = []
     for column in (*robust_columns(run), "accuracy"):
-        levels = {name: level(values(runs, FlipSelection(name), column)) for name in (RANDOM, CLEAN)}
+        levels = {name: _mean(run, FlipSelection(name), column) for name in (RANDOM, CLEAN)}
         curves = [
-            position_curve(name, PALETTE[k % len(PALETTE)], runs, positions, column)
-            for k, (name, positions) in enumerate(sweeps.items())
+            position_curve(name, PALETTE[k % len(PALETTE)], {0: run}, positions, column)
+            for k, (name, positions) in enumerate(swept(selections([run])).items())
         ]
         if drawn := tuple(filter(None, curves)):
-            panels.append(
-                Panel(
-                    "natural" if column == "accuracy" else _called(column),
-                    drawn,
-                    {name: at for name, at in levels.items() if at is not None},
-                )
-            )
+            known = {name: at for name, at in levels.items() if at is not None}
+            panels.append(Panel("natural" if column == "accuracy" else _called(column), drawn, known))
+    title = "Over the positions"
     if not panels:
-        return ()
-    figure = position_figure(panels, "position", "accuracy on the test split")
-    shown = figure_picture(run.folder, "flips_positions", figure, POSITIONS, POSITIONS)
-    return (Section("Over the positions", pictures=(shown,)),)
+        return Section(title)
+    figure = curves_figure(panels, "position", "accuracy on the test split", apart=True)
+    return Section(title, pictures=(figure_picture(run.folder, "flips_positions", figure, POSITIONS),))
 
 
-def _classes(run: Run) -> tuple[Section, ...]:
+def _classes(run: Run) -> Section:
     """Compare the classes under each selection, a table an attack."""
-    found: dict[str, dict[FlipSelection, list[dict[int, float]]]] = {}
+    found: dict[str, dict[FlipSelection, dict[int, list[float]]]] = {}
     try:
         for record in run.rounds:
-            for name, shares in _per_class(run, int(record["round"])).items():
-                found.setdefault(name, {}).setdefault(selection_of(record), []).append(shares)
+            for (name, label), share in _class_shares(run, record["round"]).items():
+                of = found.setdefault(name, {}).setdefault(selection_of(record), {})
+                of.setdefault(label, []).append(share)
     except UserError as error:  # the rest of the report is still worth having
-        return (Section("Class by class", missing=f"An evaluation cannot be shown: {error}"),)
+        return Section("Class by class", missing=f"An evaluation cannot be shown: {error}")
     grids = []
-    for name, by_selection in found.items():
-        classes = sorted({label for tries in by_selection.values() for one in tries for label in one})
-        rows = [
-            (str(one), *(show(sum(t[label] for t in tries) / len(tries), 3) for label in classes))
-            for one, tries in by_selection.items()
-        ]
-        header = (_called(name), *(str(label) for label in classes))
-        grids.append(Grid(header, tuple(rows)))
-    return (Section("Class by class", CLASSES, grids=tuple(grids)),) if grids else ()
+    for name, selected in found.items():
+        classes = sorted(set().union(*selected.values()))
+        means = ((str(one), *(show(fmean(tried[label]), 3) for label in classes)) for one, tried in selected.items())
+        grids.append(Grid((_called(name), *map(str, classes)), tuple(means)))
+    return Section("Class by class", CLASSES, grids=tuple(grids))
 
 
-def _per_class(run: Run, number_of_round: int) -> dict[str, dict[int, float]]:
+def _class_shares(run: Run, round: int) -> dict[tuple[str, int], float]:
     """Return each attack's share in each class after a round."""
-    found: dict[str, dict[int, float]] = {}
-    for folder in (ROBUST, UNTARGETED):
-        path = run.folder / folder / f"round={number_of_round}.json"
-        if path.exists():
-            for label, shares in Evaluation.load(path).per_class().items():
-                for name, share in shares.items():
-                    if name != "samples":
-                        found.setdefault(name, {})[label] = share
-    return found
+    paths = [run.folder / folder / f"round={round}.json" for folder in (ROBUST, UNTARGETED)]
+    tables = [Evaluation.load(path).per_class().items() for path in paths if path.exists()]
+    rows = [row for table in tables for row in table]
+    return {(name, label): share for label, row in rows for name, share in row.items() if name != "samples"}
 
 
-def _paths(run: Run) -> tuple[Section, ...]:
+def _paths(run: Run) -> Section:
     """Draw how long the adversarial paths are, each walk apart, those to a target and those away from the label too."""
-    path = run.folder / PATHS
-    if not path.is_file():
-        return ()
     kinds: dict[str, list[tuple[int, int, int]]] = {}
-    for row in _rows(path):
+    for row in _rows(run.folder / PATHS):
         kind = "to the class that a point would be labelled" if row["target"] else "to any other class"
         figures = int(row["steps"]), int(row["arrived"]), int(row["label"])
         kinds.setdefault(f"{kind} ({row['walk']})", []).append(figures)
     pictures = []
-    for number_of_kind, (kind, rows) in enumerate(kinds.items()):
+    for place, (kind, rows) in enumerate(kinds.items(), start=1):
         steps, arrived, labels = torch.tensor(rows).unbind(1)
-        name = "flips_paths" if number_of_kind == 0 else f"flips_paths_{number_of_kind + 1}"
-        text = LENGTHS.format(kind=kind)
-        pictures.append(figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text, text))
-    return (Section("How far the training points are from the boundary", pictures=tuple(pictures)),)
+        name = "flips_paths" if place == 1 else f"flips_paths_{place}"
+        text = (
+            f"Steps of the adversarial paths {kind}, by class, under the clean classifier; in brackets the size of a "
+            "step and the limit. Dotted: the median. Coloured: paths that never arrived, which end at the limit."
+        )
+        pictures.append(figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text))
+    return Section("How far the training points are from the boundary", pictures=tuple(pictures))
 
 
-def _suspects(run: Run) -> tuple[Section, ...]:
+def _suspects(run: Run) -> Section:
     """Show the training points with the shortest paths."""
-    path, gallery = run.folder / SUSPECTS, run.folder / GALLERY
+    path = run.folder / SUSPECTS
     if not path.is_file():
-        return ()
+        return Section("Suspects")
     rows = _rows(path)
     header = ("index", "label", "predicted", "steps", "l2", "arrived", "source")
     rounded = [row | {"l2": show(float(row["l2"]), 3)} for row in rows[:SHOWN]]
-    shown = [tuple(row.get(key) or "" for key in header) for row in rounded]  # older runs name no source
-    text = SUSPECTED.format(count=len(rows), shown=len(shown))
-    called = "training points closest to and farthest from the boundary"
-    pictures = (picture(gallery.read_bytes(), called),) if gallery.is_file() else ()  # none of what is no image
-    return (Section("Suspects", text, pictures, grids=(Grid(header, tuple(shown)),)),)
+    shown = tuple(tuple(row.get(key) or "" for key in header) for row in rounded)  # older runs name no source
+    text = (
+        "Training points with the shortest adversarial paths under the clean classifier, which may be labeling errors: "
+        f"{len(rows):,} are listed in suspects.csv, the first {len(shown)} here. 0 steps: it does "
+        "not take them for their label."
+    )
+    # There is no gallery of what is no image.
+    pictures = saved_picture(run.folder / GALLERY, "training points closest to and farthest from the boundary")
+    return Section("Suspects", text, pictures, grids=(Grid(header, shown),))
 
 
 def _passed_over(run: Run) -> Iterator[Section]:
     """Tell what was not tried, and which rounds were not memorised."""
     if passed := run.summary.get("passed_over"):
         rows = tuple((str(name), str(reason)) for name, reason in passed.items())
-        yield Section("Passed over", PASSED_OVER, grids=(Grid(("selection", "why"), rows),))
+        yield Section(
+            "Passed over",
+            "Selections that could not be made, because there were fewer samples than labels to flip.",
+            grids=(Grid(("selection", "why"), rows),),
+        )
     columns = {"round": 0, "repeat": 0, "epochs": 0, "flips_memorised": 2}
-    left = tuple(
-        (str(selection_of(record)), *(show(number(record, name), digits) for name, digits in columns.items()))
-        for record in run.rounds
-        if record.get("memorised") == 0
-    )
+    left = [record for record in run.rounds if record.get("memorised") == 0]
     if left:
-        grid = Grid(("flips", "round", "repeat", "epochs", "share of flips memorised"), left)
+        shown = tuple((str(selection_of(record)), *_shown(record, columns)) for record in left)
+        grid = Grid(("flips", "round", "repeat", "epochs", "share of flips memorised"), shown)
         yield Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """Return the rows of a table, none where there is no such file."""
+    return list(csv.DictReader(io.StringIO(path.read_bytes().decode()))) if path.is_file() else []

@@ -1,10 +1,8 @@
 """Pairs of images: base, poison and their difference made visible (Figure 1)."""
 
 import io
-from collections.abc import Sequence
 
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -28,40 +26,35 @@ def png(image: Tensor) -> bytes:
     return data.getvalue()
 
 
+@style()
 def images_figure(pairs: list[Pair]) -> Figure:
     """Draw pairs: base, poison and amplified difference of each, with its class, distortion and distances."""
     differences, factor = amplified(pairs)
-    with style():
-        figure, grid = panels(len(pairs), 4.2, 1.9, columns=3)
-        for axes, pair, difference in zip(grid, pairs, differences, strict=True):
-            axes.set_axis_off()
-            axes.set_title(f"{pair.title}\n{pair.change}", fontsize=8, parse_math=False)
-            images = (
-                (pair.base.values, f"base\n‖f-μ‖ = {pair.before:.3g}"),
-                (pair.poison.values, f"poison\n‖f-μ‖ = {pair.after:.3g}"),
-                (difference, f"difference,\n{factor}-fold" if factor > 1 else "difference"),
-            )
-            _beside_each_other(axes.inset_axes((0, 0.2, 1, 0.8)), images)
-    return figure
-
-
-def _beside_each_other(axes: Axes, images: Sequence[tuple[Tensor, str]]) -> None:
-    """Draw images of one size, each above its caption: axes for each of them would take three times as long."""
-    _, height, width = images[0][0].shape
-    axes.set_axis_off()
-    axes.set_in_layout(False)
-    axes.set_anchor("W")
-    for column, (image, caption) in enumerate(images):
-        left = 1.08 * width * column
-        axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest", extent=(left, left + width, 0, height))
-        axes.annotate(
-            caption,
-            (left + width / 2, 0),
-            (0, -3),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=7.5,
-            color=MUTED,
+    figure, grid = panels(len(pairs), 4.2, 1.9, columns=3)
+    for axes, pair, difference in zip(grid, pairs, differences, strict=True):
+        axes.set_axis_off()
+        axes.set_title(f"{pair.title}\n{pair.change}", fontsize=8, parse_math=False)
+        images = (
+            (pair.base.values, f"base\n‖f-μ‖ = {pair.before:.3g}"),
+            (pair.poison.values, f"poison\n‖f-μ‖ = {pair.after:.3g}"),
+            (difference, f"difference,\n{factor}-fold" if factor > 1 else "difference"),
         )
-    axes.set_xlim(0, left + width)
+        _, height, width = difference.shape
+        beside = axes.inset_axes((0, 0.2, 1, 0.8))  # axes for each of the images would take three times as long
+        beside.set_axis_off()
+        for column, (image, caption) in enumerate(images):
+            left = 1.08 * width * column
+            place = (left, left + width, 0, height)
+            beside.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest", extent=place)
+            beside.annotate(
+                caption,
+                (left + width / 2, 0),
+                (0, -3),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=7.5,
+                color=MUTED,
+            )
+        beside.set(in_layout=False, anchor="W", xlim=(0, left + width))
+    return figure

@@ -27,27 +27,25 @@ HEADER = (
 
 def labelers_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
     """Show what is known of a run's labelers, if it kept watch over any; the figure also becomes a file."""
-    labelers = run.summary.get("labelers")
+    summary, labelers = run.summary, run.summary.get("labelers")
     if not labelers:
         return (), ()
-    grid = Grid(HEADER, tuple(_row(labeler) for labeler in labelers))
-    return _tiles(run, len(labelers)), (Section(TITLE, TEXT, grids=(grid,), pictures=_over_rounds(run)),)
-
-
-def _tiles(run: Run, labelers: int) -> tuple[Tile, ...]:
-    summary = run.summary
-    extra, budget = (show(number(summary, name), 0) for name in ("extra_labels", "budget"))
+    distrusted, extra, budget = (show(number(summary, name), 0) for name in ("distrusted", "extra_labels", "budget"))
     changed = f"{int(summary['relabelled'])} replaced, {int(summary['discarded'])} discarded"
-    return (
-        Tile("labelers distrusted", show(number(summary, "distrusted"), 0), f"of {labelers}"),
+    tiles = (
+        Tile("labelers distrusted", distrusted, f"of {len(labelers)}"),
         Tile("labels to examine others", extra, f"beside the {budget} of the budget; {changed}"),
     )
+    grid = Grid(HEADER, tuple(_row(labeler) for labeler in labelers))
+    return tiles, (Section(TITLE, TEXT, grids=(grid,), pictures=_over_rounds(run)),)
 
 
 def _row(labeler: dict[str, Any]) -> tuple[str, ...]:
-    digits = dict.fromkeys(("labeler", "given", "examined", "contradicted"), 0)
-    digits |= {"confidence": 2, "distrusted_since": 0}
-    digits |= dict.fromkeys(("error_contradicted", "error_dawid_skene", "error_true"), 3)
+    digits = {
+        **dict.fromkeys(("labeler", "given", "examined", "contradicted"), 0),
+        **{"confidence": 2, "distrusted_since": 0},
+        **dict.fromkeys(("error_contradicted", "error_dawid_skene", "error_true"), 3),
+    }
     values = ((number(labeler, name), at) for name, at in digits.items())
     return tuple(show(None if value is None else round(value, at), at) for value, at in values)
 
@@ -57,4 +55,4 @@ def _over_rounds(run: Run) -> tuple[Picture, ...]:
     columns = {"test": (CLEAN, "accuracy"), "secured": (POOL, "secured_accuracy")}
     curves = [record_curve(name, colour, [run], column) for name, (colour, column) in columns.items()]
     drawn = tuple(curve for curve in curves if curve is not None)
-    return (figure_picture(run.folder, "secured_accuracy", accuracy_figure([Panel("", drawn)]), SECURED, SECURED),)
+    return (figure_picture(run.folder, "secured_accuracy", accuracy_figure([Panel("", drawn)]), SECURED),)

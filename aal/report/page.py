@@ -3,7 +3,6 @@
 import base64
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
@@ -156,63 +155,63 @@ def render_page(page: Page) -> str:
 
 def picture(data: bytes, alt: str, caption: str = "") -> Picture:
     """Put the bytes of a PNG image into the page, to be shown at half its pixels: sharp on dense screens too."""
-    width = int.from_bytes(data[16:20], "big") // 2
-    return Picture(f"data:image/png;base64,{base64.b64encode(data).decode()}", alt, width, caption)
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return Picture(uri, alt, int.from_bytes(data[16:20], "big") // 2, caption)
 
 
-def figure_picture(folder: Path, name: str, figure: Figure, alt: str, caption: str = "") -> Picture:
-    """Put a figure into the page, and as ``figures/<name>.png`` into the folder that the page is of."""
+def saved_picture(path: Path, alt: str, caption: str = "") -> tuple[Picture, ...]:
+    """Put a PNG image into the page, where there is such a file."""
+    return (picture(path.read_bytes(), alt, caption),) if path.is_file() else ()
+
+
+def figure_picture(folder: Path, name: str, figure: Figure, text: str, *, captioned: bool = True) -> Picture:
+    """Put a figure into the page, and as ``figures/<name>.png`` into the folder that the page is of.
+
+    Args:
+        folder: The folder.
+        name: The figure's name.
+        figure: The figure.
+        text: What it shows.
+        captioned: Whether the text stands below it.
+    """
     data = render(figure)
     files.write_bytes(folder / "figures" / f"{name}.png", data)
-    return picture(data, alt, caption)
+    return picture(data, text, text if captioned else "")
 
 
-def image_triples(pairs: list[Pair]) -> tuple[Triple, ...]:
-    """Show pairs of images as base, poison and amplified difference."""
-    differences, factor = amplified(pairs)
-    times = f"difference, {factor}-fold" if factor > 1 else "difference"
-    triples = []
-    for pair, difference in zip(pairs, differences, strict=True):
-        images = (
-            picture(png(pair.base.values), f"base instance, {pair.title}", "base"),
-            picture(png(pair.poison.values), f"poison, {pair.title}", "poison"),
-            picture(png(difference), "difference of poison and base", times),
-        )
-        triples.append(Triple(images, pair.title, (pair.change, pair.distances)))
-    return tuple(triples)
-
-
-def sound_triples(pairs: list[Pair]) -> tuple[Picture, tuple[Triple, ...]]:
-    """Show pairs of clips as spectrograms of base, poison and difference, to listen to where they are short.
+def triples(pairs: list[Pair]) -> tuple[tuple[Picture, ...], tuple[Triple, ...]]:
+    """Show pairs as base, poison and difference: images, or spectrograms of clips, to listen to where they are short.
 
     Returns:
-        The scale of the spectrograms' colours, and the pairs.
+        The scale of the spectrograms' colours, none for images; and the pairs.
     """
-    shown, scale = spectrograms(pairs)
-    triples = []
-    for pair, three in zip(pairs, shown, strict=True):
-        base, poison, difference = (render(spectrogram_figure(one, scale)) for one in three)
+    if pairs[0].is_sound:
+        shown, colours = spectrograms(pairs)
+        drawn = [tuple(render(spectrogram_figure(one, colours)) for one in three) for three in shown]
+        scale = [picture(render(scale_figure(colours)), "scale of the spectrograms' colours")]
+        kind, times = "spectrogram of the ", "difference"
+    else:
+        differences, factor = amplified(pairs)
+        drawn = [
+            tuple(png(image) for image in (pair.base.values, pair.poison.values, difference))
+            for pair, difference in zip(pairs, differences, strict=True)
+        ]
+        scale, kind, times = [], "", f"difference, {factor}-fold" if factor > 1 else "difference"
+    found = []
+    for pair, (base, poison, difference) in zip(pairs, drawn, strict=True):
         images = (
-            _heard(picture(base, f"spectrogram of the base instance, {pair.title}", "base"), pair.base),
-            _heard(picture(poison, f"spectrogram of the poison, {pair.title}", "poison"), pair.poison),
-            picture(difference, "spectrogram of the difference of poison and base", "difference"),
+            _heard(picture(base, f"{kind}base instance, {pair.title}", "base"), pair.base),
+            _heard(picture(poison, f"{kind}poison, {pair.title}", "poison"), pair.poison),
+            picture(difference, f"{kind}difference of poison and base", times),
         )
-        triples.append(Triple(images, pair.title, (pair.change, pair.distances)))
-    return picture(render(scale_figure(scale)), "scale of the spectrograms' colours"), tuple(triples)
+        found.append(Triple(images, pair.title, (pair.change, pair.distances)))
+    return tuple(scale), tuple(found)
 
 
-def _heard(shown: Picture, clip: Saved) -> Picture:
+def _heard(shown: Picture, saved: Saved) -> Picture:
     """Put a clip below its picture, or its name where it is too long to be in the page."""
-    if len(clip.data) > LONGEST_SOUND:
-        return replace(shown, caption=f"{shown.caption}: poisons/{clip.name}")
-    return replace(shown, sound=f"data:audio/wav;base64,{base64.b64encode(clip.data).decode()}")
-
-
-def flattened(value: Any, name: str = "") -> dict[str, str]:  # noqa: ANN401 - whatever the file holds
-    """Flatten nested objects into texts by dotted name."""
-    if not isinstance(value, dict):
-        return {name: str(value)}
-    flat: dict[str, str] = {}
-    for key, inner in value.items():
-        flat |= flattened(inner, f"{name}.{key}" if name else str(key))
-    return flat
+    if saved.sample_rate is None:
+        return shown
+    if len(saved.data) > LONGEST_SOUND:
+        return replace(shown, caption=f"{shown.caption}: poisons/{saved.name}")
+    return replace(shown, sound=f"data:audio/wav;base64,{base64.b64encode(saved.data).decode()}")

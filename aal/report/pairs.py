@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs import files
 from aal.runs.reading import number
@@ -53,10 +54,10 @@ class Pair:
         poison: The poison, as the learner sees it.
         l2: L2 norm of the difference, in the data's units.
         linf: Its largest absolute value, in the data's units.
-        ratio: PSNR of an image, SNR of a clip, in decibels; none where nothing was changed or the base is silent.
         before: ``||f(x) - mu||`` of the base instance.
         crafted: ``||f(x) - mu||`` of the poison, before it was saved.
         after: ``||f(x) - mu||`` of the poison, saved and read back.
+        ratio: PSNR of an image, SNR of a clip, in decibels; none where nothing was changed or the base is silent.
     """
 
     index: int
@@ -66,10 +67,10 @@ class Pair:
     poison: Saved
     l2: float
     linf: float
-    ratio: float | None
     before: float
     crafted: float
     after: float
+    ratio: float | None
 
     @property
     def title(self) -> str:
@@ -86,10 +87,9 @@ class Pair:
         """How far the poison is from its base, in words."""
         steps = f"{self.linf * 2**15:,.0f}/32,768" if self.is_sound else f"{self.linf * 255:.0f}/255"
         kind = "SNR" if self.is_sound else "PSNR"
+        ratio = f"{kind}: unchanged" if self.l2 == 0 else f"no {kind}: the base is silent"
         if self.ratio is not None:
             ratio = f"{kind} {self.ratio:.1f} dB"
-        else:
-            ratio = f"{kind}: unchanged" if self.l2 == 0 else f"no {kind}: the base is silent"
         return f"{ratio}, ‖δ‖∞ = {steps}, ‖δ‖₂ = {self.l2:.3g}"
 
     @property
@@ -112,49 +112,39 @@ def read_pairs(run: Path, count: int) -> list[Pair]:
         UserError: There are none, or the manifest or a file is broken, missing, too large, or outside ``poisons/``, or
             neither an image nor a clip.
     """
-    folder = run / "poisons"
-    path = folder / "manifest.json"
+    path = run / "poisons" / "manifest.json"
     manifest = files.read_json(path)
     poisons = manifest.get("poisons") if isinstance(manifest, dict) else None
     if not isinstance(poisons, list) or not poisons:
         raise UserError(f"{path}: it lists no poisons")
     chosen = torch.randperm(len(poisons), generator=generator(0, "pairs shown"))[:count].sort().values
     pairs = [_pair(path, index, poisons[index]) for index in chosen.tolist()]
-    if len({pair.is_sound for pair in pairs}) > 1:
-        raise UserError(f"{path}: some of the poisons are images and some are sound")
+    refuse(len({pair.is_sound for pair in pairs}) > 1, f"{path}: some of the poisons are images and some are sound")
     return pairs
 
 
 def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - whatever the file holds
     called = f"{path}: poisons[{position}]"
-    if not isinstance(entry, dict):
-        raise UserError(f"{called} is not an entry of a poison")
+    refuse(not isinstance(entry, dict), f"{called} is not an entry of a poison")
     for key in (*FIGURES, "index", "label"):
-        if number(entry, key) is None:
-            raise UserError(f"{called}: {key} must be a number, not {entry.get(key)!r}")
+        refuse(number(entry, key) is None, f"{called}: {key} must be a number, not {entry.get(key)!r}")
     name = entry.get("class", "")
-    if not isinstance(name, str):
-        raise UserError(f"{called}: class must be a name, not {name!r}")
+    refuse(not isinstance(name, str), f"{called}: class must be a name, not {name!r}")
     base, poison = (_saved(path.parent, entry.get(key), f"{called}: {key}") for key in ("base_file", "poison_file"))
-    if base.values.shape != poison.values.shape or base.sample_rate != poison.sample_rate:
-        raise UserError(f"{called}: base and poison differ in size, or in kind")
-    key = "psnr" if base.sample_rate is None else "snr"
-    if entry.get(key, "") is not None and number(entry, key) is None:
-        raise UserError(f"{called}: {key} must be a number or null, not {entry.get(key)!r}")
-    l2, linf, before, crafted, after = (float(entry[key]) for key in FIGURES)
-    return Pair(
-        index=int(entry["index"]),
-        label=int(entry["label"]),
-        called=textwrap.shorten(name, LONGEST_NAME, placeholder="…") if name.strip() else "",
-        base=base,
-        poison=poison,
-        l2=l2,
-        linf=linf,
-        ratio=number(entry, key),
-        before=before,
-        crafted=crafted,
-        after=after,
+    refuse(
+        base.values.shape != poison.values.shape or base.sample_rate != poison.sample_rate,
+        f"{called}: base and poison differ in size, or in kind",
     )
+    key = "psnr" if base.sample_rate is None else "snr"
+    ratio = number(entry, key)
+    refuse(
+        ratio is None and entry.get(key, "") is not None,
+        f"{called}: {key} must be a number or null, not {entry.get(key)!r}",
+    )
+    name = textwrap.shorten(name, LONGEST_NAME, placeholder="…") if name.strip() else ""
+    l2, linf, before, crafted, after = (float(entry[key]) for key in FIGURES)
+    numbers = (l2, linf, before, crafted, after, ratio)
+    return Pair(int(entry["index"]), int(entry["label"]), name, base, poison, *numbers)
 
 
 def _saved(folder: Path, name: object, called: str) -> Saved:
@@ -162,10 +152,14 @@ def _saved(folder: Path, name: object, called: str) -> Saved:
     if not isinstance(name, str) or not name or Path(name).name != name:
         raise UserError(f"{called} must name a file beside the manifest, not {name!r}")
     path = (folder / name).resolve()
-    if path.parent != folder.resolve() or not path.is_file():
-        raise UserError(f"{called}: no such file beside the manifest: {name!r}")
-    if path.stat().st_size > LARGEST_FILE:
-        raise UserError(f"{called}: {name} is too large; a report opens files of {LARGEST_FILE:,} bytes at most")
+    refuse(
+        path.parent != folder.resolve() or not path.is_file(),
+        f"{called}: no such file beside the manifest: {name!r}",
+    )
+    refuse(
+        path.stat().st_size > LARGEST_FILE,
+        f"{called}: {name} is too large; a report opens files of {LARGEST_FILE:,} bytes at most",
+    )
     data = path.read_bytes()
     if data[:8] == SIGNATURE and len(data) >= 24:
         return Saved(name, data, _image(data, f"{called}: {name}"))
@@ -177,8 +171,10 @@ def _saved(folder: Path, name: object, called: str) -> Saved:
 def _image(data: bytes, called: str) -> Tensor:
     """Decode a PNG image as 8-bit RGB, uint8 ``(3, H, W)``."""
     width, height = struct.unpack(">II", data[16:24])
-    if max(width, height) > LARGEST:
-        raise UserError(f"{called} has {width} x {height} pixels; a report shows {LARGEST} a side at most")
+    refuse(
+        max(width, height) > LARGEST,
+        f"{called} has {width} x {height} pixels; a report shows {LARGEST} a side at most",
+    )
     try:
         pixels = bytearray(Image.open(io.BytesIO(data), formats=("PNG",)).convert("RGB").tobytes())
     except (OSError, SyntaxError, ValueError):
@@ -194,6 +190,8 @@ def _clip(data: bytes, called: str) -> tuple[Tensor, int]:
             frames = bytearray(file.readframes(count))
     except (wave.Error, EOFError, RuntimeError):  # the last where a chunk says that it is longer than the file
         raise UserError(f"{called} is broken") from None
-    if (channels, width) != (1, 2) or rate < 1 or not count or len(frames) != 2 * count:
-        raise UserError(f"{called} is not a whole 16-bit mono clip")
+    refuse(
+        (channels, width) != (1, 2) or rate < 1 or not count or len(frames) != 2 * count,
+        f"{called} is not a whole 16-bit mono clip",
+    )
     return torch.frombuffer(frames, dtype=torch.int16), rate

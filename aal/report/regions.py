@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,17 +13,13 @@ from aal.attacks.base import frozen
 from aal.data.samples import Samples
 from aal.models.classifier import Classifier
 from aal.pool import Pool
-from aal.report.page import Section, picture
+from aal.report.page import Picture, Section, saved_picture
 from aal.report.style import INK, PALETTE, panels, render, style
 from aal.runs.files import write_bytes
 from aal.runs.reading import Run
 
 REGIONS = "figures/regions_round={}.png"  # where a run keeps those of a round
 SHOWN = 12  # of them, in a run's page
-TEXT = (
-    "The plane in the colours of the classes that the classifier of a round gives to its points, and what the round "
-    "was trained on in the colours of its labels."
-)
 RESOLUTION = 200  # points of the grid along each side
 MARGIN = 0.1  # of the points' extent, on every side
 BATCH = 4096  # points of the grid classified at once
@@ -90,6 +85,7 @@ def regions_of(model: nn.Module, around: Tensor, *, resolution: int = RESOLUTION
     return Regions(logits.argmax(1).view(resolution, resolution).cpu(), extent, logits.shape[1])
 
 
+@style()
 def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Tensor, title: str = "") -> Figure:
     """Draw regions, and training points in the colours of their labels.
 
@@ -100,55 +96,46 @@ def regions_figure(regions: Regions, points: Tensor, labels: Tensor, flipped: Te
         flipped: Which labels are not true of their points, bool ``(N,)``: these are drawn as crosses.
         title: Headline.
     """
-    names = [f"label {label}" for label in range(regions.num_classes)]
-    with style():
-        figure, (axes,) = panels(1, 4.6, 3.6)
-        left, right, bottom, top = regions.extent
-        half = (right - left) / (regions.classes.shape[0] - 1) / 2  # a point of the grid is the middle of its pixel
-        axes.imshow(
-            regions.classes.numpy(),
-            origin="lower",
-            extent=(left - half, right + half, bottom - half, top + half),
-            cmap=ListedColormap([_pale(colour) for colour in class_colours(regions.num_classes)]),
-            vmin=-0.5,
-            vmax=regions.num_classes - 0.5,
-            interpolation="nearest",
-        )
-        axes.grid(False)
-        axes.set_title(title)
-        _scatter(axes, points, labels, ~flipped, regions.num_classes, "o", 18)
-        _scatter(axes, points, labels, flipped, regions.num_classes, "X", 45)
-        colour = dict(zip(names, class_colours(regions.num_classes), strict=True))
-        keys = [Line2D([], [], marker="o", linestyle="", color=colour[name], label=name) for name in names]
-        keys.append(Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled"))
-        axes.legend(handles=keys, loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
+    colours = [COLOURS[label % len(COLOURS)] for label in range(regions.num_classes)]  # again where there are many
+    figure, (axes,) = panels(1, 4.6, 3.6)
+    left, right, bottom, top = regions.extent
+    half = (right - left) / (regions.classes.shape[0] - 1) / 2  # a point of the grid is the middle of its pixel
+    axes.imshow(
+        regions.classes.numpy(),
+        origin="lower",
+        extent=(left - half, right + half, bottom - half, top + half),
+        cmap=ListedColormap([tuple(WHITE + (1 - WHITE) * part for part in to_rgb(colour)) for colour in colours]),
+        vmin=-0.5,
+        vmax=regions.num_classes - 0.5,
+        interpolation="nearest",
+    )
+    axes.grid(False)
+    axes.set_title(title)
+    for chosen, marker, size in ((~flipped, "o", 18), (flipped, "X", 45)):
+        shown = [colours[label] for label in labels[chosen].tolist()]
+        x, y = points[chosen].numpy().T
+        axes.scatter(x, y, c=shown, marker=marker, s=size, edgecolors=INK, linewidths=0.8, zorder=3)
+    keys = [
+        Line2D([], [], marker="o", linestyle="", color=colour, label=f"label {label}")
+        for label, colour in enumerate(colours)
+    ]
+    wrong = Line2D([], [], marker="X", linestyle="", color="white", markeredgecolor=INK, label="mislabelled")
+    axes.legend(handles=[*keys, wrong], loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.2)
     return figure
 
 
-def regions_sections(run: Run) -> tuple[Section, ...]:
+def regions_section(run: Run) -> Section:
     """Show the decision regions of the first rounds, where samples are points of the plane."""
     drawn = [record for record in run.rounds if (run.folder / REGIONS.format(record["round"])).is_file()]
     left = f" The first {SHOWN} of {len(drawn)} rounds; figures/ has the others." if len(drawn) > SHOWN else ""
-    shown = []
+    shown: list[Picture] = []
     for record in drawn[:SHOWN]:
         where = f" at {record['position']:g}" if "position" in record else ""
         caption = f"round {record['round']}: {record.get('selector', '')}{where}"
-        data = (run.folder / REGIONS.format(record["round"])).read_bytes()
-        shown.append(picture(data, f"decision regions, {caption}", caption))
-    return (Section("Decision regions", TEXT + left, tuple(shown)),) if shown else ()
-
-
-def class_colours(count: int) -> list[str]:
-    """Return one colour a class, the first ones again where there are many."""
-    return [COLOURS[label % len(COLOURS)] for label in range(count)]
-
-
-def _scatter(axes: Axes, points: Tensor, labels: Tensor, chosen: Tensor, count: int, marker: str, size: float) -> None:
-    palette = class_colours(count)
-    shown = [palette[label] for label in labels[chosen].tolist()]
-    x, y = points[chosen].unbind(1)
-    axes.scatter(x.numpy(), y.numpy(), c=shown, marker=marker, s=size, edgecolors=INK, linewidths=0.8, zorder=3)
-
-
-def _pale(colour: str) -> tuple[float, ...]:
-    return tuple(WHITE + (1 - WHITE) * part for part in to_rgb(colour))
+        path = run.folder / REGIONS.format(record["round"])
+        shown += saved_picture(path, f"decision regions, {caption}", caption)
+    text = (
+        "The plane in the colours of the classes that the classifier of a round gives to its points, and what the "
+        f"round was trained on in the colours of its labels.{left}"
+    )
+    return Section("Decision regions", text, tuple(shown))

@@ -1,25 +1,17 @@
 """How a run's classifier stood up to attacks: tiles, tables, accuracy over labels and radius, examples."""
 
+import itertools
+
 import torch
 
 from aal.errors import UserError
-from aal.report.curves import Curve, Panel, accuracy_figure, radius_figure, record_curve
+from aal.report.curves import Curve, Panel, accuracy_figure, curves_figure, record_curve
 from aal.report.numbers import show
-from aal.report.page import Grid, Picture, Section, Tile, figure_picture, picture
+from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_picture
 from aal.report.style import CLEAN, PALETTE, POISON
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.runs.reading import Run, number
 
-TITLE = "Robustness"
-TEXT = (
-    "Adversarial accuracy: the share of {n:,} test samples that are classified as their label both without an attack "
-    "and with it; what is misclassified without one counts as misclassified. Distance: mean size of the perturbations "
-    "that fooled the classifier, in the attack's norm. Passes: forward passes of the model for each sample attacked."
-)
-TARGETED = " The attacks aim at a class; “not target” is the share that is not taken for it."
-UNAIMED = " For these attacks any class but the label will do."
-ROUNDS = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
-RADII = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
 EXAMPLES = "Samples that the attack fooled, drawn at random: as they are, attacked, and the difference made visible."
 
 
@@ -33,45 +25,48 @@ def robust_parts(run: Run, after: str = "") -> tuple[tuple[Tile, ...], tuple[Sec
     evaluated = [record for record in run.rounds if number(record, "robust_natural") is not None]
     if not evaluated:
         return (), ()
-    title, file = f"{TITLE}, after {after}" if after else TITLE, f"round={evaluated[-1]['round']}.json"
+    title, file = "Robustness" + (f", after {after}" if after else ""), f"round={evaluated[-1]['round']}.json"
     try:
         found = [Evaluation.load(run.folder / ROBUST / file)]
         also = run.folder / UNTARGETED / file
         found += [Evaluation.load(also)] if also.exists() else []
     except UserError as error:  # the rest of the report is still worth having
         return (), (Section(title, missing=f"The evaluation cannot be shown: {error}"),)
-    tiles: tuple[Tile, ...] = ()
-    sections: list[Section] = []
-    for one in found:
-        tiles += _tiles(one)
-        sections += _sections(run, one, title, over_rounds=not after, among_targeted=len(found) > 1)
-    return tiles, tuple(sections)
+    several = len(found) > 1
+    sections = (_sections(run, one, title, over_rounds=not after, among_targeted=several) for one in found)
+    return tuple(tile for one in found for tile in _tiles(one)), tuple(itertools.chain(*sections))
 
 
 def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, among_targeted: bool) -> list[Section]:
     """Show one evaluation and its examples."""
     aimed = found.target is not None
-    text = TEXT.format(n=len(found.index)) + (TARGETED if aimed else UNAIMED if among_targeted else "")
+    text = (
+        f"Adversarial accuracy: the share of {len(found.index):,} test samples that are classified as their label both "
+        "without an attack and with it; what is misclassified without one counts as misclassified. Distance: mean size "
+        "of the perturbations that fooled the classifier, in the attack's norm. Passes: forward passes of the model "
+        "for each sample attacked."
+    )
+    if aimed:
+        text += " The attacks aim at a class; “not target” is the share that is not taken for it."
+    elif among_targeted:
+        text += " For these attacks any class but the label will do."
     if among_targeted:
         title = f"{title}: {'targeted' if aimed else 'untargeted'}"
     name = "robust_rounds" if aimed or not among_targeted else "robust_rounds_untargeted"
     pictures = (*(_over_rounds(run, found, name) if over_rounds else ()), *_over_radii(run, found))
-    sections = [Section(title, text, grids=(_attacks(found), _classes(found)), pictures=pictures)]
-    for name in found.attacks:
-        path = run.folder / "figures" / f"robust_examples_{name}.png"
-        if path.is_file():
-            sections.append(Section(f"Examples: {name}", EXAMPLES, pictures=(picture(path.read_bytes(), EXAMPLES),)))
-    return sections
+    drawn = {name: run.folder / "figures" / f"robust_examples_{name}.png" for name in found.attacks}
+    return [
+        Section(title, text, grids=(_attacks(found), _classes(found)), pictures=pictures),
+        *(Section(f"Examples: {name}", EXAMPLES, saved_picture(path, EXAMPLES)) for name, path in drawn.items()),
+    ]
 
 
 def _tiles(found: Evaluation) -> tuple[Tile, ...]:
     figures, tiles = found.figures(), []
     for name, outcome in found.attacks.items():
-        remark = f"natural: {show(figures['natural'], 3)}"
-        if outcome.radius is not None:
-            remark = f"radius {outcome.radius:.3g}, {remark}"
-        if found.target is not None:
-            remark += f", not target: {show(figures[f'{name}_not_target'], 3)}"
+        radius = "" if outcome.radius is None else f"radius {outcome.radius:.3g}, "
+        aside = "" if found.target is None else f", not target: {show(figures[f'{name}_not_target'], 3)}"
+        remark = f"{radius}natural: {show(figures['natural'], 3)}{aside}"
         tiles.append(Tile(f"adversarial accuracy, {name}", show(figures[name], 3), remark))
     return tuple(tiles)
 
@@ -107,16 +102,19 @@ def _over_rounds(run: Run, found: Evaluation, name: str) -> tuple[Picture, ...]:
     colours = {"natural": CLEAN} | {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(found.attacks)}
     curves = [record_curve(name, colour, [run], f"robust_{name}") for name, colour in colours.items()]
     drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) > 1)
-    return (figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), ROUNDS, ROUNDS),) if drawn else ()
+    if not drawn:
+        return ()
+    text = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
+    return (figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), text),)
 
 
 def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
     """Draw what is left over the radius, a panel an attack: norms may differ."""
-    panels = []
-    for name in found.curves:
-        radii, shares = torch.tensor(found.curve(name), dtype=torch.float64).unbind(1)
-        panels.append(Panel(name, (Curve("", POISON, radii, shares, None),)))
-    if not panels:
+    if not found.curves:
         return ()
+    curves = {name: torch.tensor(found.curve(name), dtype=torch.float64).unbind(1) for name in found.curves}
+    panels = [Panel(name, (Curve("", POISON, radii, shares, None),)) for name, (radii, shares) in curves.items()]
     left = "accuracy" if found.target is None else "not taken for the target"
-    return (figure_picture(run.folder, "robust_radii", radius_figure(panels, left), RADII, RADII),)
+    figure = curves_figure(panels, "radius, in the units of the samples", left, share=True, whole=False)
+    text = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
+    return (figure_picture(run.folder, "robust_radii", figure, text),)

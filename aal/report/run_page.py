@@ -5,27 +5,27 @@ from pathlib import Path
 
 from aal.errors import UserError
 from aal.poisons.distortion import RATIOS
-from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.curves import Panel, accuracy_figure, expected_share, poison_curve, poison_figure, record_curve
 from aal.report.image_pairs import images_figure
 from aal.report.labelers import labelers_parts
 from aal.report.numbers import show
 from aal.report.page import (
     Listing,
     Page,
+    Picture,
     Section,
     Tile,
     figure_picture,
-    flattened,
-    image_triples,
-    picture,
     render_page,
-    sound_triples,
+    saved_picture,
+    triples,
 )
 from aal.report.pairs import read_pairs
 from aal.report.robustness import robust_parts
 from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
 from aal.runs import files
+from aal.runs.folder import flattened
 from aal.runs.reading import Run, number, read_run
 
 PAGES: list[Callable[[Run], Page | None]] = []  # of runs of other kinds than queries
@@ -39,10 +39,6 @@ CRAFTED = (
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
 SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
-FEATURES = (
-    "Features of the natural pool and of the poison on the first two principal components of both together. A "
-    "collision maps poison of every class to one point."
-)
 DISTANCES = (
     "‖f-μ‖ is the distance of the features from the collision vector, or from the target's: of the base, of the saved "
     "poison, and of the poison before it was saved."
@@ -89,14 +85,19 @@ def register_page(make: Callable[[Run], Page | None]) -> None:
 def run_page(
     run: Run, title: str, tiles: Iterable[Tile], sections: Iterable[Section], listings: Iterable[Listing] = ()
 ) -> Page:
-    """Return a run's page: what it has to show of its own, and what is listed of every run."""
+    """Return a run's page: what it has to show of its own, and what is listed of every run.
+
+    Sections with neither tables, pictures nor a word on why there are none are left out.
+    """
     return Page(
         title=title,
         subtitle=f"Run {run.folder.resolve().name}",
         note="" if run.summary else "This run has not finished.",
         tiles=tuple(tiles),
         results=None,
-        sections=tuple(sections),
+        sections=tuple(
+            section for section in sections if section.missing or section.grids or section.pictures or section.triples
+        ),
         listings=(
             *listings,
             *summary_listing(run),
@@ -111,23 +112,30 @@ def query_page(run: Run) -> Page:
     robust_tiles, robust_sections = robust_parts(run)
     labeler_tiles, labeler_sections = labelers_parts(run)
     curves, features, pairs = _curves(run), features_section({"": run}), _pairs(run)
-    sections = (curves, *labeler_sections, *_crafted(run), *robust_sections, features, pairs)
-    return run_page(run, _title(run), (*_tiles(run), *labeler_tiles, *robust_tiles), sections)
+    crafted = Section("Crafted copies", CRAFTED, saved_picture(run.folder / CRAFTED_FIGURE, CRAFTED))
+    sections = (curves, *labeler_sections, crafted, *robust_sections, features, pairs)
+    title = run_title(run, "Active learning", f"{run.summary.get('strategy')} queries")
+    return run_page(run, title, (*_tiles(run), *labeler_tiles, *robust_tiles), sections)
 
 
 def features_section(runs: dict[str, Run]) -> Section:
     """Show the scatter of features that runs have drawn, by caption."""
-    title = "What the head sees"
-    pictures = []
+    title, pictures = "What the head sees", list[Picture]()
     for caption, run in runs.items():
         path = run.folder / "figures" / "features.png"
-        if path.is_file():
-            pictures.append(picture(path.read_bytes(), "scatter of pool and poison features", caption))
+        pictures += saved_picture(path, "scatter of pool and poison features", caption)
     if not pictures:
         return Section(
             title, missing="There is no figures/features.png: it is drawn once poison is added that collides."
         )
-    return Section(title, FEATURES, tuple(pictures))
+    return Section(
+        title,
+        (
+            "Features of the natural pool and of the poison on the first two principal components of both together. A "
+            "collision maps poison of every class to one point."
+        ),
+        tuple(pictures),
+    )
 
 
 def pairs_section(folder: Path, count: int, title: str) -> Section:
@@ -139,10 +147,7 @@ def pairs_section(folder: Path, count: int, title: str) -> Section:
     except UserError as error:  # the rest of the report is still worth having
         return Section(title, missing=f"The pairs cannot be shown: {error}")
     anew = ANEW if any((folder / "poisons").glob("round=*")) else ""
-    if not pairs[0].is_sound:
-        return Section(title, IMAGES_TEXT + anew, triples=image_triples(pairs))
-    scale, triples = sound_triples(pairs)
-    return Section(title, SOUNDS_TEXT + anew, (scale,), triples)
+    return Section(title, (SOUNDS_TEXT if pairs[0].is_sound else IMAGES_TEXT) + anew, *triples(pairs))
 
 
 def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
@@ -152,12 +157,10 @@ def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
 
 def environment_listing(runs: list[Run]) -> tuple[Listing, ...]:
     """List the environment of runs; what differs among them shows every value there is."""
-    found: dict[str, dict[str, None]] = {}
-    for run in runs:
-        for name, value in flattened(run.summary.get("environment", {})).items():
-            if name:
-                found.setdefault(name, {})[value] = None
-    rows = tuple((name, ", ".join(values)) for name, values in found.items())
+    found = [flattened(run.summary.get("environment", {})) for run in runs]
+    names = dict.fromkeys(name for one in found for name in one if name)
+    values = (dict.fromkeys(str(one[name]) for one in found if name in one) for name in names)
+    rows = tuple((name, ", ".join(several)) for name, several in zip(names, values, strict=True))
     return (Listing("Environment", header=("", ""), rows=rows),) if rows else ()
 
 
@@ -167,12 +170,16 @@ def summary_listing(run: Run) -> tuple[Listing, ...]:
     return (Listing("All final numbers", header=("", ""), rows=rows),) if rows else ()
 
 
-def _title(run: Run) -> str:
-    summary = run.summary
-    if not summary:
-        return "Active learning"
-    names = (summary["data"], summary.get("head"), f"{summary['strategy']} queries", f"seed {summary['seed']}")
-    return ", ".join(str(name) for name in names if name is not None)
+def run_title(run: Run, unfinished: str, what: str) -> str:
+    """Return what a run was on and what it did, in a line.
+
+    Args:
+        run: The run.
+        unfinished: What stands there while it has not finished.
+        what: What it did.
+    """
+    names = (run.summary.get("data"), run.summary.get("head"), what, f"seed {run.summary.get('seed')}")
+    return ", ".join(str(name) for name in names if name is not None) if run.summary else unfinished
 
 
 def _tiles(run: Run) -> tuple[Tile, ...]:
@@ -181,15 +188,19 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         return ()
     tiles = [Tile("test accuracy", show(number(summary, "accuracy"), 3), f"{int(summary['labels'])} labels")]
     if number(summary, "poison_success") is not None:
-        random = show(number(summary, "random_success_expected"), 3)
-        tiles.append(Tile("share of poisons queried", show(number(summary, "poison_success"), 3), f"random: {random}"))
-        tiles.append(Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"))
-        before, after = (show(number(summary, f"norm_{at}"), 3) for at in ("initial", "saved"))
-        tiles.append(Tile("mean ‖f-μ‖", after, f"{before} before the attack"))
-        tiles += _distortion(run)
+        success, random, before, after = (
+            show(number(summary, key), 3)
+            for key in ("poison_success", "random_success_expected", "norm_initial", "norm_saved")
+        )
+        tiles += (
+            Tile("share of poisons queried", success, f"random: {random}"),
+            Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"),
+            Tile("mean ‖f-μ‖", after, f"{before} before the attack"),
+            *_distortion(run),
+        )
     if "target_fooled" in summary:
-        taken = "taken for the poisons' class" if summary["target_fooled"] else "not taken for the poisons' class"
-        tiles.append(Tile("target fooled", "yes" if summary["target_fooled"] else "no", f"in the last round {taken}"))
+        yes, taken = ("yes", "taken") if summary["target_fooled"] else ("no", "not taken")
+        tiles.append(Tile("target fooled", yes, f"in the last round {taken} for the poisons' class"))
     return tuple(tiles)
 
 
@@ -205,29 +216,17 @@ def _distortion(run: Run) -> list[Tile]:
     return [Tile(f"mean {ratio.upper()} of poison", value, f"mean ‖δ‖∞: {steps}")]
 
 
-def _colour(run: Run) -> str:
-    return POISON if number(run.summary, "poisons") is not None else CLEAN
-
-
 def _curves(run: Run) -> Section:
     """Draw accuracy and, in a poisoned run, the share of poison; both also become files of the run."""
-    title = "Over the labels"
-    accuracy, share = accuracy_curve("accuracy", _colour(run), [run]), poison_curve("poison", POISON, [run])
+    title, colour = "Over the labels", CLEAN if number(run.summary, "poisons") is None else POISON
+    accuracy, share = record_curve("accuracy", colour, [run]), poison_curve("poison", POISON, [run])
     if accuracy is None:
         return Section(title, missing="No round has ended yet.")
-    pictures = [figure_picture(run.folder, "accuracy", accuracy_figure([Panel("", (accuracy,))]), ACCURACY, ACCURACY)]
+    pictures = [figure_picture(run.folder, "accuracy", accuracy_figure([Panel("", (accuracy,))]), ACCURACY)]
     if share is not None:
         figure = poison_figure([Panel("", (share,), expected_share(run))])
-        pictures.append(figure_picture(run.folder, "poison_share", figure, SHARE, SHARE))
+        pictures.append(figure_picture(run.folder, "poison_share", figure, SHARE))
     return Section(title, pictures=tuple(pictures))
-
-
-def _crafted(run: Run) -> tuple[Section, ...]:
-    """Show copies that were trained on, where there are any."""
-    path = run.folder / CRAFTED_FIGURE
-    if not path.is_file():
-        return ()
-    return (Section("Crafted copies", CRAFTED, (picture(path.read_bytes(), CRAFTED),)),)
 
 
 def _pairs(run: Run) -> Section:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -20,7 +19,6 @@ LONGEST_WINDOW = 4096  # samples that it looks at, at most
 COLUMNS = 240  # of a spectrogram, at most
 RANGE = 80.0  # decibels from the lowest to the highest colour
 COLOURS = colormaps["magma"]
-LEVEL = "level, dB relative to full scale"
 
 
 @dataclass(frozen=True)
@@ -68,54 +66,51 @@ def spectrograms(pairs: list[Pair]) -> tuple[list[tuple[Spectrogram, ...]], Norm
     return shown, Normalize(highest - RANGE, highest)
 
 
+@style()
 def spectrogram_figure(shown: Spectrogram, scale: Normalize) -> Figure:
     """Draw one spectrogram over time in s and frequency in kHz."""
-    with style():
-        figure = Figure(figsize=(3.5, 2.2), dpi=DPI)
-        FigureCanvasAgg(figure)
-        _draw(figure.add_axes((0.11, 0.17, 0.83, 0.79)), shown, scale)
+    figure = Figure(figsize=(3.5, 2.2), dpi=DPI)
+    _draw(figure.add_axes((0.11, 0.17, 0.83, 0.79)), shown, scale)
     return figure
 
 
+@style()
 def scale_figure(scale: Normalize) -> Figure:
     """Draw the scale of colours."""
-    with style():
-        figure = Figure(figsize=(3.5, 0.55), dpi=DPI)
-        FigureCanvasAgg(figure)
-        _draw_scale(figure, (0.04, 0.74, 0.92, 0.22), scale)
+    figure = Figure(figsize=(3.5, 0.55), dpi=DPI)
+    _draw_scale(figure, (0.04, 0.74, 0.92, 0.22), scale)
     return figure
 
 
+@style()
 def sounds_figure(pairs: list[Pair]) -> Figure:
     """Draw pairs: spectrograms of base, poison and difference of each, with its class, distortion and distances."""
     shown, scale = spectrograms(pairs)
-    with style():
-        height = 1.75 * len(pairs) + 0.9
-        figure = Figure(figsize=(10.2, height), dpi=DPI)
-        FigureCanvasAgg(figure)
-        grid = figure.add_gridspec(
-            *(len(pairs), 3), left=0.05, right=0.98, top=1 - 0.35 / height, bottom=0.9 / height, wspace=0.1, hspace=0.5
+    height = 1.75 * len(pairs) + 0.9
+    figure = Figure(figsize=(10.2, height), dpi=DPI)
+    grid = figure.subplots(len(pairs), 3, squeeze=False)
+    figure.subplots_adjust(0.05, 0.9 / height, 0.98, 1 - 0.35 / height, wspace=0.1, hspace=0.5)
+    for row, pair, three in zip(grid, pairs, shown, strict=True):
+        titles = (
+            f"{pair.title}: base, ‖f-μ‖ = {pair.before:.3g}",
+            f"poison, ‖f-μ‖ = {pair.after:.3g}",
+            pair.change,
         )
-        for row, (pair, three) in enumerate(zip(pairs, shown, strict=True)):
-            titles = (
-                f"{pair.title}: base, ‖f-μ‖ = {pair.before:.3g}",
-                f"poison, ‖f-μ‖ = {pair.after:.3g}",
-                pair.change,
-            )
-            for column, (one, title) in enumerate(zip(three, titles, strict=True)):
-                axes = figure.add_subplot(grid[row, column])
-                _draw(axes, one, scale)
-                axes.set_title(title, fontsize=7.5, pad=4, parse_math=False)
-                if column:
-                    axes.set_ylabel("")
-                    axes.tick_params(labelleft=False)
-        _draw_scale(figure, (0.35, 0.42 / height, 0.3, 0.1 / height), scale)
+        for axes, one, title in zip(row, three, titles, strict=True):
+            _draw(axes, one, scale)
+            axes.set_title(title, fontsize=7.5, pad=4, parse_math=False)
+        for axes in row[1:]:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+    _draw_scale(figure, (0.35, 0.42 / height, 0.3, 0.1 / height), scale)
     return figure
 
 
 def _draw_scale(figure: Figure, place: tuple[float, float, float, float], scale: Normalize) -> None:
     axes = figure.add_axes(place)
-    figure.colorbar(ScalarMappable(scale, COLOURS), axes, orientation="horizontal", label=LEVEL)
+    figure.colorbar(
+        ScalarMappable(scale, COLOURS), axes, orientation="horizontal", label="level, dB relative to full scale"
+    )
     axes.xaxis.label.set_fontsize(8)
     axes.tick_params(labelsize=8)
 
@@ -134,8 +129,7 @@ def _draw(axes: Axes, shown: Spectrogram, scale: Normalize) -> None:
         extent=extent,
     )
     axes.grid(False)
-    axes.set_xlim(0, shown.seconds)
-    axes.set_ylim(0, shown.highest)
+    axes.set(xlim=(0, shown.seconds), ylim=(0, shown.highest))
     axes.set_xlabel("s", fontsize=8, labelpad=1)
     axes.set_ylabel("kHz", fontsize=8, labelpad=2)
     axes.tick_params(labelsize=8)

@@ -59,19 +59,17 @@ def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[F
     columns = min(count, columns)
     rows = -(-count // columns)
     figure = Figure(figsize=(columns * width, rows * height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
-    return figure, grid
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 
+@style()
 def render(figure: Figure, suffix: str = ".png") -> bytes:
     """Render a figure as the bytes of a PNG or SVG file; the same figure gives the same bytes."""
     data = io.BytesIO()
-    with style():
-        if suffix == ".svg":
-            figure.savefig(data, format="svg", metadata={"Date": None})
-        else:
-            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})  # savefig lays everything out twice
+    if suffix == ".svg":
+        figure.savefig(data, format="svg", metadata={"Date": None})
+    else:
+        FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})  # savefig lays everything out twice
     return data.getvalue()
 
 

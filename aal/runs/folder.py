@@ -63,7 +63,7 @@ class RunFolder:
         if not path.exists():
             return
         refuse_earlier(self.path)
-        before, now = _flat(read_mapping(path)), _flat(config)
+        before, now = flattened(read_mapping(path)), flattened(config)
         for key in sorted(before.keys() | now.keys()):
             changed = before.get(key) != now.get(key)
             if changed and not any(key == free or key.startswith(free + ".") for free in may_change):
@@ -95,11 +95,11 @@ def refuse_earlier(folder: Path) -> None:
         raise UserError(f"{folder}: an earlier version of aal made this run, which this one cannot read; run it anew")
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
+def flattened(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
     """Return a nested mapping as one of dotted keys."""
     if not isinstance(value, dict):
         return {prefix: value}
     items: dict[str, Any] = {}
     for name, inner in value.items():
-        items |= _flat(inner, f"{prefix}.{name}" if prefix else str(name))
+        items |= flattened(inner, f"{prefix}.{name}" if prefix else str(name))
     return items

@@ -37,22 +37,30 @@ class SteadyConsole(Console):
         """Do nothing: a killed run could not show a hidden cursor again."""
         return False
 
+    def on_broken_pipe(self) -> None:
+        """Raise what was caught: rich would end the process, but a stream that goes away ends the display alone."""
+        raise
+
 
 class Progress:
     """The display of one run, shared by its tasks: bars if the stream is a terminal that moves its cursor, else lines.
 
     No thread draws the bars (worker processes are forked while they show), and the cursor stays visible: a run killed
     at any moment leaves a sound terminal. A stream that is or goes away ends the display, never the run.
+
+    Attributes:
+        on_terminal: Whether there are bars.
+        bars: Those that are showing; a task that ends inside others leaves no line.
     """
 
     def __init__(self, stream: TextIO | None = None, *, enabled: bool = True) -> None:
         """Show on ``stream``, None for stderr; nothing at all unless ``enabled``."""
-        self._stream: TextIO | None = (stream or sys.stderr) if enabled else None
-        if self._stream is not None and self._stream.closed:
-            self._stream = None
+        stream = (stream or sys.stderr) if enabled else None
+        self._works = stream is not None and not stream.closed
         moves_cursor = os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
-        self.on_terminal = self._stream is not None and self._stream.isatty() and moves_cursor
-        self._bars: Bars | None = None
+        self.on_terminal = stream is not None and self._works and stream.isatty() and moves_cursor
+        self._console = SteadyConsole(file=stream, force_terminal=self.on_terminal, force_jupyter=False)
+        self.bars: Bars | None = None
         self._drawn = 0.0
 
     def task(self, description: str, total: int) -> "SamplesTask":
@@ -65,79 +73,68 @@ class Progress:
 
     def stop(self) -> None:
         """Take the bars off the terminal. May be called at any time, and again; a task begun later has a bar again."""
-        if self._bars is not None:
-            bars, self._bars = self._bars, None
-            self._write(bars.stop)
+        bars, self.bars = self.bars, None
+        if bars is not None:
+            with contextlib.suppress(OSError, ValueError):
+                bars.stop()  # gives sys.stdout and sys.stderr back before it fails on a stream that is gone
 
     def line(self, text: str) -> None:
         """Print one line, above the bars if there are any."""
-        if self._bars is not None:
-            show = self._bars.console.print
-            self._write(lambda: show(text, markup=False, highlight=False, soft_wrap=True))
-        else:
-            self._write(lambda: print(text, file=self._stream, flush=True))
+        self._write(lambda: self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True))
 
     def open(self, description: str, total: int) -> Bar | None:
         """Add a bar, on a terminal."""
-        if not self.on_terminal or not self._writes():
+        if not self.on_terminal:
             return None
-        if self._bars is None:
+        if self.bars is None:
             text = [TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]")]
-            self._bars = Bars(
+            self.bars = Bars(
                 text[0],
                 BarColumn(),
                 text[1],
-                console=SteadyConsole(file=self._stream, force_terminal=True),
+                console=self._console,
                 auto_refresh=False,
                 transient=True,
                 redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # else `aal fit > file` would miss it
             )
-            self._write(self._bars.start)
-        if self._bars is None:  # the terminal went away just now
-            return None
-        bars = self._bars
-        bar = self._write(lambda: bars.add_task(description, total=total, state=""))
-        return None if bar is None else Bar(bars, bar)
+        bars = self.bars
+
+        def begin() -> Bar:
+            bars.start()  # again is harmless
+            return Bar(bars, bars.add_task(description, total=total, state=""))
+
+        return self._write(begin)
 
     def draw(self, bar: Bar | None, done: int, state: Callable[[], str]) -> None:
         """Move a bar, and draw the bars unless that was just done."""
         now = time.monotonic()
-        if bar is None or bar.display is not self._bars or now - self._drawn < DRAW_SECONDS:
+        if bar is None or bar.display is not self.bars or now - self._drawn < DRAW_SECONDS:
             return
         self._drawn = now
-        bar.display.update(bar.id, completed=done, state=state())
-        self._write(bar.display.refresh)
+        self._write(lambda: bar.display.update(bar.id, completed=done, state=state(), refresh=True))
 
     def close(self, bar: Bar | None) -> None:
         """Remove a bar, and the display with the last one."""
-        if bar is not None and bar.display is self._bars:
+        if bar is not None and bar.display is self.bars:
             bar.display.remove_task(bar.id)
             if not bar.display.task_ids:
                 self.stop()
 
-    def nested(self) -> bool:
-        """Whether bars are showing: then a task inside leaves no line."""
-        return self._bars is not None
-
-    def _writes(self) -> bool:
-        return self._stream is not None and getattr(rank_zero_only, "rank", 0) == 0
-
     def _write(self, action: Callable[[], T]) -> T | None:
-        if not self._writes():
+        if not self._works or getattr(rank_zero_only, "rank", 0) != 0:
             return None
         try:
             return action()
         except (OSError, ValueError):  # the terminal is gone, the pipe broken, the stream closed: show nothing more
-            self._stream = None
-            if self._bars is not None:
-                bars, self._bars = self._bars, None
-                with contextlib.suppress(OSError, ValueError):
-                    bars.stop()  # gives sys.stdout and sys.stderr back before it fails on the stream
+            self._works = False
+            self.stop()
             return None
 
 
-class Shown:
-    """Something of which is shown how far it is; a context manager, which ends it.
+class SamplesTask:
+    """Samples of one job, such as crafting or encoding. Without bars: a line now and then; none within a second.
+
+    A context manager, which ends it.
 
     Attributes:
         total: What is counted up to; it may change while it goes on.
@@ -147,10 +144,14 @@ class Shown:
 
     def __init__(self, progress: Progress, description: str, total: int, quiet_for: float) -> None:
         self._progress, self._description, self.total = progress, description, total
-        self._counted, self._open = 0, True
-        self._begun = time.monotonic()
+        self._counted, self._open, self._begun = 0, True, time.monotonic()
         self._next_line = self._begun + quiet_for
         self._bar = progress.open(description, total)
+
+    def advance(self, samples: int) -> None:
+        """Count ``samples`` more as done."""
+        self._counted += samples
+        self._show()
 
     def done(self) -> None:
         """End it; again is harmless."""
@@ -170,10 +171,13 @@ class Shown:
         self._progress.line(f"{self._description}: {self._state()}")
 
     def _say_end(self) -> None:
-        raise NotImplementedError
+        took = time.monotonic() - self._begun
+        if took >= SLOW_SECONDS and self._progress.bars is None:
+            self._progress.line(f"{self._description}: {self._counted}/{self.total}, took {clock(took)}")
 
     def _state(self) -> str:
-        raise NotImplementedError
+        left = (time.monotonic() - self._begun) / max(self._counted, 1) * (self.total - self._counted)
+        return f"{self._counted}/{self.total}, {clock(left)} left"
 
     def __enter__(self) -> Self:
         return self
@@ -182,25 +186,7 @@ class Shown:
         self.done()
 
 
-class SamplesTask(Shown):
-    """Samples of one job, such as crafting or encoding. Without bars: a line now and then; none within a second."""
-
-    def advance(self, samples: int) -> None:
-        """Count ``samples`` more as done."""
-        self._counted += samples
-        self._show()
-
-    def _say_end(self) -> None:
-        took = time.monotonic() - self._begun
-        if took >= SLOW_SECONDS and not self._progress.nested():
-            self._progress.line(f"{self._description}: {self._counted}/{self.total}, took {clock(took)}")
-
-    def _state(self) -> str:
-        left = (time.monotonic() - self._begun) / max(self._counted, 1) * (self.total - self._counted)
-        return f"{self._counted}/{self.total}, {clock(left)} left"
-
-
-class RoundsTask(Shown):
+class RoundsTask(SamplesTask):
     """Rounds of a run, counted in labels or another unit. Without bars: a line every few seconds, and the last."""
 
     between = ROUND_LINE_SECONDS

@@ -91,8 +91,7 @@ def _git_commit() -> str | None:
     """Return the commit of the code that runs, with ``-dirty`` if it was changed since; ``None`` outside a checkout."""
 
     def git(*arguments: str) -> str:
-        here = Path(__file__).resolve()
-        command = ["git", "-C", str(here.parent), *arguments]
+        command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aal.report.curves import Curve, Panel, position_figure
-from aal.report.flip_curves import level, mean_curve, position_curve
+from aal.report.curves import Curve, Panel, curves_figure, mean_curve
+from aal.report.flip_curves import level, position_curve
 from aal.report.flip_outcomes import RANDOM, FlipSelection, selections, swept, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
@@ -42,7 +42,7 @@ def flips_sections(
             for name, column in columns.items()
         }
     pictures = [
-        figure_picture(directory, f"flips_{name}", position_figure(shown, x, y), caption, caption)
+        figure_picture(directory, f"flips_{name}", curves_figure(shown, x, y, apart=True), caption)
         for name, (shown, x, y, caption) in drawn.items()
         if shown
     ]

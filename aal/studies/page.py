@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from aal.report.curves import (
     Curve,
     Panel,
-    accuracy_curve,
     accuracy_figure,
     expected_share,
     poison_curve,
     poison_figure,
+    record_curve,
 )
 from aal.report.numbers import NONE, show
 from aal.report.page import Listing, Page, Results, Section, Tile, figure_picture, render_page
@@ -154,7 +154,7 @@ def _seeds_and_p(test: PairedTest) -> str:
 def _sections(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
     """Show accuracy, and what poison did where there was any: its share of the queries, features and pairs."""
     head = ("Accuracy", "accuracy", ACCURACY)
-    accuracy = _curves(directory, study, cells, head, accuracy_curve, accuracy_figure)
+    accuracy = _curves(directory, study, cells, head, record_curve, accuracy_figure)
     if not poisoned:
         return (accuracy,)
     arm, run = next(iter(poisoned.items()))
@@ -198,7 +198,7 @@ def _curves(
             drawn.append(Panel(against if group else "read by these", shown, levels(first)))
     if not drawn:
         return Section(title, missing="No finished run has it yet.")
-    return Section(title, text + BAND, (figure_picture(directory, name, figure(drawn), text),))
+    return Section(title, text + BAND, (figure_picture(directory, name, figure(drawn), text, captioned=False),))
 
 
 def _cell_listing(study: Study, cells: Cells) -> Listing:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aal.errors import UserError
-from aal.report.curves import Panel, accuracy_curve, accuracy_figure, expected_share, poison_curve, poison_figure
+from aal.report.curves import Panel, accuracy_figure, expected_share, poison_curve, poison_figure, record_curve
 from aal.report.features import SHOWN, features_figure, principal_components
 from aal.report.image_pairs import amplified, images_figure, png
 from aal.report.pairs import read_pairs
@@ -34,14 +34,14 @@ def made(tmp_path: Path, rounds: list[dict[str, float]], **summary: float) -> Ru
 def test_accuracy_is_mean_and_sd_over_the_labels_that_all_runs_have(tmp_path: Path) -> None:
     one = made(tmp_path, [{"labels": 20, "accuracy": 0.2}, {"labels": 21, "accuracy": 0.4}])
     two = made(tmp_path, [{"labels": 20, "accuracy": 0.4}, {"labels": 21, "accuracy": 0.8}, {"labels": 22}])
-    curve = accuracy_curve("arm", POISON, [one, two])
+    curve = record_curve("arm", POISON, [one, two])
     assert curve is not None
     assert curve.sd is not None
     assert curve.x.tolist() == [20, 21]
     assert curve.mean.tolist() == pytest.approx([0.3, 0.6])
     assert curve.sd.tolist() == pytest.approx([0.2 / math.sqrt(2), 0.4 / math.sqrt(2)])
-    assert accuracy_curve("arm", POISON, []) is None
-    assert accuracy_curve("arm", POISON, [made(tmp_path, [])]) is None
+    assert record_curve("arm", POISON, []) is None
+    assert record_curve("arm", POISON, [made(tmp_path, [])]) is None
 
 
 def test_share_of_poison_is_cumulative_over_what_was_queried(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_accuracy_figure_draws_lines_bands_and_names(tmp_path: Path) -> None
         made(tmp_path, [{"labels": 20, "accuracy": 0.2 + shift}, {"labels": 30, "accuracy": 0.6 + shift}])
         for shift in (0, 0.2)
     ]
-    high, near = accuracy_curve("high", "#0072b2", runs), accuracy_curve("near", POISON, runs)
+    high, near = record_curve("high", "#0072b2", runs), record_curve("near", POISON, runs)
     assert high is not None
     assert near is not None
     figure = accuracy_figure([Panel("left", (high, near)), Panel("right", (high,))])
@@ -87,14 +87,14 @@ def test_runs_that_end_at_different_numbers_of_labels_are_drawn_in_full(tmp_path
     runs = [
         made(tmp_path, [{"labels": 64 * (k + 1), "accuracy": 0.5 + k / 10} for k in range(rounds)]) for rounds in (2, 4)
     ]
-    curve = accuracy_curve("short and long", POISON, runs)
+    curve = record_curve("short and long", POISON, runs)
     assert curve is not None
     assert curve.x.tolist() == [64, 128]
     mean, *own = accuracy_figure([Panel("", (curve,))]).axes[0].lines
     assert mean.get_xdata().tolist() == [64, 128]
     assert [line.get_xdata().tolist() for line in own] == [[64, 128], [64, 128, 192, 256]]
     assert own[1].get_ydata() == pytest.approx([0.5, 0.6, 0.7, 0.8])
-    alike = accuracy_curve("alike", POISON, [runs[1], runs[1]])
+    alike = record_curve("alike", POISON, [runs[1], runs[1]])
     assert alike is not None
     assert alike.runs == ()
 

@@ -163,8 +163,8 @@ def test_subset_is_random_and_never_smaller_than_the_query() -> None:
         ({"subset": 5001}, "subset: with optimise at most 5000 candidates, got 5001"),
         ({"subset": 0}, "subset: must be at least 1, got 0"),
         ({"space": "pixels"}, "space: must be one of logits, features, got 'pixels'"),
-        ({"outliers": -0.1}, "outliers: must be in [0, 1), got -0.1"),
-        ({"outliers": 1.0}, "outliers: must be in [0, 1), got 1.0"),
+        ({"outliers": -0.1}, r"outliers: must be in \[0, 1\), got -0.1"),
+        ({"outliers": 1.0}, r"outliers: must be in \[0, 1\), got 1.0"),
         ({"time_limit": 0.0}, "time_limit: must be above 0, got 0.0"),
     ],
 )
