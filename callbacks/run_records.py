@@ -21,7 +21,7 @@ from aal.robustness import Examples
 from aal.runs.files import truncate, write_bytes, write_csv
 from aal.runs.reading import read_rounds
 from aal.runs.records import append_round, write_crafted, write_ledger, write_summary
-from aal.tracking import WandbTracker
+from aal.tracking.logger import WandbTracker
 
 COPIES = 9  # that are drawn
 

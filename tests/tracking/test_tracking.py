@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aal.cli.loggers import loggers_in
 from aal.errors import UserError
-from aal.tracking import WandbTracker
+from aal.tracking.logger import WandbTracker
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "logger"
 
@@ -464,3 +464,11 @@ def test_logger_config_stays_as_the_user_wrote_it(tmp_path: Path) -> None:
     assert [logger.init_args.save_dir for logger in filled] == ["elsewhere", str(tmp_path)]
     assert empty.init_args.save_dir == ""
     assert loggers_in(tmp_path, False) == []
+
+
+def test_the_process_starts_without_torch() -> None:
+    code = (
+        "import aal.tracking.process, sys; print(sorted({'torch', 'pytorch_lightning', 'wandb'} & sys.modules.keys()))"
+    )
+    started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert started.stdout == "[]\n"
