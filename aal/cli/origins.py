@@ -112,6 +112,8 @@ class Origins:
             return configured.keys() == value.keys() and all(
                 self._alike(configured[name], value[name]) for name in value
             )
+        if isinstance(value, partial):  # what code builds of it, of a class and its arguments
+            return self._is(configured, value.args[-1], value.keywords)
         known = self._arguments(value)
         return known is not None and self._is(configured, type(value), known)
 
