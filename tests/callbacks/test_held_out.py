@@ -50,7 +50,7 @@ def test_they_are_of_the_pool_and_stratified() -> None:
 
 @pytest.mark.parametrize(("arguments", "size"), [({"val": 9}, 9), ({"secured": 1429}, 1429), ({"val": 1500}, 1500)])
 def test_more_than_the_pool_can_give_is_refused(arguments: dict[str, int], size: int) -> None:
-    with pytest.raises(UserError, match=rf"data.init_args.{next(iter(arguments))}: must be from 10 .* got {size}"):
+    with pytest.raises(UserError, match=rf"^{next(iter(arguments))}: must be from 10 .* got {size}"):
         Digits(**arguments).setup("fit")  # type: ignore[arg-type]
 
 
