@@ -51,7 +51,7 @@ class Moment:
 MOMENTS = [
     Moment("writing the configuration", "aal/runs/folder.py:write_config", "call", range(1, 2)),
     Moment("making a file whole", "pathlib.py:replace", "call", range(1, 80)),
-    Moment("crafting", "aal/attacks/collision.py:__call__", "return", range(1, 4)),
+    Moment("crafting", "aal/attacks/feature_collision.py:attack", "return", range(1, 4)),
     Moment("saving a poison", "aal/data/samples.py:write", "return", range(1, 60)),
     Moment("poisons saved", "aal/poisons/folder.py:record", "return", range(1, 4)),
     Moment("training", "aal/models/classifier.py:training_step", "return", range(10, 50)),
