@@ -101,7 +101,7 @@ class Rounds(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text("seed_everything: 3\ndata:\n  class_path: datamodules.Digits\n")
+        (self.folder / "config.yaml").write_text("seed_everything: 3\ndata:\n  class_path: aal.datamodules.Digits\n")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with (self.folder / "rounds.jsonl").open("a") as file:
