@@ -76,7 +76,11 @@ class AALCLI(LightningCLI):
         self.dump = {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
         if getattr(rank_zero_only, "rank", 0) == 0:
             self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
-            self.folder.compare(self.dump, MAY_CHANGE)
+            try:
+                self.folder.compare(self.dump, MAY_CHANGE)
+            except UserError:
+                self._release()
+                raise
         config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None

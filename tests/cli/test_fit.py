@@ -202,7 +202,7 @@ def test_idle_threads_are_told_to_sleep_before_torch_is_loaded(given: str | None
         "        if name == 'torch':\n"
         "            sys.exit(os.environ.get('OMP_WAIT_POLICY'))\n"
         "sys.meta_path.insert(0, Watch())\n"
-        "import aal.__main__\n"
+        "import aal.__main__, aal.cli.fit\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     if given is not None:
