@@ -55,8 +55,8 @@ class LabelFlip(Rounds):
         selectors: What chooses the labels to flip, by the name that tables have for it; none: only the clean
             classifier is trained.
         targets: What a label is flipped to. ``next``: the next class, of the last the first. ``new``: a class that no
-            sample has, which needs the datamodule's ``new_class: true``. A map such as ``{9: 0}``: only these classes
-            are flipped; the number after the last class is the new one.
+            sample has, and for which the classifier gets a logit more. A map such as ``{9: 0}`` or ``{9: new}``: only
+            these classes are flipped.
         budget: Labels to flip.
         per_class: Whether the budget is of each class; else of all together.
         repeats: How often each selection is tried, each time with other initial weights.
@@ -77,7 +77,7 @@ class LabelFlip(Rounds):
     def __init__(
         self,
         selectors: dict[str, FlipSelector] | None = None,
-        targets: Literal["next", "new"] | dict[int, int] = "next",
+        targets: Literal["next", "new"] | dict[int, int | Literal["new"]] = "next",
         budget: int = 10,
         per_class: bool = True,
         repeats: int = 1,
@@ -107,12 +107,18 @@ class LabelFlip(Rounds):
         self._upcoming: tuple[int, Selection] | None = None  # what the next round flips
 
     @property
+    def new_classes(self) -> int:
+        """Number of classes beyond the data's that labels may be given: one where labels are flipped to it."""
+        return int("new" in (self.targets.values() if isinstance(self.targets, dict) else (self.targets,)))
+
+    @property
     def draw_of_weights(self) -> int:
         """Which draw of fresh weights this round begins with: its repeat's."""
         return self.trials[self.trial].repeat if self.trial >= 0 else 0
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the data, the module and the other callbacks cannot give; plan the rounds."""
+        assert isinstance(module, Classifier)
         data, inputs = data_of(trainer), data_of(trainer).sample_shape
         for key, kind in ALONE.items():
             used = any(isinstance(callback, kind) for callback in round_callbacks(trainer))
@@ -121,7 +127,7 @@ class LabelFlip(Rounds):
             inputs = (module.feature_size,) if module.encoded else inputs
             line = "the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze"
             refuse(bool(module.trained_from), line)
-        self.class_map = self._chosen_map(data.num_classes, data.num_logits)
+        self.class_map = self._chosen_map(data.num_classes)
         self.class_maps = {"flips": self.class_map}
         natural = data.pool.of_origin("natural")
         labels = data.labels["pool"][natural]
@@ -129,7 +135,7 @@ class LabelFlip(Rounds):
         self.clean = CleanSet(natural[chosen], labels[chosen], self._wrong(labels[chosen]))
         self.others = natural[~chosen]
         for selector in self.selectors.values():
-            selector.check(data.sample_shape, inputs, data.num_logits)
+            selector.check(data.sample_shape, inputs, module.num_classes)
         placed = data.placed if isinstance(data, Places) else ()
         self.trials = [*trials_of(self.selectors, self.repeats), *placed]
         partly = len(placed) and len(self.class_map) < data.num_classes
@@ -148,19 +154,16 @@ class LabelFlip(Rounds):
                 refuse(len(group) < self.budget, f"{asked}, but {where}")
                 refuse(room < self.budget, f"{asked}; {where}, and {name} chooses among {room} of them")
 
-    def _chosen_map(self, classes: int, logits: int) -> dict[int, int]:
-        """Return which class is labelled as which."""
+    def _chosen_map(self, classes: int) -> dict[int, int]:
+        """Return which class is labelled as which; the new one comes after all ``classes``."""
         if self.targets == "next":
             return next_class(classes)
-        chosen = dict.fromkeys(range(classes), classes) if self.targets == "new" else self.targets
+        chosen = dict.fromkeys(range(classes), "new") if self.targets == "new" else self.targets
         assert isinstance(chosen, dict)
         for label, target in chosen.items():
-            none = not 0 <= label < classes or label == target or target < 0
-            refuse(none, f"targets: must lead from one of {classes} classes to another, got {label}: {target}")
-            line = f"targets: class {target} is a new one, which needs the datamodule's new_class: true"
-            refuse(target == classes >= logits, line)
-            refuse(target >= logits, f"targets: there is no class {target} among {classes}")
-        return dict(chosen)
+            led = f"must lead from one of {classes} classes to another, or to new; got {label}: {target}"
+            refuse(not 0 <= label < classes or target not in ("new", *range(classes)) or label == target, f"targets: {led}")
+        return {label: classes if target == "new" else int(target) for label, target in chosen.items()}
 
     def _wrong(self, labels: Tensor) -> Tensor:
         """Return what true labels ``(B,)`` of the map are flipped to ``(B,)``."""

@@ -92,10 +92,11 @@ class RobustEvaluation(RoundCallback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
+        assert isinstance(module, Classifier)
         data = data_of(trainer)
         self.class_map = self._class_map(trainer)
         for label in [label for pair in (self.class_map or {}).items() for label in pair]:
-            refuse(label >= data.num_logits, f"targets: there is no class {label} among {data.num_logits}")
+            refuse(label >= module.num_classes, f"targets: there is no class {label} among {module.num_classes}")
         refuse_shape(self.attacks, data.sample_shape)
         refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
         chosen(data.labels["test"], self.class_map, self.samples, data.seed)

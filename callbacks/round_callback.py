@@ -28,6 +28,11 @@ class RoundCallback(pl.Callback):
     class_maps: Mapping[str, dict[int, int]] = MappingProxyType({})
 
     @property
+    def new_classes(self) -> int:
+        """Number of classes beyond the data's that it gives labels of; the classifier gets a logit for each."""
+        return 0
+
+    @property
     def coming(self) -> int:
         """Number of samples that it is yet to add to the pool before round 0, known after ``setup``."""
         return 0

@@ -42,7 +42,6 @@ class ActiveDataModule(pl.LightningDataModule):
             as those of a speaker, each group stays whole and the number is met as nearly as the groups allow.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
             attacker reaches; 0 for none. Groups as with ``val``.
-        new_class: Whether the classifier gets one more logit, for a class that no sample truly has.
         bank: Folder that keeps what a frozen backbone makes of the splits, and the poisons crafted, for this and other
             runs; it is made if there is none. ``null``: each run encodes and crafts by itself.
 
@@ -81,7 +80,6 @@ class ActiveDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         val: int = 0,
         secured: int = 0,
-        new_class: bool = False,
         bank: str | None = None,
     ) -> None:
         super().__init__()
@@ -92,18 +90,12 @@ class ActiveDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.scoring_batch_size = scoring_batch_size
         self.num_workers = num_workers
-        self.new_class = new_class
         self.bank = bank
         self.held_out = {"val": val, "secured": secured}
         self.skipped: dict[str, str] = {}
         self.samples: dict[str, Samples] = {}
         self.labels: dict[str, Tensor] = {}
         self.progress: Progress = quiet()
-
-    @property
-    def num_logits(self) -> int:
-        """Number of the classifier's logits: the classes, and a new one where asked for."""
-        return self.num_classes + self.new_class
 
     @abstractmethod
     def load(self) -> dict[str, tuple[Samples, Tensor]]:

@@ -16,7 +16,7 @@ from aal.callbacks.rounds import clock_of
 from aal.cli.arguments import with_files
 from aal.cli.class_names import use_class_names
 from aal.cli.exits import reason
-from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS
+from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, number_of_logits
 from aal.cli.loggers import loggers_in
 from aal.cli.origins import Origins
 from aal.cli.refusals import MAY_CHANGE, check_trainer, whole_seed
@@ -50,8 +50,9 @@ class AALCLI(LightningCLI):
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
-        for source, told in (("num_logits", "num_classes"), ("sample_shape", "sample_shape")):
-            parser.link_arguments(f"data.{source}", f"model.init_args.{told}", apply_on="instantiate")
+        parser.link_arguments("data.sample_shape", "model.init_args.sample_shape", apply_on="instantiate")
+        sources = ("data.num_classes", *CALLBACKS)
+        parser.link_arguments(sources, "model.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line and the configurations it names."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aal.callbacks import AdversarialRetraining, LabelFlip, Poisoning, RobustEvaluation, Rounds, SecuredSet
+from aal.callbacks import AdversarialRetraining, LabelFlip, Poisoning, RobustEvaluation, RoundCallback, Rounds, SecuredSet
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier
 
@@ -36,3 +36,8 @@ CLI_ARGUMENTS: dict[str, Any] = {
     "auto_configure_optimizers": False,
     "parser_kwargs": {**PARSER, "fit": PARSER},
 }
+
+
+def number_of_logits(classes: int, *callbacks: RoundCallback | None) -> int:
+    """Return how many logits a classifier has: one a class of the data, and of what callbacks add to them."""
+    return classes + sum(callback.new_classes for callback in callbacks if callback is not None)

@@ -134,7 +134,7 @@ def test_a_map_that_leaves_a_class_out_is_refused_where_points_of_it_are_placed(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "wrong"),
-    [((), {0: 1, 1: 0}), (("--flips.init_args.targets=new", "--data.init_args.new_class=true"), {0: 2, 1: 2})],
+    [((), {0: 1, 1: 0}), (("--flips.init_args.targets={0: new, 1: new}",), {0: 2, 1: 2})],
     ids=["opposite", "third"],
 )
 def test_every_group_is_mislabelled_for_a_round(more: tuple[str, ...], wrong: dict[int, int], tmp_path: Path) -> None:

@@ -58,8 +58,6 @@ def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> 
             for each in (ours, theirs):
                 if each.get("secured"):  # who checks on secured samples pays for them with the pool
                     each["data"]["init_args"].pop("secured")
-                if each.get("flips"):  # a class that no sample has is a logit more, not other data
-                    each["data"]["init_args"].pop("new_class", None)
             assert (ours["model"], ours["data"]) == (theirs["model"], theirs["data"]), row.arm
 
 
@@ -218,7 +216,6 @@ def test_arms_of_flips_do_what_their_names_say(name: str) -> None:
         else:
             assert targets == ("new" if arm == "new" else "next")
             assert own["robust"]["init_args"]["samples"] == 1000
-        assert data.get("new_class", False) == (arm == "new")
         assert data.get("digits") == ([0, 1] if "mnist01" in name else None)
 
 
