@@ -162,7 +162,9 @@ class LabelFlip(Rounds):
         assert isinstance(chosen, dict)
         for label, target in chosen.items():
             led = f"must lead from one of {classes} classes to another, or to new; got {label}: {target}"
-            refuse(not 0 <= label < classes or target not in ("new", *range(classes)) or label == target, f"targets: {led}")
+            refuse(
+                not 0 <= label < classes or target not in ("new", *range(classes)) or label == target, f"targets: {led}"
+            )
         return {label: classes if target == "new" else int(target) for label, target in chosen.items()}
 
     def _wrong(self, labels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from aal.cli.keys import CLI_ARGUMENTS
 from aal.cli.selftest import SelftestCLI
 from aal.cli.study import study_parser
 from aal.errors import UserError
-from aal.runs.configs import ALIKE, NAMED, shipped
+from aal.runs.config_names import ALIKE, NAMED, shipped
 
 SHELLS = "bash", "zsh"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aal.cli.exits import OneLineParser
 from aal.errors import UserError
-from aal.runs.configs import SHIPPED, config_path, shipped
+from aal.runs.config_names import SHIPPED, config_path, shipped
 from aal.runs.files import write_text
 
 

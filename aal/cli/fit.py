@@ -13,8 +13,8 @@ from yaml import YAMLError
 
 from aal.callbacks import RoundCheckpoint, RoundProgress, Rounds, RunRecords, WholeCheckpointIO, last_checkpoint
 from aal.callbacks.rounds import clock_of
-from aal.cli.arguments import with_files
 from aal.cli.class_names import use_class_names
+from aal.cli.command_line import with_files
 from aal.cli.exits import reason
 from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, number_of_logits
 from aal.cli.loggers import loggers_in
@@ -52,7 +52,9 @@ class AALCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
         parser.link_arguments("data.sample_shape", "model.init_args.sample_shape", apply_on="instantiate")
         sources = ("data.num_classes", *CALLBACKS)
-        parser.link_arguments(sources, "model.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate")
+        parser.link_arguments(
+            sources, "model.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line and the configurations it names."""

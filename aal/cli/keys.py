@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from aal.callbacks import AdversarialRetraining, LabelFlip, Poisoning, RobustEvaluation, RoundCallback, Rounds, SecuredSet
+from aal.callbacks import (
+    AdversarialRetraining,
+    LabelFlip,
+    Poisoning,
+    RobustEvaluation,
+    RoundCallback,
+    Rounds,
+    SecuredSet,
+)
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier
 

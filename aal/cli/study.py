@@ -8,7 +8,7 @@ from rich.console import Console
 
 from aal.cli.exits import OneLineParser
 from aal.errors import UserError
-from aal.runs.configs import config_path
+from aal.runs.config_names import config_path
 from aal.studies.execution import Broken, run_study
 from aal.studies.results import print_table, write_table
 from aal.studies.study import load_study, read_study
@@ -63,7 +63,7 @@ def study(argv: list[str]) -> int:
 
 def _conclude(directory: Path) -> None:
     """Write and print what the folder's finished cells say."""
-    from aal.studies.page import write_study_report  # the figures' libraries take seconds to import
+    from aal.studies.study_page import write_study_report  # the figures' libraries take seconds to import
 
     study = load_study(directory)
     table, cells = study_table(study, directory)

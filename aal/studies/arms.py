@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from aal.checks import refuse
 from aal.errors import UserError
-from aal.runs.configs import config_path, laid_out
+from aal.runs.config_names import config_path, laid_out
 from aal.runs.documents import read_mapping
 
 Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from aal.__main__ import main
-from aal.cli.arguments import with_files
+from aal.cli.command_line import with_files
 from aal.errors import UserError
-from aal.runs.configs import FOLDER, config_path, named_file
+from aal.runs.config_names import FOLDER, config_path, named_file
 from aal.runs.documents import read_mapping
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES

@@ -8,8 +8,8 @@ from matplotlib.patches import ConnectionPatch
 
 from aal.report.curves import Curve, Panel, accuracy_figure
 from aal.report.style import CLEAN, PALETTE
-from aal.studies.page import arm_colours, groups
 from aal.studies.study import read_study
+from aal.studies.study_page import arm_colours, groups
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_study_file
 

@@ -22,8 +22,8 @@ from aal.report.image_pairs import amplified, images_figure, png
 from aal.report.pairs import read_pairs
 from aal.report.style import PALETTE, POISON, render
 from aal.runs.reading import Run, read_run
-from aal.studies.page import arm_colours
 from aal.studies.study import Row, Study
+from aal.studies.study_page import arm_colours
 from tests.studies.made_runs import make_poisons, make_run, png_bytes, wav_bytes
 
 

@@ -18,8 +18,8 @@ from aal.robustness.results import Evaluation, Outcome
 from aal.runs.files import write_bytes, write_csv
 from aal.runs.reading import read_run
 from aal.studies.flip_panels import along_panels, swept_panels
-from aal.studies.page import write_study_report
 from aal.studies.study import Study, read_study, save_study
+from aal.studies.study_page import write_study_report
 from aal.studies.tables import TABLES, study_table
 from tests.report.test_pages import Page, assert_self_contained
 from tests.studies.made_runs import make_flips_run, make_study_file, png_bytes

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from aal.studies.page import write_study_report
 from aal.studies.study import read_study, save_study
+from aal.studies.study_page import write_study_report
 from aal.studies.tables import TABLES
 from tests.report.test_pages import Page, assert_self_contained
 from tests.studies.made_runs import make_learning_run, make_run, make_study_file

@@ -13,8 +13,8 @@ from aal.cli.study import study as main
 from aal.errors import UserError
 from aal.report.features import features_figure
 from aal.report.run_page import write_run_report
-from aal.studies.page import write_study_report
 from aal.studies.study import read_study, save_study
+from aal.studies.study_page import write_study_report
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_run, make_study_file
 

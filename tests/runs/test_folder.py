@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aal.errors import UserError
-from aal.runs.configs import config_path
+from aal.runs.config_names import config_path
 from aal.runs.folder import RunFolder
 from aal.runs.reading import read_run
 from aal.studies.study import claim_folder, read_study, save_study

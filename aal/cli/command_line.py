@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aal.errors import UserError
-from aal.runs.configs import ALIKE, NAMED, config_path, laid_out, named_file
+from aal.runs.config_names import ALIKE, NAMED, config_path, laid_out, named_file
 from aal.runs.documents import read_mapping, to_yaml
 
 
