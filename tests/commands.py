@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
@@ -18,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]  # the fixture of tests/conftest.py
 EXPERIMENT = ROOT / "configs" / "experiment" / "collision_digits.yaml"
 SMALL = ("--query.init_args.budget=6", "--query.init_args.max_epochs=8", "--poison.init_args.n=30")
+DDP = ("--trainer.accelerator=cpu", "--trainer.strategy=ddp")
 # Where a process may fork after importing torch: not where it may have touched a GPU.
 FORKS = sys.platform == "linux" and not torch.cuda.is_available()
 
@@ -33,12 +36,39 @@ SERVERS = cycle([partial(server, 0), partial(server, 1)])
 
 
 def aal(
-    *arguments: str | Path, code: str | None = None, before: tuple[str, ...] = (), **variables: str
+    *arguments: str | Path, code: str | None = None, before: tuple[str, ...] = (), ranks: int = 1, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others."""
+    """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others.
+
+    Two ranks are two processes with the variables that Lightning starts its own with; told of is the first that failed.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", **variables}
     given = [*before, *map(str, arguments)]
-    if FORKS and (forking := next(SERVERS)()).forks:
+    if ranks == 1:
+        return started(next(SERVERS), given, environment, code)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(ranks)}
+    given += [*DDP, f"--trainer.devices={ranks}"]
+    with ThreadPoolExecutor(ranks) as pool:
+        runs = [
+            pool.submit(
+                started,
+                partial(server, rank),
+                given,
+                {**environment, **world, "NODE_RANK": "0", "LOCAL_RANK": str(rank)},
+                code,
+            )
+            for rank in range(ranks)
+        ]
+        return max((run.result() for run in runs), key=lambda done: done.returncode != 0)
+
+
+def started(
+    serving: Callable[[], Server], given: list[str], environment: dict[str, str], code: str | None
+) -> subprocess.CompletedProcess[str]:
+    """Run one process to its end."""
+    if FORKS and (forking := serving()).forks:
         return forking.run(given, environment, code)
     return subprocess.run(
         [sys.executable, *(["-m", "aal"] if code is None else ["-c", code]), *given],
@@ -51,12 +81,9 @@ def aal(
     )
 
 
-def fit(
-    out: Path, *arguments: str, code: str | None = None, before: tuple[str, ...] = (), **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the small experiment into ``out``."""
-    own = ("fit", "--config", EXPERIMENT, "--out", out, *SMALL)
-    return aal(*own, *arguments, code=code, before=before, **variables)
+def fit(out: Path, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run the small experiment into ``out``; ``how`` is what :func:`aal` takes."""
+    return aal("fit", "--config", EXPERIMENT, "--out", out, *SMALL, *arguments, **how)
 
 
 def finished(out: Path, *arguments: str) -> None:

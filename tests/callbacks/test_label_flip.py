@@ -73,8 +73,8 @@ def flip(out: Path, *arguments: str | Path, config: str = "path_length", **more:
     return aal("fit", "--config", EXPERIMENT, *given, "--out", out, *arguments, **more)
 
 
-def done(out: Path, *arguments: str | Path, config: str = "path_length") -> Path:
-    run = flip(out, *arguments, config=config)
+def done(out: Path, *arguments: str | Path, config: str = "path_length", ranks: int = 1) -> Path:
+    run = flip(out, *arguments, config=config, ranks=ranks)
     assert run.returncode == 0, run.stderr
     return out
 
@@ -199,8 +199,7 @@ def uninterrupted(made_once: MadeOnce) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_two_ranks_flip_what_one_flips(uninterrupted: dict[str, Any], tmp_path: Path) -> None:
-    ranks = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
-    shared = left(done(tmp_path / "two", *SWEEP, *ranks))
+    shared = left(done(tmp_path / "two", *SWEEP, ranks=2))
     for part in ("ledger", "rounds", "paths.csv", "suspects.csv"):
         assert shared[part] == uninterrupted[part], part
 
@@ -220,8 +219,7 @@ WITH_OTHERS = (
 
 @pytest.mark.slow
 def test_two_ranks_flip_what_one_flips_with_every_selector(others: dict[str, Any], tmp_path: Path) -> None:
-    ranks = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
-    shared = left(done(tmp_path / "two", *WITH_OTHERS, *ranks, config="random"))
+    shared = left(done(tmp_path / "two", *WITH_OTHERS, ranks=2, config="random"))
     assert shared["ledger"] == others["ledger"]
     assert [row["accuracy"] for row in shared["rounds"]] == [row["accuracy"] for row in others["rounds"]]
 

@@ -44,8 +44,8 @@ class Elsewhere(Digits):
             self.labels[split] = self.labels[split][torch.randperm(len(stored), generator=chance)]
 
 
-def run(out: Path, *arguments: str, budget: int = 200) -> Path:
-    done = fit(out, *GUARDED, f"--query.init_args.budget={budget}", *arguments)
+def run(out: Path, *arguments: str, budget: int = 200, ranks: int = 1) -> Path:
+    done = fit(out, *GUARDED, f"--query.init_args.budget={budget}", *arguments, ranks=ranks)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -215,8 +215,7 @@ def test_trust_secured_set_and_discarded_labels_survive_a_kill(
 
 @pytest.mark.slow
 def test_two_ranks_trust_and_label_as_one(guarded: Path, tmp_path: Path) -> None:
-    ranks = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
-    shared = run(tmp_path / "run", "--poison=null", *ranks)
+    shared = run(tmp_path / "run", "--poison=null", ranks=2)
     for name in ("ledger.csv", "answers.csv"):
         assert (shared / name).read_bytes() == (guarded / name).read_bytes(), name
     assert results(shared)["rounds"] == results(guarded)["rounds"]

@@ -106,11 +106,7 @@ def test_a_killed_run_ends_with_the_same_copies(run: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_two_ranks_craft_and_pseudo_label_as_one_does(run: Path, tmp_path: Path) -> None:
-    two = fit(
-        tmp_path / "two",
-        *(*CLEAN, *DFAL_CEAL),
-        *("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"),
-    )
+    two = fit(tmp_path / "two", *CLEAN, *DFAL_CEAL, ranks=2)
     assert two.returncode == 0, two.stderr
     assert (tmp_path / "two" / "crafted.safetensors").read_bytes() == (run / "crafted.safetensors").read_bytes()
     assert (tmp_path / "two" / "ledger.csv").read_bytes() == (run / "ledger.csv").read_bytes()

@@ -291,12 +291,11 @@ def test_a_run_is_the_same_without_a_bank_and_with_a_cold_a_warm_and_a_damaged_o
 
 @pytest.mark.slow
 def test_two_ranks_share_a_bank_with_one(tmp_path: Path) -> None:
-    ddp = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
     bank = f"--data.init_args.bank={tmp_path}/bank"
     alone = fit(tmp_path / "alone", *SHORT, "--trainer.accelerator=cpu")
     assert alone.returncode == 0, alone.stderr
     for name in ("cold", "warm"):
-        run = fit(tmp_path / name, *SHORT, *ddp, bank)
+        run = fit(tmp_path / name, *SHORT, bank, ranks=2)
         assert run.returncode == 0, run.stderr
         assert results(tmp_path / name)["rounds"] == results(tmp_path / "alone")["rounds"]
         assert results(tmp_path / name)["poisons"] == results(tmp_path / "alone")["poisons"]

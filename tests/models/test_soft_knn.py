@@ -102,8 +102,7 @@ def test_two_ranks_give_the_run_of_one(tmp_path: Path) -> None:
     cpu = ("--trainer.accelerator=cpu",)
     one = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "one", *FEW, *cpu)
     assert one.returncode == 0, one.stderr
-    more = ("--trainer.devices=2", "--trainer.strategy=ddp")
-    two = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "two", *FEW, *cpu, *more)
+    two = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "two", *FEW, *cpu, ranks=2)
     assert two.returncode == 0, two.stderr
     alone, shared = results(tmp_path / "one"), results(tmp_path / "two")
     assert alone["ledger"] == shared["ledger"]
