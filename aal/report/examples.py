@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aal.report.style import MUTED, POISON, POOL, panels, style
-from aal.robustness.examples import Examples
+from aal.robustness.evaluation import Examples
 
 
 @style()

@@ -1,8 +1,7 @@
 """Robustness: a classifier's accuracy under attacks, as a library."""
 
 from aal.robustness.arguments import check, chosen, next_class, refuse_others, refuse_shape
-from aal.robustness.evaluation import evaluate
-from aal.robustness.examples import Examples, fooled_examples
+from aal.robustness.evaluation import Examples, evaluate, fooled_examples
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation, Outcome
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Robust evaluation: a classifier's accuracy under attacks, a batch a rank at a time; what was done is not repeated."""
+"""Robust evaluation: accuracy under attacks, a batch a rank at a time, never repeated; examples of what they do."""
 
 import hashlib
 import time
@@ -14,8 +14,9 @@ from aal.attacks import Attack
 from aal.checks import at_least, refuse
 from aal.robustness.arguments import check, chosen
 from aal.robustness.results import Evaluation, Outcome
-from aal.robustness.subject import Indexed, Subject
+from aal.robustness.subject import Indexed, Subject, located
 from aal.runs.progress import Progress, quiet
+from aal.seeds import generator
 from aal.sharding import Shard
 
 SAVE_SECONDS = 5.0  # between two writes of the state; what was done since is what a killed process repeats
@@ -86,9 +87,15 @@ def evaluate(
     if found is None:
         with progress.task("predicting", len(index)) as task:
             natural = shard.map(subject.natural, torch.arange(len(index)), batch_size, task.advance).cpu()
-        single = {name: Outcome.none(attack, [], natural) for name, attack in attacks.items()}
-        series_of = {name: Outcome.none(attacks[name], values, natural) for name, values in radii.items()}
-        found = Evaluation(fingerprint, index, label, target, natural, single, series_of)
+        found = Evaluation(
+            fingerprint,
+            index,
+            label,
+            target,
+            natural,
+            attacks={name: Outcome.none(attack, [], natural) for name, attack in attacks.items()},
+            curves={name: Outcome.none(attacks[name], values, natural) for name, values in radii.items()},
+        )
     for name, attack in attacks.items():
         stages: tuple[Attack, ...] = getattr(attack, "attacks", (attack,))
         work.run(found, name, found.attacks[name], [(stage,) for stage in stages])
@@ -97,6 +104,66 @@ def evaluate(
         work.run(found, f"{name}, {len(values)} radii", found.curves[name], [series])
     work.save(found, complete=True)
     return found
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Samples before and after an attack, on the CPU.
+
+    Attributes:
+        x: The samples ``(K, ...)``.
+        adversarial: What the attack made of them ``(K, ...)``.
+        label: Their classes ``(K,)``.
+        natural: Classes ``(K,)`` predicted for ``x``.
+        after: Classes ``(K,)`` predicted for ``adversarial``.
+        bounds: The data's range (low, high).
+    """
+
+    x: Tensor
+    adversarial: Tensor
+    label: Tensor
+    natural: Tensor
+    after: Tensor
+    bounds: tuple[float, float]
+
+
+def fooled_examples(
+    model: nn.Module,
+    x: Indexed,
+    found: Evaluation,
+    name: str,
+    attack: Attack,
+    *,
+    count: int,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    seed: int = 0,
+) -> Examples | None:
+    """Show what an attack did: samples drawn at random, but always the same, from those that it fooled.
+
+    Args:
+        model: The module that was evaluated.
+        x: The samples that it was evaluated on.
+        found: The evaluation.
+        name: The attack's name there.
+        attack: The attack.
+        count: How many samples, all attacked at once; fewer where fewer were fooled.
+        bounds: As in the evaluation.
+        seed: As in the evaluation.
+
+    Returns:
+        The samples; ``None`` where nobody was fooled.
+    """
+    fooled = found.fooled(name).nonzero().squeeze(1)
+    drawn = torch.randperm(len(fooled), generator=generator(seed, "robust examples", name))[:count]
+    rows = fooled[drawn.sort().values]
+    if len(rows) == 0:
+        return None
+    subject = Subject(model, x, found.index, found.label, found.target, bounds, seed)
+    batch = subject.batch(rows)
+    with located(name, found.index[rows]):
+        adversarial = subject.attack(attack, batch).x
+        after = subject.predicted(adversarial, batch.y)
+    return Examples(batch.x.cpu(), adversarial.cpu(), found.label[rows], found.natural[rows], after.cpu(), bounds)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aal.attacks import Attack
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.files import read_json, write_text
 
@@ -156,10 +157,9 @@ class Evaluation:
             evaluation = cls(**_read(own), attacks=outcomes[0], curves=outcomes[1])
             parts = [evaluation, *outcomes[0].values(), *outcomes[1].values()]
             sizes = {part.shape for each in parts for part in vars(each).values() if isinstance(part, Tensor)}
-            if len(sizes) > 1 or not len(evaluation.index):
-                raise ValueError("columns of different lengths")
-            if not all(name.isidentifier() for name in chain(*outcomes)):
-                raise ValueError("names that no attack can have")  # they become those of files
+            refuse(len(sizes) > 1 or not len(evaluation.index), "columns of different lengths", ValueError)
+            odd = not all(name.isidentifier() for name in chain(*outcomes))  # they become names of files
+            refuse(odd, "names that no attack can have", ValueError)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(f"{path}: not a robust evaluation ({error}); remove it, or name another file") from None
         return evaluation

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Attack
 from aal.attacks.base import WarmStart, attacking
+from aal.checks import refuse
 from aal.data.samples import Samples
 from aal.errors import RunStopped, UserError
 from aal.robustness.results import COLUMNS
 from aal.seeds import sample_seeds
 
-Indexed = Tensor | Samples
-"""Samples by index: a tensor ``(N, ...)``, or :class:`aal.data.samples.Samples`, which need not be in memory."""
+Indexed = Tensor | Samples  # samples by index: a tensor ``(N, ...)``, or what need not be in memory
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,9 @@ class Subject:
         call = attack if start is None or not isinstance(attack, WarmStart) else partial(attack, start=start)
         result = call(self.model, batch.x, batch.y, target=batch.target, bounds=self.bounds, seeds=batch.seeds)
         low, high = self.bounds
-        if result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all():
-            raise RunStopped(f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given")
-        if not result.distance.isfinite().all():
-            raise RunStopped("returned a distance that is not finite")
+        wrong = result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all()
+        refuse(wrong, f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given", RunStopped)
+        refuse(not result.distance.isfinite().all(), "returned a distance that is not finite", RunStopped)
         return result
 
     def predicted(self, x: Tensor, y: Tensor) -> Tensor:
