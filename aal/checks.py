@@ -2,8 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 from aal.errors import UserError
+
+Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
 
 
 def refuse(wrong: object, line: str, kind: type[Exception] = UserError) -> None:
@@ -40,7 +44,15 @@ def at_least_or_none(least: float, values: Mapping[str, float | None]) -> None:
     Raises:
         UserError: Names the first such argument and its value.
     """
-    at_least(least, {name: value for name, value in values.items() if value is not None})
+    or_none(partial(at_least, least))(values)
+
+
+def or_none(refuse_others: Callable[[Mapping[str, Any]], None]) -> Callable[[Mapping[str, Any]], None]:
+    """Return what refuses the same values, but for ``None``."""
+    return lambda values: refuse_others({name: value for name, value in values.items() if value is not None})
+
+
+FROM_0, FROM_1, FROM_2 = (partial(at_least, least) for least in range(3))
 
 
 def one_of(known: Sequence[str], values: Mapping[str, object]) -> None:
@@ -96,3 +108,18 @@ def _refuse_others(values: Mapping[str, float | None], fits: Callable[[float], b
             raise UserError(f"{name}: must be an integer of 64 bits, got {value}")
         if value is None or not math.isfinite(value) or not fits(value):
             raise UserError(f"{name}: must be {range}, got {value}")
+
+
+class Checked:
+    """Dataclasses of arguments, some of which have a range.
+
+    Attributes:
+        ranges: For each argument that has a range, what refuses a value outside of it, given by its name.
+    """
+
+    ranges: ClassVar[Ranges] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name, refuse_others in self.ranges.items():
+            refuse_others({name: getattr(self, name)})

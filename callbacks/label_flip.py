@@ -16,7 +16,7 @@ from aal.callbacks.secured_set import SecuredSet
 from aal.checks import at_least, refuse
 from aal.errors import RunStopped
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
-from aal.flips.listing import write_paths, write_suspects
+from aal.flips.suspects import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
 from aal.report.flip_outcomes import selection_of

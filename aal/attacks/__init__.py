@@ -1,19 +1,16 @@
 """Attacks: frozen dataclasses of hyper-parameters, each with one pure call."""
 
 from aal.attacks.adversarial_path import AdversarialPath
-from aal.attacks.apgd import APGD
-from aal.attacks.apgdt import APGDT
+from aal.attacks.apgd import APGD, APGDT
 from aal.attacks.auto_attack import AutoAttack
 from aal.attacks.base import Adversarial, Attack, Task, frozen
-from aal.attacks.bim import BIM
 from aal.attacks.carlini_wagner import CarliniWagner
 from aal.attacks.collision import CollisionAttack
 from aal.attacks.deepfool import DeepFool
+from aal.attacks.disturbances import GaussianNoise, SpatialJitter
 from aal.attacks.fab import FABT
-from aal.attacks.fgsm import FGSM
-from aal.attacks.gaussian_noise import GaussianNoise
+from aal.attacks.fgsm import BIM, FGSM
 from aal.attacks.pgd import PGD
-from aal.attacks.spatial_jitter import SpatialJitter
 from aal.attacks.square import Square
 from aal.attacks.targeted_collision import TargetedCollision
 

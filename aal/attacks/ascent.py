@@ -44,8 +44,8 @@ class Points(PerSample):
     @classmethod
     def none(cls, x: Tensor) -> "Points":
         """Return the samples ``x`` ``(B, ...)`` themselves, as points that any other is better than."""
-        success = x.new_zeros(len(x), dtype=torch.bool)
-        return cls(x=x.clone(), success=success, loss=x.new_full((len(x),), -torch.inf))
+        loss = x.new_full((len(x),), -torch.inf)
+        return cls(x=x.clone(), success=torch.zeros_like(loss, dtype=torch.bool), loss=loss)
 
     def improve(self, x: Tensor, success: Tensor, loss: Tensor) -> None:
         """Take the points that are better: those that reach the goal before the others, then by their loss."""

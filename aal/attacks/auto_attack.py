@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from aal.attacks.apgd import APGD
-from aal.attacks.apgdt import APGDT
+from aal.attacks.apgd import APGD, APGDT
 from aal.attacks.base import FROM_1, FROM_2, Adversarial, Task, WithinRadius
 from aal.attacks.fab import FABT
 from aal.attacks.square import Square

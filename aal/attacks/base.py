@@ -1,20 +1,14 @@
 """The contract of every attack: a frozen dataclass of hyper-parameters, one pure call, and the hook that it calls."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from aal.attacks.norms import Norm, norm_but_l1, norm_of
+from aal.attacks.norms import NORMS, Norm, but_l1
 from aal.attacks.task import Task, attacking, check_samples, frozen
 from aal.attacks.tensors import PerSample, column, divisor, gradient_of
-from aal.checks import at_least
-
-Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
-FROM_0, FROM_1, FROM_2 = (partial(at_least, least) for least in range(3))
+from aal.checks import FROM_0, FROM_1, FROM_2, Checked, or_none
 
 __all__ = [
     "FROM_0",
@@ -23,7 +17,6 @@ __all__ = [
     "Adversarial",
     "Attack",
     "PerSample",
-    "Ranges",
     "Task",
     "WarmStart",
     "WithinRadius",
@@ -35,11 +28,6 @@ __all__ = [
     "gradient_of",
     "or_none",
 ]
-
-
-def or_none(refuse_others: Callable[[Mapping[str, Any]], None]) -> Callable[[Mapping[str, Any]], None]:
-    """Return what refuses the same values, but for ``None``."""
-    return lambda values: refuse_others({name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -62,21 +50,11 @@ class Adversarial:
     info: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Attack(ABC):
+class Attack(Checked, ABC):
     """The attacks. Each is a frozen, keyword-only dataclass of hyper-parameters that fills :meth:`attack`.
 
     Radii and step sizes are in the units of the samples.
-
-    Attributes:
-        ranges: For each hyper-parameter that has a range, what refuses a value outside of it, given by its name.
     """
-
-    ranges: ClassVar[Ranges] = {}
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        for name, refuse_others in self.ranges.items():
-            refuse_others({name: getattr(self, name)})
 
     def __call__(
         self,
@@ -114,7 +92,7 @@ class Attack(ABC):
     def attack(self, task: Task) -> Adversarial:
         """Attack the samples of a task: its arguments are checked, its model is frozen, gradients are enabled."""
 
-    def check_shape(self, shape: tuple[int, ...]) -> None:  # noqa: B027  # most attacks take any
+    def check_shape(self, shape: tuple[int, ...]) -> None:  # most attacks take any
         """Refuse samples of a shape ``(...)``, without the batch, that the attack cannot take.
 
         Raises:
@@ -128,7 +106,7 @@ class WithinRadius(Attack):
 
     Args:
         radius: Largest perturbation, in the units of the samples, at least 0.
-        norm: Its norm: ``linf``, ``l2`` or, where ``takes_l1``, ``l1``.
+        norm: Its norm: ``linf``, ``l2`` or, where the attack takes it, ``l1``.
 
     Raises:
         UserError: A negative ``radius``, another ``norm``.
@@ -136,18 +114,12 @@ class WithinRadius(Attack):
 
     radius: float = 8 / 255
     norm: str = "linf"
-    takes_l1: ClassVar[bool] = False
-    ranges: ClassVar[Ranges] = {"radius": FROM_0}
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        (norm_of if self.takes_l1 else norm_but_l1)(self.norm)
+    ranges = Attack.ranges | {"radius": FROM_0, "norm": but_l1}
 
     @property
     def ball(self) -> Norm:
         """The norm's functions."""
-        return norm_of(self.norm)
+        return NORMS[self.norm]
 
     def into_ball(self, task: Task, x: Tensor, origin: Tensor) -> Tensor:
         """Project ``x`` onto the ball around ``origin``, then onto the data's range, which moves nothing away from it.

@@ -11,8 +11,7 @@ from aal.attacks.boundary import finite
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.margins import beyond, lead, slope
 from aal.attacks.norms import NORMS
-from aal.checks import positive
-from aal.errors import UserError
+from aal.checks import positive, refuse
 
 SHRINK = 0.9  # tanh of the variable at the ends of the range: its slope there is 0.19, not 0
 MEAN, SQUARE = 0.9, 0.97  # what Adam's two running means keep in an iteration; 0.999 would outlast the constants
@@ -70,8 +69,10 @@ class CarliniWagner(Attack):
             where no such point was found. ``success``, by the class predicted alone; ``distance`` in L2; and in
             ``info`` the ``margin``, in logits, ``(B,)``.
         """
-        if not math.isfinite(task.high - task.low):
-            raise UserError(f"bounds: must be finite, so that a tanh can span them, not {(task.low, task.high)}")
+        refuse(
+            not math.isfinite(task.high - task.low),
+            f"bounds: must be finite, so that a tanh can span them, not {(task.low, task.high)}",
+        )
         near = DeepFool().attack(task)
         task.refuse_nan()
         queries = near.queries + 2  # the first and the last prediction

@@ -18,10 +18,9 @@ from aal.attacks.base import (
     gradient_of,
     or_none,
 )
-from aal.attacks.boundary import Ways, finite, refine
-from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.boundary import Ways, finite, onto_hyperplane, refine
 from aal.attacks.margins import beyond, rivals, rounding
-from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.norms import NORMS, Norm, but_l1
 
 SLOPES = {"l2": 2.0, "linf": 1.0}  # the order of the norm that is dual to that of the perturbation
 STEEPER = 2.0  # a class that is nearest only with a slope so many times the largest seen is taken for farther
@@ -63,16 +62,12 @@ class DeepFool(Attack):
     classes: int | None = None
     exact: bool = False
     ranges = Attack.ranges | {
+        "norm": but_l1,
         "steps": FROM_1,
         "overshoot": FROM_0,
         "refinements": FROM_0,
         "classes": or_none(FROM_1),
     }
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        norm_but_l1(self.norm)
-        super().__post_init__()
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -85,7 +80,7 @@ class DeepFool(Attack):
             boundary as linearised at the sample, 0 where the goal is reached there and infinite without a slope;
             ``crossing``, the distance of the point that the steps reached. All ``(B,)``.
         """
-        norm = norm_but_l1(self.norm)
+        norm = NORMS[self.norm]
         ways, crossed, info = self._cross(task, norm)
         info["crossing"] = norm.size(ways.far - task.x)
         refine(task, self.norm, ways, crossed, self.refinements)
@@ -114,7 +109,7 @@ class DeepFool(Attack):
             RunStopped: Likewise.
         """
         with attacking(model, x, y, target=None, bounds=bounds, seeds=None) as task:
-            return replace(self, steps=1)._cross(task, norm_but_l1(self.norm))[2]["linearised"]
+            return replace(self, steps=1)._cross(task, NORMS[self.norm])[2]["linearised"]
 
     def _cross(self, task: Task, norm: Norm) -> tuple[Ways, Tensor, dict[str, Tensor]]:
         """Step from each sample to beyond a boundary.
@@ -215,9 +210,12 @@ class _Aims(PerSample):
     def all(cls, task: Task, logits: Tensor) -> "_Aims":
         """Return all classes that reach the goal of the task, for its samples' logits ``(B, C)``."""
         given = nn.functional.one_hot(task.labels, logits.shape[1]).bool()
-        gap = torch.full_like(logits[:, 0], torch.inf)
-        wanted, failed = given if task.targeted else ~given, torch.zeros_like(given)
-        return cls(open=wanted, failed=failed, last=torch.zeros_like(task.rows), gap=gap)
+        return cls(
+            open=given if task.targeted else ~given,
+            failed=torch.zeros_like(given),
+            last=torch.zeros_like(task.rows),
+            gap=torch.full_like(logits[:, 0], torch.inf),
+        )
 
     def gaps(self, task: Task, logits: Tensor, rows: Tensor) -> Tensor:
         """Return how much too low each logit of the points is ``(N, C)``, infinite where a class is not aimed at now.

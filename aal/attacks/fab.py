@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, PerSample, Task, column, divisor, or_none
-from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.boundary import onto_hyperplane
 from aal.attacks.margins import aims, beyond, rivals, slope
-from aal.attacks.norms import Norm, norm_but_l1
+from aal.attacks.norms import NORMS, Norm, but_l1
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
 OVERSHOOT = 1.05  # eta: how far beyond the linearised boundary
@@ -45,12 +45,7 @@ class FABT(Attack):
     radius: float | None = None
     steps: int = 100
     targets: int = 9
-    ranges = Attack.ranges | {"steps": FROM_1, "targets": FROM_1, "radius": or_none(FROM_0)}
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        norm_but_l1(self.norm)
+    ranges = Attack.ranges | {"norm": but_l1, "steps": FROM_1, "targets": FROM_1, "radius": or_none(FROM_0)}
 
     def attack(self, task: Task) -> Adversarial:
         """Attack a classifier.
@@ -59,7 +54,7 @@ class FABT(Attack):
             Samples, as they are where the attack failed or nothing was to be done; ``success``, and ``distance`` in
             the attack's norm.
         """
-        norm, enough = norm_but_l1(self.norm), self.radius or 0.0
+        norm, enough = NORMS[self.norm], self.radius or 0.0
         queries, ends = torch.ones_like(task.rows), _Ends.none(task.x)
         logits = task.predict(task.x)
         ends.distance.masked_fill_(task.reached(logits, task.labels), 0)

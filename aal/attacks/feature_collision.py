@@ -13,10 +13,8 @@ from aal.attacks.norms import NORMS
 from aal.checks import below_one, positive
 from aal.errors import RunStopped
 
-CHECK_EVERY = 10
-"""Iterations between two looks at which samples stalled or finished, so that a GPU is not waited for every step."""
-PROGRESS = 0.01
-"""Share by which the best objective must have fallen since the last look, else the sample stalled."""
+CHECK_EVERY = 10  # iterations between two looks at which samples stalled or finished: a GPU is not always waited for
+PROGRESS = 0.01  # share by which the best objective must have fallen since the last look, else the sample stalled
 
 l2 = NORMS["l2"].size
 

@@ -1,14 +1,15 @@
 """The norms of gradient attacks: each is three functions, and the size of a perturbation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from aal.attacks.draws import normal, uniform
 from aal.attacks.tensors import column, divisor
-from aal.checks import refuse
+from aal.checks import one_of, refuse
 
 
 @dataclass(frozen=True)
@@ -29,26 +30,6 @@ class Norm:
     random: Callable[[Tensor, float, Tensor, int], Tensor]
     steepest: Callable[[Tensor, float, Tensor, float, float], Tensor]
     project: Callable[[Tensor, float], Tensor]
-
-
-def norm_of(name: str) -> Norm:
-    """Return the norm ``linf``, ``l2`` or ``l1``.
-
-    Raises:
-        UserError: There is no such norm.
-    """
-    refuse(name not in NORMS, f"norm: must be one of {', '.join(NORMS)}, got {name!r}")
-    return NORMS[name]
-
-
-def norm_but_l1(name: str) -> Norm:
-    """Return the norm ``linf`` or ``l2``, for attacks whose steps are made for these.
-
-    Raises:
-        UserError: It is another.
-    """
-    refuse(name not in ("linf", "l2"), f"norm: must be linf or l2 (in L1 this attack is another one), got {name!r}")
-    return NORMS[name]
 
 
 def _linf_size(d: Tensor) -> Tensor:
@@ -128,3 +109,15 @@ NORMS = {
     "l2": Norm(_l2_size, _l2_random, _l2_steepest, _l2_project),
     "l1": Norm(_l1_size, _l1_random, _l1_steepest, _l1_project),
 }
+any_norm = partial(one_of, tuple(NORMS))
+
+
+def but_l1(values: Mapping[str, str]) -> None:
+    """Refuse a norm other than ``linf`` and ``l2``, for attacks whose steps are made for these.
+
+    Raises:
+        UserError: Names the first such argument and its value.
+    """
+    for name, norm in values.items():
+        wrong = norm not in ("linf", "l2")
+        refuse(wrong, f"{name}: must be linf or l2 (in L1 this attack is another one), got {norm!r}")

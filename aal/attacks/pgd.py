@@ -1,13 +1,13 @@
 """Projected gradient descent: steepest ascent of the loss within a ball, from a random point of it."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from aal.attacks.ascent import Points, log_odds_and_gradient
 from aal.attacks.base import FROM_1, Adversarial, Task, WarmStart, gradient_of, or_none
+from aal.attacks.norms import any_norm
 from aal.checks import positive, refuse
 
 
@@ -33,8 +33,8 @@ class PGD(WarmStart):
         UserError: A value outside its range; more than one try, but none of them random.
     """
 
-    takes_l1: ClassVar[bool] = True
     ranges = WarmStart.ranges | {
+        "norm": any_norm,
         "steps": FROM_1,
         "restarts": FROM_1,
         "step_size": or_none(positive),

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aal.attacks.norms import norm_of
+from aal.attacks.norms import any_norm
 from aal.callbacks import QueryRounds, RoundProgress, StopRule, WholeCheckpointIO
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive
@@ -60,7 +60,7 @@ class SelftestCLI(AALCLI):
         config = self.config
         at_least(1, {"samples": config["samples"]})
         at_least(0, {"epochs": config["epochs"]})
-        norm_of(config["norm"])
+        any_norm({"norm": config["norm"]})
         if config["radius"] is not None:
             positive({"radius": config["radius"]})
         if config["ckpt_path"] is not None and not Path(config["ckpt_path"]).is_file():

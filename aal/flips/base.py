@@ -1,8 +1,11 @@
-"""The contract of every selector of labels to flip: ``select(view, n, *, generator) -> Selection``."""
+"""The contract of every selector of labels to flip, ``select(view, n, *, generator) -> Selection``; the baseline."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from aal.checks import Checked
 from aal.flips.view import FlipView
 from aal.strategies.base import Selection, refuse_nan
 
@@ -11,7 +14,7 @@ class TooFew(Exception):
     """There are fewer samples than the budget where a selector looks, such as in a bucket; it says how many."""
 
 
-class FlipSelector:
+class FlipSelector(Checked):
     """A way to choose which labels to flip. Subclasses are frozen dataclasses of hyper-parameters."""
 
     @property
@@ -52,6 +55,15 @@ class FlipSelector:
             RunStopped: A score is NaN.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class RandomFlips(FlipSelector):
+    """Flip labels at random: the baseline of every selector."""
+
+    def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose ``n`` candidates at random."""
+        return Selection(view.candidates[torch.randperm(len(view.candidates), generator=generator)[:n]])
 
 
 def highest_flips(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from aal.checks import at_least, below_one, positive
+from aal.checks import FROM_1, below_one, positive, refuse
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.rehearsal import Training, rehearsing, try_out
@@ -58,12 +58,11 @@ class Bilevel(Training, FlipSelector):
     temperature: float = 0.5
     outer_steps: int = 50
     outer_rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(1, {"outer_steps": self.outer_steps, "inner_steps": self.inner_steps, "subset": self.subset})
-        positive({"temperature": self.temperature, "outer_rate": self.outer_rate, "inner_rate": self.inner_rate})
-        below_one({"momentum": self.momentum})
+    ranges = FlipSelector.ranges | {
+        **dict.fromkeys(("outer_steps", "inner_steps", "subset"), FROM_1),
+        **dict.fromkeys(("temperature", "outer_rate", "inner_rate"), positive),
+        "momentum": below_one,
+    }
 
     def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a small network that cannot take the classifier's inputs, or has not as many logits as it."""
@@ -90,11 +89,12 @@ class Bilevel(Training, FlipSelector):
                 loss = rehearsal.loss(flips, *rehearsal.draw())
                 (logits.grad,) = torch.autograd.grad(loss, logits)
                 losses[step] = loss.detach()
-                if not (losses[step].isfinite() and logits.grad.isfinite().all()):
-                    raise RunStopped(
-                        f"Bilevel: loss or gradient of outer step {step} is not finite; lower the rates, or raise "
-                        "temperature"
-                    )
+                refuse(
+                    not (losses[step].isfinite() and logits.grad.isfinite().all()),
+                    f"Bilevel: loss or gradient of outer step {step} is not finite; lower the rates, or raise "
+                    "temperature",
+                    RunStopped,
+                )
                 if step >= self.outer_steps - averaged:
                     mass += flips.detach() / averaged
                 optimizer.step()

@@ -1,15 +1,15 @@
 """Class graph: flip labels of samples that have many others of their class near to them."""
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from aal.checks import at_least, at_least_or_none, one_of, positive
-from aal.errors import RunStopped, UserError
+from aal.checks import FROM_0, FROM_1, one_of, or_none, positive, refuse
+from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.graphs import Graph, class_graph, dominating
 from aal.flips.near_pairs import Distance, gamma_for
@@ -19,6 +19,11 @@ from aal.strategies.distances import faults, full
 
 Space = Literal["input", "pca", "features"]
 BOTH: tuple[Space, Space] = ("input", "features")
+OF_GRAPHS = FlipSelector.ranges | {
+    "norm": partial(one_of, ("l2", "linf")),
+    "gamma": or_none(FROM_0),
+    "neighbours": positive,
+}
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,19 @@ class ClassGraph(FlipSelector):
     gamma: float | None = None
     neighbours: float = 10.0
     components: int = 50
+    ranges = OF_GRAPHS | {
+        "components": FROM_1,
+        "space": partial(one_of, ("input", "pca", "features", "both")),
+        "selection": partial(one_of, ("greedy", "dominating")),
+    }
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
-        check_distance(self.norm, self.gamma, self.neighbours)
-        at_least(1, {"components": self.components})
-        one_of(("input", "pca", "features", "both"), {"space": self.space})
-        one_of(("greedy", "dominating"), {"selection": self.selection})
-        if self.space == "both" and self.gamma is not None:
-            raise UserError("gamma: samples and features have different units; with space both, leave it null")
+        super().__post_init__()
+        refuse(
+            self.space == "both" and self.gamma is not None,
+            "gamma: samples and features have different units; with space both, leave it null",
+        )
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates by their place in the graph."""
@@ -89,17 +98,6 @@ class ClassGraph(FlipSelector):
             flips = Selection(view.candidates[chosen], gained.double())
         chosen = torch.searchsorted(view.candidates, flips.indices)
         return replace(flips, figures={**figures, "dominated": graph.share_dominated(chosen)})
-
-
-def check_distance(norm: str, gamma: float | None, neighbours: float) -> None:
-    """Refuse what says nothing about who is near to whom.
-
-    Raises:
-        UserError: There is no such norm; a negative ``gamma``; ``neighbours`` not above 0.
-    """
-    one_of(("l2", "linf"), {"norm": norm})
-    at_least_or_none(0, {"gamma": gamma})
-    positive({"neighbours": neighbours})
 
 
 def points_of(view: FlipView, space: Space, components: int) -> Tensor:

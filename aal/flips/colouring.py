@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
-from aal.checks import at_least, at_least_or_none, positive
+from aal.checks import FROM_0, FROM_1, FROM_2, or_none, positive, refuse
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
-from aal.flips.class_graph import check_distance, graph_of
+from aal.flips.class_graph import OF_GRAPHS, graph_of
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
 from aal.flips.rehearsal import Build, built, try_out
@@ -62,14 +62,12 @@ class Colouring(FlipSelector):
     learning_rate: float = 1e-3
     radius: float | None = 0.1
     steps: int = 20
-
-    def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
-        check_distance(self.norm, self.gamma, self.neighbours)
-        at_least(1, {"max_epochs": self.max_epochs, "steps": self.steps})
-        at_least(2, {"batch_size": self.batch_size})
-        positive({"learning_rate": self.learning_rate})
-        at_least_or_none(0, {"radius": self.radius})
+    ranges = OF_GRAPHS | {
+        **dict.fromkeys(("max_epochs", "steps"), FROM_1),
+        "batch_size": FROM_2,
+        "learning_rate": positive,
+        "radius": or_none(FROM_0),
+    }
 
     def check(self, samples: tuple[int, ...], inputs: tuple[int, ...], classes: int) -> None:
         """Refuse a network that cannot take the samples, or has not as many outputs as there are colours."""
@@ -77,8 +75,8 @@ class Colouring(FlipSelector):
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
-        distance = (self.norm, self.gamma, self.neighbours)
-        graph, figures = graph_of(self, view, full(view.images(view.candidates).cpu()), distance, generator)
+        points = full(view.images(view.candidates).cpu())
+        graph, figures = graph_of(self, view, points, (self.norm, self.gamma, self.neighbours), generator)
         scores, figures["memorised_colours"] = torch.zeros(graph.vertices, dtype=torch.float64), 1.0
         colours = colours_two_apart(graph)
         if graph.edges:
@@ -95,15 +93,13 @@ class Colouring(FlipSelector):
         """Train until every candidate is classified as it is coloured; return whether it came to that."""
         device, optimizer = view.module.device, torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         batches = min(-(-len(colours) // self.batch_size), len(colours) // 2)  # one sample has no statistics of its own
-        seed = int(torch.randint(2**62, (), generator=generator))
-        rng = [device] if device.type == "cuda" else []
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
-            torch.random.fork_rng(devices=rng),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             view.progress.task("memorising colours", self.max_epochs) as task,
         ):
-            seed_device(seed, device)  # for dropout
+            seed_device(int(torch.randint(2**62, (), generator=generator)), device)  # for dropout
             for _ in range(self.max_epochs):
                 network.train()
                 for batch in torch.randperm(len(colours), generator=generator).tensor_split(batches):
@@ -111,8 +107,8 @@ class Colouring(FlipSelector):
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
-                if not loss.isfinite():
-                    raise RunStopped(f"Colouring: the training loss is {loss.item()}; nothing was flipped")
+                line = f"Colouring: the training loss is {loss.item()}; nothing was flipped"
+                refuse(not loss.isfinite(), line, RunStopped)
                 with frozen(network):
                     found = view.map(
                         lambda batch: network(view.images(batch)).argmax(1), view.candidates, lambda _: None

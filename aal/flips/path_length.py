@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from aal.attacks.adversarial_path import AdversarialPath
-from aal.checks import at_least, one_of
-from aal.errors import UserError
+from aal.checks import FROM_1, one_of, refuse
 from aal.flips.base import FlipSelector, TooFew
 from aal.flips.view import ARRIVED, LENGTH, STEPS, FlipView
 from aal.strategies.base import Selection
@@ -42,13 +41,15 @@ class PathLength(FlipSelector):
     buckets: int = 10
     divide: Literal["quantile", "width"] = "quantile"
     bucket: int | None = None
+    ranges = FlipSelector.ranges | {"buckets": FROM_1, "divide": partial(one_of, ("quantile", "width"))}
 
     def __post_init__(self) -> None:
         """Refuse buckets that make no sense."""
-        at_least(1, {"buckets": self.buckets})
-        one_of(("quantile", "width"), {"divide": self.divide})
-        if self.bucket is not None and not 0 <= self.bucket < self.buckets:
-            raise UserError(f"bucket: must be from 0 to {self.buckets - 1}, got {self.bucket}")
+        super().__post_init__()
+        refuse(
+            self.bucket is not None and not 0 <= self.bucket < self.buckets,
+            f"bucket: must be from 0 to {self.buckets - 1}, got {self.bucket}",
+        )
 
     @property
     def position(self) -> float | None:
@@ -74,8 +75,7 @@ class PathLength(FlipSelector):
         paths = view.paths(self.attack, targeted=self.targeted)
         assert self.bucket is not None
         inside = (bucket_of(paths, self.buckets, self.divide) == self.bucket).nonzero()[:, 0]
-        if len(inside) < n:
-            raise TooFew(f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples")
+        refuse(len(inside) < n, f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples", TooFew)
         chosen = inside[torch.randperm(len(inside), generator=generator)[:n]]
         steps, _, arrived = paths[inside].mean(0).tolist()
         figures = {"path_steps": steps, "path_arrived": arrived}

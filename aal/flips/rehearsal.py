@@ -1,6 +1,6 @@
-"""A rehearsal of the victim's training: a small network trained on soft labels, then attacked."""
+"""A rehearsal of the victim's training, differentiable: a small network trained on soft labels, then attacked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
+from aal.checks import refuse
 from aal.errors import RunStopped, UserError
-from aal.flips.unrolled import Weights, descend
 from aal.flips.view import FlipView
 from aal.models.classifier import Classifier, OnInputs, dry_run, holding, reset_parameters
 from aal.networks.mlp import MLP
 
 Build = Callable[[tuple[int, ...], int], nn.Module]
+Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,11 @@ class Rehearsal:
             momentum=training.momentum,
             recompute=training.recompute,
         )
-        if not all(bool(value.isfinite().all()) for value in weights.values()):
-            raise RunStopped("Bilevel: the weights of the small network do not stay finite; lower inner_rate")
+        refuse(
+            not all(bool(value.isfinite().all()) for value in weights.values()),
+            "Bilevel: the weights of the small network do not stay finite; lower inner_rate",
+            RunStopped,
+        )
         targets = view.targets[attacked].to(flips.device)
         with holding(self.network, {name: value.detach() for name, value in weights.items()}):
             model = OnSamples(view.module, self.network)
@@ -152,6 +157,50 @@ class Rehearsal:
         total = len(view.candidates) + len(self.fixed)
         loss = losses[: len(flippable)].mean() * (len(view.candidates) / total)
         return loss + losses[len(flippable) :].mean() * (len(self.fixed) / total) if len(fixed) else loss
+
+
+def descend(
+    loss: Callable[[int, Weights], Tensor],
+    weights: Weights,
+    *,
+    steps: int,
+    learning_rate: float,
+    momentum: float,
+    recompute: bool,
+) -> Weights:
+    """Return the weights after gradient descent with momentum, as a differentiable function of what ``loss`` uses.
+
+    The backward pass needs the weights and the directions of every step, and what a step computed. With ``recompute``
+    the latter is held of one step at a time (gradient checkpointing: Chen, Xu, Zhang and Guestrin, "Training Deep Nets
+    with Sublinear Memory Cost"), and each loss is computed three times: when its step is taken, for the gradient, and
+    in the backward pass. Without, it is held of all steps and computed once.
+
+    Args:
+        loss: Takes the number of a step, from 0, and weights by name; returns a scalar, always the same for the same
+            ones. It should look up the step's samples itself, so that nobody holds them.
+        weights: Initial weights by name, in no autograd graph; they stay as they are.
+        steps: Number of steps.
+        learning_rate: Length of a step.
+        momentum: Share of the last direction that the next one keeps, in [0, 1).
+        recompute: Whether to hold less and compute more.
+    """
+    names = list(weights)
+
+    def step(number: int, *state: Tensor) -> tuple[Tensor, ...]:
+        values, directions = state[: len(names)], state[len(names) :]
+        slopes = torch.autograd.grad(loss(number, dict(zip(names, values, strict=True))), values, create_graph=True)
+        directions = tuple(momentum * kept + slope for kept, slope in zip(directions, slopes, strict=True))
+        values = tuple(value - learning_rate * way for value, way in zip(values, directions, strict=True))
+        return (*values, *directions)
+
+    state = tuple(value.detach().clone().requires_grad_() for value in weights.values())
+    state += tuple(torch.zeros_like(value) for value in state)
+    for number in range(steps):
+        if recompute:
+            state = checkpoint(step, number, *state, use_reentrant=False, preserve_rng_state=False)
+        else:
+            state = step(number, *state)
+    return dict(zip(names, state[: len(names)], strict=True))
 
 
 class OnSamples(nn.Module):
@@ -227,5 +276,4 @@ def try_out(build: Build, shape: tuple[int, ...], outputs: int, what: str) -> No
         UserError: It is no such network.
     """
     found = tuple(dry_run(built(build, shape, outputs), shape, "network").shape[1:])
-    if found != (outputs,):
-        raise UserError(f"network: must give {outputs} {what}, not {found}")
+    refuse(found != (outputs,), f"network: must give {outputs} {what}, not {found}")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from aal.errors import UserError
-from aal.flips.listing import PATHS, SUSPECTS
+from aal.flips.suspects import PATHS, SUSPECTS
 from aal.report.curves import Panel, curves_figure
 from aal.report.flip_curves import level, paths_figure, position_curve
 from aal.report.flip_outcomes import (

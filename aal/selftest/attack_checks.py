@@ -8,7 +8,7 @@ from torch import Tensor
 from aal.attacks import PGD
 from aal.attacks.base import column
 from aal.attacks.draws import normal
-from aal.attacks.norms import norm_of
+from aal.attacks.norms import NORMS
 from aal.selftest.examinee import Examinee, Verdict, first_of, percent, share
 
 STEPS = (1, 10, 100)
@@ -145,8 +145,12 @@ def planted(examinee: Examinee) -> Verdict:
     """
     x, other, labels = _unlike(examinee)
     if len(x) == 0:
-        text = "The model predicts one class for all samples, so nothing can be planted."
-        return Verdict("planted", "warned", text, {"planted": 0})
+        return Verdict(
+            "planted",
+            "warned",
+            "The model predicts one class for all samples, so nothing can be planted.",
+            {"planted": 0},
+        )
     near, far = torch.zeros_like(labels, dtype=x.dtype), torch.ones_like(labels, dtype=x.dtype)
     for _ in range(BISECTIONS):
         middle = (near + far) / 2
@@ -182,7 +186,7 @@ def _fooled_at_random(examinee: Examinee, norm: str, size: float, rows: Tensor) 
     fooled = torch.zeros_like(rows)
     for draw in range(DRAWS if len(x) else 0):
         direction = normal(seeds, draw, tuple(x.shape[1:]), x.dtype)
-        moved = x + norm_of(norm).steepest(direction, size, x, low, high)
+        moved = x + NORMS[norm].steepest(direction, size, x, low, high)
         fooled[rows] |= examinee.outputs(moved).argmax(1) != examinee.labels[rows]
     return fooled
 

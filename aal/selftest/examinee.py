@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from aal.attacks import PGD, Adversarial
 from aal.attacks.ascent import log_odds
 from aal.attacks.base import Task, attacking, check_samples, or_none
-from aal.attacks.norms import Norm, norm_of
+from aal.attacks.norms import NORMS, Norm, any_norm
 from aal.checks import at_least, positive, refuse
 from aal.errors import RunStopped
 
@@ -73,7 +73,7 @@ class Examinee:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        norm_of(self.norm)
+        any_norm({"norm": self.norm})
         at_least(1, {"batch_size": self.batch_size})
         or_none(positive)({"radius": self.chosen_radius})
         low, high = self.bounds
@@ -85,7 +85,7 @@ class Examinee:
     @property
     def ball(self) -> Norm:
         """The norm's functions."""
-        return norm_of(self.norm)
+        return NORMS[self.norm]
 
     @cached_property
     def range(self) -> tuple[float, float]:
@@ -153,25 +153,18 @@ class Examinee:
         """Attack samples ``(M, ...)`` that the model gives the labels ``(M,)``, by default the natural ones."""
         x = self.x if x is None else x
         labels = self.labels if labels is None else labels
-        parts = []
-        for rows in self._rows(x):
-            with _counted_from(rows):
-                part = attack(self.model, x[rows], labels[rows], bounds=self.range, seeds=self.seeds[rows])
-            parts.append((part.x, part.success, part.distance, part.queries, part.info["loss"]))
-        moved, success, distance, queries, loss = map(torch.cat, zip(*parts, strict=True))
+        parts = self._map(attack.attack, x, labels)
+        columns = [(part.x, part.success, part.distance, part.queries, part.info["loss"]) for part in parts]
+        moved, success, distance, queries, loss = map(torch.cat, zip(*columns, strict=True))
         return Adversarial(moved, success, distance, queries, {"loss": loss})
 
     def _map(self, function: Callable[[Task], T], x: Tensor, labels: Tensor) -> list[T]:
         results = []
-        for rows in self._rows(x):
-            call = attacking(self.model, x[rows], labels[rows], target=None, bounds=self.range, seeds=None)
+        for rows in torch.arange(len(x), device=x.device).split(self.batch_size):
+            call = attacking(self.model, x[rows], labels[rows], target=None, bounds=self.range, seeds=self.seeds[rows])
             with _counted_from(rows), call as task:
                 results.append(function(task))
         return results
-
-    def _rows(self, x: Tensor) -> tuple[Tensor, ...]:
-        rows: tuple[Tensor, ...] = torch.arange(len(x), device=x.device).split(self.batch_size)
-        return rows
 
 
 @contextmanager

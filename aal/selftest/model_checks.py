@@ -104,13 +104,18 @@ def repeatable(examinee: Examinee) -> Verdict:
 def accuracy(examinee: Examinee) -> Verdict:
     """Judge whether the model has learnt anything that an attack could take away."""
     right = share(examinee.labels == examinee.y)
-    counts = examinee.y.unique(return_counts=True)[1]
-    chance = float(counts.max()) / len(examinee.y)
+    chance = float(examinee.y.unique(return_counts=True)[1].max()) / len(examinee.y)
     margin = 2 * math.sqrt(chance * (1 - chance) / len(examinee.y))  # two standard errors
     found = f"{percent(right)} of the natural samples are classified rightly, {percent(chance)} are of one class"
-    text = f"{found}: guessing could do as well, and robustness of a model that knows nothing means nothing."
     return first_of(
-        "accuracy", {"accuracy": right, "chance": chance}, (right <= chance + margin, "warned", text), sound=f"{found}."
+        "accuracy",
+        {"accuracy": right, "chance": chance},
+        (
+            right <= chance + margin,
+            "warned",
+            f"{found}: guessing could do as well, and robustness of a model that knows nothing means nothing.",
+        ),
+        sound=f"{found}.",
     )
 
 
@@ -119,8 +124,12 @@ def gradient(examinee: Examinee) -> Verdict:
     by_log_odds = examinee.gradient(examinee.x, log_odds)
     by_entropy = examinee.gradient(examinee.x, partial(F.cross_entropy, reduction="none"))
     if by_log_odds is None or by_entropy is None:
-        text = "Autograd finds no way from the input to the output: something is detached, or made without gradients."
-        return Verdict("gradient", "failed", text, {"zero": 1.0})
+        return Verdict(
+            "gradient",
+            "failed",
+            "Autograd finds no way from the input to the output: something is detached, or made without gradients.",
+            {"zero": 1.0},
+        )
     flat = by_log_odds.flatten(1)
     broken = share(~flat.isfinite().all(1))
     zero = share((flat == 0).all(1))
@@ -156,8 +165,12 @@ def differences(examinee: Examinee) -> Verdict:
     x = examinee.x.clamp(low + 2 * room, high - 2 * room) + jitter
     by_autograd = examinee.gradient(x, log_odds)
     if by_autograd is None:
-        text = "Autograd finds no way from the input to the output: there is no gradient to compare."
-        return Verdict("slope", "failed", text, {"agree": 0.0})
+        return Verdict(
+            "slope",
+            "failed",
+            "Autograd finds no way from the input to the output: there is no gradient to compare.",
+            {"agree": 0.0},
+        )
     draws = [uniform(examinee.seeds, 1 + k, shape, x.dtype) for k in range(DIRECTIONS)]
     directions = [(draw < 0.5).to(x.dtype) * 2 - 1 for draw in draws]
     told = torch.stack([(by_autograd * direction).flatten(1).sum(1) for direction in directions], dim=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.checks import at_least_or_none
+from aal.checks import FROM_1, or_none
 from aal.strategies.base import Selection, Strategy, View, refuse_nan
 from aal.strategies.distances import faults
 
@@ -32,10 +32,7 @@ class BADGE(Strategy):
     """
 
     subset: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a subset without candidates."""
-        at_least_or_none(1, {"subset": self.subset})
+    ranges = Strategy.ranges | {"subset": or_none(FROM_1)}
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` seeds from a random subset, at least as large as ``n``."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, at_least_or_none, refuse
+from aal.checks import FROM_1, FROM_2, or_none, refuse
 from aal.models import Classifier, ConvClassifier, TransferClassifier
 from aal.models.dropout import dropout_layers
 from aal.strategies.base import Selection, Strategy, View, highest
@@ -33,11 +33,7 @@ class BALD(Strategy):
 
     draws: int = 10
     subset: int | None = 1000
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(2, {"draws": self.draws})
-        at_least_or_none(1, {"subset": self.subset})
+    ranges = Strategy.ranges | {"draws": FROM_2, "subset": or_none(FROM_1)}
 
     def check(self, module: Classifier) -> None:
         """Refuse a network that drops no units in some round.
@@ -68,8 +64,7 @@ def information_of(probabilities: Tensor) -> Tensor:
     Returns:
         One value a sample ``(B,)``, at least 0.
     """
-    draws = probabilities.shape[1]
-    return (_surprise(probabilities) / draws - _surprise(probabilities.mean(1))).clamp_min(0)
+    return (_surprise(probabilities) / probabilities.shape[1] - _surprise(probabilities.mean(1))).clamp_min(0)
 
 
 def _surprise(probabilities: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The contract of every query strategy: ``select(view, n, *, generator) -> Selection``."""
+"""The contract of every query strategy, ``select(view, n, *, generator) -> Selection``; the baseline of them all."""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from aal.checks import Checked
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.strategies.distances import faults
@@ -17,6 +18,7 @@ __all__ = [
     "Around",
     "Crafted",
     "PseudoLabels",
+    "Random",
     "Selection",
     "Space",
     "Strategy",
@@ -76,7 +78,7 @@ class Selection:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-class Strategy:
+class Strategy(Checked):
     """A way to choose what to label next. Subclasses are frozen dataclasses of hyper-parameters."""
 
     @property
@@ -108,6 +110,15 @@ class Strategy:
             RunStopped: A score is NaN.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Random(Strategy):
+    """Query candidates drawn uniformly without replacement: the baseline of every strategy."""
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose ``n`` candidates at random."""
+        return Selection(view.candidates[torch.randperm(len(view.candidates), generator=generator)[:n]])
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from aal.checks import at_least, at_least_or_none, positive
+from aal.checks import FROM_0, FROM_1, or_none, positive
 from aal.strategies.base import Around, PseudoLabels, Selection, Strategy, View, refuse_nan
-from aal.strategies.entropy import Entropy, entropy_of
+from aal.strategies.uncertainty import Entropy, entropy_of
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,7 @@ class CEAL(Around):
     threshold: float = 0.05
     decay: float = 0.0
     most: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        positive({"threshold": self.threshold})
-        at_least(0, {"decay": self.decay})
-        at_least_or_none(1, {"most": self.most})
+    ranges = Around.ranges | {"threshold": positive, "decay": FROM_0, "most": or_none(FROM_1)}
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates to query, and pseudo-label others."""

@@ -1,12 +1,13 @@
 """Cluster max-min: in every cluster of the pool, the candidates that are farthest from all labelled samples."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, one_of, refuse
+from aal.checks import FROM_1, FROM_2, at_least, one_of, refuse
 from aal.strategies.base import Selection, Strategy, View, points_in
 from aal.strategies.clusters import Clusters, Criterion, cluster
 from aal.strategies.distances import nearest
@@ -57,17 +58,18 @@ class ClusterMaxMin(Strategy):
     sample: int = 1000
     update: bool = False
     columns = ("clusters",)
+    ranges = Strategy.ranges | {"most": FROM_1, "sample": FROM_2, "method": partial(one_of, get_args(Method))}
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        at_least(1, {"most": self.most})
-        at_least(2, {"sample": self.sample})
-        one_of(get_args(Method), {"method": self.method})
+        super().__post_init__()
         if isinstance(self.clusters, int):
             at_least(1, {"clusters": self.clusters})
         else:
-            line = f"clusters: must be a number or one of {', '.join(get_args(Criterion))}, got {self.clusters!r}"
-            refuse(self.clusters not in get_args(Criterion), line)
+            refuse(
+                self.clusters not in get_args(Criterion),
+                f"clusters: must be a number or one of {', '.join(get_args(Criterion))}, got {self.clusters!r}",
+            )
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates, each cluster's share of them."""

@@ -1,6 +1,7 @@
 """DFAL: DeepFool active learning. The candidates nearest to a decision boundary, each with its adversarial copy."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 
 from aal.attacks.base import column, divisor
 from aal.attacks.deepfool import DeepFool
-from aal.attacks.norms import norm_but_l1
-from aal.checks import at_least, at_least_or_none, one_of, positive
-from aal.errors import RunStopped, UserError
+from aal.attacks.norms import NORMS, but_l1
+from aal.checks import FROM_1, one_of, or_none, positive, refuse
+from aal.errors import RunStopped
 from aal.strategies.base import Crafted, Selection, Strategy, View, points_in, refuse_nan
 from aal.strategies.k_center import k_center
 
@@ -66,17 +67,18 @@ class DFAL(Strategy):
     beyond: bool = False
     craft: bool = True
     columns = ("perturbation",)
+    ranges = Strategy.ranges | {
+        "norm": but_l1,
+        **dict.fromkeys(("steps", "diversity"), FROM_1),
+        **dict.fromkeys(("subset", "slack"), or_none(FROM_1)),
+        "rank": partial(one_of, ("distance", "confidence")),
+        "magnitude": or_none(positive),
+    }
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        norm_but_l1(self.norm)
-        at_least(1, {"steps": self.steps, "diversity": self.diversity})
-        at_least_or_none(1, {"subset": self.subset, "slack": self.slack})
-        one_of(("distance", "confidence"), {"rank": self.rank})
-        if self.magnitude is not None:
-            positive({"magnitude": self.magnitude})
-        elif self.beyond:
-            raise UserError("beyond: says what magnitude means; give one")
+        super().__post_init__()
+        refuse(self.beyond and self.magnitude is None, "beyond: says what magnitude means; give one")
 
     @property
     def crafts(self) -> bool:
@@ -159,6 +161,6 @@ class DFAL(Strategy):
             return x
         sources = view.images(indices).cpu()
         way = x - sources
-        size = norm_but_l1(self.norm).size(way)
+        size = NORMS[self.norm].size(way)
         wanted = size + self.magnitude if self.beyond else torch.full_like(size, self.magnitude)
         return (sources + way * column(wanted / divisor(size), way)).clamp(*view.bounds)

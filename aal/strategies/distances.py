@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aal.checks import refuse
+
 ROWS, COLUMNS = 4096, 1024  # of a block of distances: 16 MiB in float32
 FARTHEST = 1e150  # squares of longer distances are no numbers of float64
 ELEMENTS = 2**21  # of a block of differences: 16 MiB in float64
@@ -60,8 +62,7 @@ class Frame:
         """
         ends = [end.double() for points in sets if points.numel() for end in torch.aminmax(points)]
         span = float(torch.stack(ends).max() - torch.stack(ends).min()) if ends else 0.0
-        if not span < FARTHEST:
-            raise ValueError(f"points must be finite and less than {FARTHEST:.0e} apart")
+        refuse(not span < FARTHEST, f"points must be finite and less than {FARTHEST:.0e} apart", ValueError)
         scale, some = 2.0 ** min(500, -math.frexp(span)[1]), sets[0][:: max(1, len(sets[0]) // ROWS)]
         size = sets[0].shape[1]
         lost = (size + 8) * 2.0**-24

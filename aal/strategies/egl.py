@@ -1,13 +1,14 @@
 """Expected gradient length: the candidates whose label is expected to change the weights most."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
-from aal.checks import at_least_or_none, one_of, refuse
+from aal.checks import FROM_1, one_of, or_none, refuse
 from aal.errors import UserError
 from aal.models import Classifier
 from aal.models.classifier import OnInputs
@@ -39,11 +40,7 @@ class EGL(Strategy):
 
     scope: Literal["last_layer", "network"] = "last_layer"
     subset: int | None = 1000
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        one_of(("last_layer", "network"), {"scope": self.scope})
-        at_least_or_none(1, {"subset": self.subset})
+    ranges = Strategy.ranges | {"scope": partial(one_of, ("last_layer", "network")), "subset": or_none(FROM_1)}
 
     def check(self, module: Classifier) -> None:
         """Refuse a classifier without a dense layer where the last one's gradient is asked for.

@@ -1,10 +1,11 @@
 """Neighbour margin: the candidates with the nearest neighbour that is classified otherwise."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from aal.checks import at_least_or_none, one_of
+from aal.checks import FROM_1, one_of, or_none
 from aal.strategies.base import Selection, Space, Strategy, View, lowest, points_in, refuse_nan
 from aal.strategies.distances import nearest
 
@@ -30,11 +31,10 @@ class NeighbourMargin(Strategy):
 
     subset: int | None = 1000
     space: Space = "samples"
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least_or_none(1, {"subset": self.subset})
-        one_of(("samples", "features", "logits"), {"space": self.space})
+    ranges = Strategy.ranges | {
+        "subset": or_none(FROM_1),
+        "space": partial(one_of, ("samples", "features", "logits")),
+    }
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of smallest distance from a random subset, at least as large as ``n``."""

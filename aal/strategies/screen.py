@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aal.checks import at_least, below_one
+from aal.checks import FROM_1, Checked, below_one
 from aal.strategies.base import Around, Selection, Strategy, View
-from aal.strategies.entropy import Entropy
+from aal.strategies.uncertainty import Entropy
 
 
-class Screen:
+class Screen(Checked):
     """Says which candidates may be queried. Subclasses are frozen dataclasses of hyper-parameters."""
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
@@ -31,10 +31,7 @@ class Subset(Screen):
     """
 
     size: int
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        at_least(1, {"size": self.size})
+    ranges = Screen.ranges | {"size": FROM_1}
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
         """Keep ``size`` candidates, drawn at random."""
@@ -55,10 +52,7 @@ class FeatureNorm(Screen):
     """
 
     share: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        below_one({"share": self.share})
+    ranges = Screen.ranges | {"share": below_one}
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
         """Keep all but the share of smallest norm, rounded down."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aal.attacks import BIM, FGSM, PGD, Attack
 from aal.attacks.ascent import log_odds, log_odds_and_gradient
-from aal.attacks.norms import norm_of
+from aal.attacks.norms import NORMS
 from aal.errors import UserError
 from aal.seeds import generator
 
@@ -213,4 +213,4 @@ def test_the_sizes_in_the_table_of_norms_are_those_reported() -> None:
     model, x = affine(), points()
     for norm in ("linf", "l2", "l1"):
         result = PGD(radius=0.3, norm=norm)(model, x, torch.zeros(20, dtype=torch.int64), bounds=WIDE)
-        torch.testing.assert_close(result.distance, norm_of(norm).size(result.x - x))
+        torch.testing.assert_close(result.distance, NORMS[norm].size(result.x - x))

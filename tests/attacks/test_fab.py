@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import FABT
-from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.boundary import onto_hyperplane
 from aal.errors import UserError
 from aal.seeds import generator
 

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor
 
-from aal.attacks.hyperplane import onto_hyperplane
+from aal.attacks.boundary import onto_hyperplane
 from aal.seeds import generator
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import SpatialJitter
-from aal.attacks.spatial_jitter import moved
+from aal.attacks.disturbances import moved
 from aal.errors import UserError
 from aal.seeds import generator
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aal.attacks import Square
 from aal.attacks.ascent import log_odds
-from aal.attacks.squares import as_image, l2_square, linf_square, stripes, tiles, window_size
+from aal.attacks.square import as_image, l2_square, linf_square, stripes, tiles, window_size
 from aal.errors import UserError
 from aal.seeds import generator
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aal.flips.unrolled import Weights, descend
+from aal.flips.rehearsal import Weights, descend
 
 
 class Peak(TorchDispatchMode):

@@ -13,7 +13,7 @@ from aal.errors import RunStopped, UserError
 from aal.models import Classifier
 from aal.seeds import generator
 from aal.strategies import CoreSet, Selection, View
-from aal.strategies.robust_cover import RobustCover
+from aal.strategies.core_set import RobustCover
 from tests.strategies.views import view_of
 
 
