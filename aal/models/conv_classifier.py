@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from aal.checks import below_one, refuse
 from aal.models.classifier import Classifier, dry_run, reset_parameters
-from aal.networks.last_layer import take_last
+from aal.networks.base import take_last
 
 
 class ConvClassifier(Classifier):

@@ -5,9 +5,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from aal.checks import at_least, refuse
+from aal.checks import at_least_or_none, refuse
 from aal.errors import UserError, did_you_mean
-from aal.networks import timm_backbones, torchvision_backbones
+from aal.networks import library_backbones
 from aal.networks.base import Backbone
 from aal.networks.digit_backbone import DigitBackbone
 from aal.networks.yamnet import YAMNet
@@ -56,8 +56,7 @@ class NamedBackbone(Backbone):
 
 
 def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
-    if size is not None:
-        at_least(1, {"size": size})
+    at_least_or_none(1, {"size": size})
     if name in OWN:
         refuse(
             size is not None or pool != "avg",
@@ -66,10 +65,10 @@ def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
         return OWN[name](weights)
     refuse(pool == "none" and size is None, "size: pool: none flattens a map, so size must say how large images are")
     if name.startswith(TIMM):
-        _check_known(name.partition(".")[0], [TIMM + known for known in timm_backbones.timm_names()])
-        return timm_backbones.timm_backbone(name.removeprefix(TIMM), weights, size, pool)
-    _check_known(name, [*torchvision_backbones.torchvision_names(), *OWN])
-    return torchvision_backbones.torchvision_backbone(name, weights, size, pool)
+        _check_known(name.partition(".")[0], [TIMM + known for known in library_backbones.timm_names()])
+        return library_backbones.timm_backbone(name.removeprefix(TIMM), weights, size, pool)
+    _check_known(name, [*library_backbones.torchvision_names(), *OWN])
+    return library_backbones.torchvision_backbone(name, weights, size, pool)
 
 
 def _check_known(name: str, names: Sequence[str]) -> None:

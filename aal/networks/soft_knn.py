@@ -46,19 +46,14 @@ class SoftKNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map samples ``(B, *sample_shape)`` to logits ``(B, C)``, the classwise weights; all 0 without points."""
-        nearest = self._nearest(x.detach())
-        known = self.points.to(x.dtype).flatten(1)[nearest]
-        squares = (x.flatten(1)[:, None] - known).square().sum(2)
+        known = self.points.to(x.dtype).flatten(1)
+        # by differences: products lose what is near
+        distances = torch.cdist(x.detach().flatten(1), known, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distances.argsort(dim=1, stable=True)[:, : self.k]
+        squares = (x.flatten(1)[:, None] - known[nearest]).square().sum(2)
         weights = squares.clamp_min(FLOOR**2).rsqrt()  # not the root first: its slope at 0 is infinite
         logits = x.new_zeros(len(x), self.num_classes)
         return logits.scatter_add(1, self.labels[nearest], weights)
-
-    def _nearest(self, x: Tensor) -> Tensor:
-        """Return the places ``(B, K)`` of the nearest points, the nearest first."""
-        known = self.points.to(x.dtype).flatten(1)
-        # by differences: products lose what is near
-        distances = torch.cdist(x.flatten(1), known, compute_mode="donot_use_mm_for_euclid_dist")
-        return distances.argsort(dim=1, stable=True)[:, : self.k]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take as many points as were saved."""

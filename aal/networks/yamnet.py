@@ -1,6 +1,7 @@
-"""YAMNet: a waveform in, an embedding of 1,024 numbers out, differentiable, so that waveforms can be attacked."""
+"""YAMNet and its front end: from waveforms to 1,024 numbers, differentiable, so that waveforms can be attacked."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,13 @@ from torch.nn import functional as F
 
 from aal.checks import refuse
 from aal.networks.base import Backbone
-from aal.networks.log_mel import HOP, WINDOW, LogMel
 from aal.networks.weights import load_weights
 
+SAMPLE_RATE = 16_000
+WINDOW, HOP, FFT = 400, 160, 512  # samples: 25 ms, 10 ms, and the next power of two
+BANDS = 64
+LOWEST, HIGHEST = 125.0, 7500.0  # Hz, the outer edges of the first and the last band
+OFFSET = 0.001  # keeps the logarithm of silence finite
 CLASSES = 521
 PATCH, PATCH_HOP = 96, 48  # frames: 0.96 s, and every 0.48 s
 SHORTEST = WINDOW + (PATCH - 1) * HOP
@@ -21,6 +26,52 @@ SHORTEST = WINDOW + (PATCH - 1) * HOP
 
 LAYERS = ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)) + ((512, 1),) * 5 + ((1024, 2), (1024, 1))
 """Channels that come out of each layer, and its stride."""
+
+
+class LogMel(nn.Module):
+    """YAMNet's front end: the logarithm of the short-time magnitude spectrum, summed in mel bands.
+
+    Frames begin at sample 0 and are not centred, so a sample touches only the frames that contain it. The spectrum is
+    the magnitude, not the power, and its gradient at digital silence is 0, not NaN.
+
+    Source: ``features.py`` of YAMNet (Plakal and Ellis) in tensorflow/models, research/audioset/yamnet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
+        self.window = nn.Buffer(hann.float(), persistent=False)
+        self.bands = nn.Buffer(mel_bands().float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map waveforms ``(B, T)`` in [-1, 1] at 16 kHz, T at least 400, to ``(B, F, 64)``, F = (T - 400) // 160 + 1.
+
+        Values are ``log(mel + 0.001)``; samples after the last whole frame are not used.
+        """
+        frames = x.unfold(-1, WINDOW, HOP) * self.window
+        if not len(x):  # MKL's FFT refuses an empty batch
+            return frames.new_zeros(*frames.shape[:-1], BANDS)
+        magnitude = torch.fft.rfft(frames, FFT).abs()  # of a complex number: sqrt(re**2 + im**2) has no gradient at 0
+        return torch.log(magnitude @ self.bands + OFFSET)
+
+
+def mel_bands() -> Tensor:
+    """Return the weights ``(257, 64)``, float64, of the FFT's bins in the mel bands: triangles that are linear in mel.
+
+    A triangle rises from 0 at its lower neighbour's peak to 1 at its own and falls to 0 at its upper neighbour's. The
+    peaks and the two outer edges are equally spaced in mel. Bin 0, the constant part, is in no band.
+    """
+    bins = torch.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=torch.float64)[1:]
+    edges = torch.linspace(mel(LOWEST), mel(HIGHEST), BANDS + 2, dtype=torch.float64)
+    position = (1127 * (bins / 700).log1p())[:, None]
+    lower, peak, upper = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (position - lower) / (peak - lower), (upper - position) / (upper - peak)
+    return F.pad(torch.minimum(rising, falling).clamp_min(0), (0, 0, 1, 0))
+
+
+def mel(frequency: float) -> float:
+    """Return the mel of a frequency in Hz."""
+    return 1127 * math.log1p(frequency / 700)
 
 
 class YAMNet(Backbone):
@@ -48,7 +99,7 @@ class YAMNet(Backbone):
     """
 
     feature_size = LAYERS[-1][0]
-    sample_rate = 16_000
+    sample_rate = SAMPLE_RATE
 
     def __init__(self, weights: str, activation: Literal["relu6", "relu"] | None = None) -> None:
         super().__init__()
@@ -56,17 +107,16 @@ class YAMNet(Backbone):
         for name, shape in shapes().items():
             self.register_parameter(f"{name}/kernel", nn.Parameter(torch.empty(shape)))
             self.register_parameter(f"{name}/bias", nn.Parameter(torch.empty(shape[0])))
-        if weights == "none":
-            self.reset_parameters()
-            self.activation: str = activation or "relu6"
-            return
         refuse(
             weights == "published" or weights.endswith(".h5"),
             "weights: YAMNet's weights are published for Keras alone; download "
             "https://storage.googleapis.com/audioset/yamnet.h5 (of tensorflow/models), run "
             "python scripts/convert_yamnet.py yamnet.h5 yamnet.safetensors, and name that file here",
         )
-        load_weights(self, weights)
+        if weights == "none":
+            self.reset_parameters()
+        else:
+            load_weights(self, weights)
         self.activation = _activation_of(Path(weights), activation)
 
     def reset_parameters(self) -> None:
@@ -131,7 +181,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _activation_of(path: Path, wanted: Literal["relu6", "relu"] | None) -> str:
-    """Return the activation of the weights in a file that was loaded."""
+    """Return the activation that goes with the weights, which a file that was loaded may name."""
     if path.suffix != ".safetensors":
         return wanted or "relu6"
     with safetensors.safe_open(path, "pt") as file:

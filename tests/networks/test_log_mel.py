@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aal.networks.log_mel import LogMel, mel_bands
+from aal.networks.yamnet import LogMel, mel_bands
 
 Array = NDArray[np.float64]
 
