@@ -104,7 +104,7 @@ class PoisonInjection(Poisoning):
         place = bank.folder / f"poisons-{key}"
         if self._adopted(trainer, place):
             return
-        with data.bank_locked(key):
+        with bank.locked(key):
             if self._adopted(trainer, place):  # by now another run may have left them
                 return
             self._craft(trainer, module)

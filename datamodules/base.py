@@ -2,8 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -162,7 +161,7 @@ class ActiveDataModule(pl.LightningDataModule):
     @cached_property
     def encoding(self) -> Encoding:
         """What the frozen backbone makes of the splits, in memory or in the bank; there is one once a run has begun."""
-        module = self.classifier
+        module, shard = self.classifier, Shard.of(self.run)
         apart = isinstance(module, TransferClassifier) and type(module).encode is TransferClassifier.encode
         return Encoding(
             samples=self.samples,
@@ -171,8 +170,8 @@ class ActiveDataModule(pl.LightningDataModule):
             encoder=module.get_submodule("backbone") if apart else module,
             device=self.device,
             batch_size=self.scoring_batch_size,
-            map=self.map,
-            bank=None if self.bank is None else FeatureBank(Path(self.bank), Shard.of(self.run), self.progress.line),
+            shard=shard,
+            bank=None if self.bank is None else FeatureBank(Path(self.bank), shard, self.progress.line),
             progress=self.progress,
         )
 
@@ -187,17 +186,6 @@ class ActiveDataModule(pl.LightningDataModule):
             RunStopped: A feature is not finite, or there is no space left for the feature bank.
         """
         return self.encoding.whole(split)
-
-    @contextmanager
-    def bank_locked(self, key: str) -> Iterator[None]:
-        """Hold the lock of a key in the bank, which other runs share.
-
-        Raises:
-            UserError: The bank cannot be written to.
-        """
-        assert self.encoding.bank is not None
-        with self.encoding.bank.locked(key):
-            yield
 
     def map(
         self, function: Callable[[Tensor], Results], indices: Tensor, advance: Callable[[int], None] | None = None

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.errors import RunStopped, UserError
-from aal.features.encoded_split import Damaged, EncodedSplit, checksum, header_of
+from aal.features.encoded_split import START, Damaged, EncodedSplit, checksum, header_of
 from aal.runs.files import NO_SPACE, PARTIAL
 from aal.sharding import Shard
 
@@ -81,12 +82,11 @@ class FeatureBank:
         """Return the file's features on every rank, or none on any."""
 
         def found() -> EncodedSplit | None:
-            with suppress(FileNotFoundError):
-                try:
-                    return read()
-                except Damaged as error:
-                    if warn:
-                        rank_zero_warn(f"{path}: {error}; it is written anew")
+            try:
+                return read()
+            except (FileNotFoundError, Damaged) as error:
+                if warn and isinstance(error, Damaged):
+                    rank_zero_warn(f"{path}: {error}; it is written anew")
             return None
 
         split = self._together(found, "read")
@@ -114,13 +114,15 @@ class FeatureBank:
 
     def _write(self, path: Path, key: str, n: int, batch_size: int, encode: Callable[[], Iterator[Tensor]]) -> None:
         """Write the file of a key, whose lock is held, as its batches are encoded."""
-        with closing(_Unfinished(path, key, n, batch_size)) as file:
+        with closing(_Unfinished(path, batch_size)) as file:
             for features in encode():
-                if features.ndim != 2 or features.dtype != torch.float32:
-                    form = f"{features.dtype} of shape {tuple(features.shape)}"
-                    raise UserError(f"{KEY}: keeps float32 features (B, D), the backbone gives {form}; set it to null")
+                refuse(
+                    features.ndim != 2 or features.dtype != torch.float32,
+                    f"{KEY}: keeps float32 features (B, D), the backbone gives {features.dtype} of shape "
+                    f"{tuple(features.shape)}; set it to null",
+                )
                 self._first(partial(file.add, features))
-            self._first(file.finish)
+            self._first(partial(file.finish, key, n, features.shape[1]))
 
     def _first(self, work: Callable[[], T]) -> T | None:
         """Have the first rank do what every rank waits for."""
@@ -134,10 +136,12 @@ class FeatureBank:
                 return work()
             except OSError as error:
                 if error.errno in NO_SPACE:
-                    why = f"no space left to write to {self.folder}; what was saved before is whole"
-                    raise RunStopped(why) from None
-                why = f"{self.folder} cannot be {done} ({error.strerror})"
-                raise UserError(f"{KEY}: {why}; name another folder, or null") from None
+                    raise RunStopped(
+                        f"no space left to write to {self.folder}; what was saved before is whole"
+                    ) from None
+                raise UserError(
+                    f"{KEY}: {self.folder} cannot be {done} ({error.strerror}); name another folder, or null"
+                ) from None
 
         return self.shard.together(refused)
 
@@ -148,35 +152,32 @@ class FeatureBank:
 class _Unfinished:
     """A file that grows under another name, its header last."""
 
-    def __init__(self, path: Path, key: str, n: int, batch_size: int) -> None:
+    def __init__(self, path: Path, batch_size: int) -> None:
         self._path, self._unfinished = path, path.with_name(f".{path.name}{PARTIAL}")
-        self._key, self._n, self._batch_size = key, n, batch_size
-        self._size = 0  # of a feature vector
+        self._batch_size, self._checksums = batch_size, list[int]()
         self._file: BinaryIO | None = None
-        self._table: list[int] = []
 
     def add(self, features: Tensor) -> None:
         """Write whole batches of features ``(., D)``."""
         if self._file is None:
             remove_left_over(self._path.parent)
-            self._size = features.shape[1]
             self._file = self._unfinished.open("wb")
-            self._file.write(bytes(len(self._header())))
+            self._file.write(bytes(START))
         for batch in features.cpu().contiguous().split(self._batch_size):
-            self._table.append(checksum(batch))
+            self._checksums.append(checksum(batch))
             self._file.write(batch.numpy().data)
 
-    def finish(self) -> None:
+    def finish(self, key: str, n: int, size: int) -> None:
         """Write checksums and header, and give the file its name; who reads it checks every byte.
 
         Raises:
             OSError: It could not be written.
         """
         assert self._file is not None
-        table = np.array(self._table, "<i8").tobytes()
+        table = np.array(self._checksums, "<i8").tobytes()
         self._file.write(table)
         self._file.seek(0)
-        self._file.write(self._header(table))
+        self._file.write(header_of(key, n, size, self._batch_size, table))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._unfinished.replace(self._path)
@@ -187,9 +188,6 @@ class _Unfinished:
             with suppress(OSError):  # where there is no space it fails once more
                 self._file.close()
             self._unfinished.unlink(missing_ok=True)
-
-    def _header(self, table: bytes = b"") -> bytes:
-        return header_of(self._key, self._n, self._size, self._batch_size, table)
 
 
 def remove_left_over(folder: Path) -> None:

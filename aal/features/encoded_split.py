@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aal.errors import RunStopped
 
-LONGEST = 4096  # bytes; no header is longer
+START = 512  # bytes before the features: a header, padded
 
 
 class Damaged(Exception):
@@ -41,17 +41,18 @@ class EncodedSplit:
 
     def __init__(self, path: Path, key: str, n: int, batch_size: int, again: Callable[[Tensor], Tensor]) -> None:
         self.path, self.batch_size, self._again = path, batch_size, again
-        with path.open("rb") as file:
-            start = file.read(8)
-            header = start + file.read(min(int.from_bytes(start, "little"), LONGEST))
-            size = _size_in(header)
-            self._start = len(header)
-            file.seek(self._start + 4 * n * size)
-            table = file.read(8 * _chunks(n, batch_size) + 1)
-        if header != header_of(key, n, size, batch_size, table) or len(table) != 8 * _chunks(n, batch_size):
+        chunks = -(-n // batch_size)
+        try:
+            data = np.memmap(path, np.uint8, "c")
+        except ValueError:
+            raise Damaged("it is empty") from None
+        table = data[-8 * chunks :].tobytes()
+        size = max(len(data) - START - len(table), 0) // (4 * n)
+        header = header_of(key, n, size, batch_size, table)
+        if data[:START].tobytes() != header or len(data) != START + 4 * n * size + 8 * chunks:
             raise Damaged("its header, size or checksums are not what was written")
         self._checksums = np.frombuffer(table, "<i8").tolist()
-        self._features = torch.from_numpy(np.memmap(path, "<f4", "c", self._start, (n, size)))
+        self._features = torch.from_numpy(data[START : -len(table)].view("<f4").reshape(n, size))
         self._checked = torch.zeros(len(self._checksums), dtype=torch.bool)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ class EncodedSplit:
         outcome = "encoded again"
         try:
             with self.path.open("r+b") as file:
-                file.seek(self._start + rows.start * features[0].nbytes)
+                file.seek(START + rows.start * features[0].nbytes)
                 file.write(features.numpy().data)
         except OSError as error:  # a folder that may only be read: the next run will meet it too
             outcome += f", but not mended in the file ({error.strerror})"
@@ -103,35 +104,11 @@ def checksum(features: Tensor) -> int:
 
 
 def header_of(key: str, n: int, size: int, batch_size: int, table: bytes) -> bytes:
-    """Return what a file begins with, up to its data, as safetensors has it.
-
-    Its length is the same whatever the table of checksums.
-    """
-    chunks, end = _chunks(n, batch_size), 4 * n * size
+    """Return the bytes that a file begins with, up to its features, as safetensors has it."""
+    end = 4 * n * size
     words = {
         "__metadata__": {"key": key, "batch_size": str(batch_size), "checksums": f"{zlib.crc32(table):08x}"},
         "features": {"dtype": "F32", "shape": [n, size], "data_offsets": [0, end]},
-        "checksums": {"dtype": "I64", "shape": [chunks], "data_offsets": [end, end + 8 * chunks]},
+        "checksums": {"dtype": "I64", "shape": [len(table) // 8], "data_offsets": [end, end + len(table)]},
     }
-    text = json.dumps(words).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _size_in(header: bytes) -> int:
-    """Return the length of a feature vector that a header names.
-
-    Raises:
-        Damaged: It names none.
-    """
-    try:
-        size = json.loads(header[8:])["features"]["shape"][1]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        size = None
-    if not isinstance(size, int) or not 0 < size < 2**32:
-        raise Damaged("its header is damaged")
-    return size
-
-
-def _chunks(n: int, batch_size: int) -> int:
-    return -(-n // batch_size)
+    return (START - 8).to_bytes(8, "little") + json.dumps(words).encode().ljust(START - 8)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +12,7 @@ from aal.features.bank import FeatureBank
 from aal.features.encoded_split import EncodedSplit
 from aal.features.key import feature_key
 from aal.runs.progress import Progress
-
-
-class Map(Protocol):
-    """Applies a function of indices ``(B,)`` to indices ``(N,)`` in batches that are dealt out to the ranks."""
-
-    def __call__(
-        self, function: Callable[[Tensor], Tensor], indices: Tensor, advance: Callable[[int], None] | None = None
-    ) -> Tensor:
-        """Return the results ``(N, ...)``, on every rank; ``advance`` is told the number of samples done."""
+from aal.sharding import Shard
 
 
 @dataclass(kw_only=True)
@@ -35,7 +26,7 @@ class Encoding:
         encoder: The module that does it, for the key.
         device: Where it does.
         batch_size: Samples a batch.
-        map: Encodes batches on all ranks together.
+        shard: This process's part among the ranks, which encode batches together.
         bank: Keeps the features of the splits' own samples for other runs; ``None``: they are kept in memory.
         progress: Shows how far it is.
     """
@@ -46,7 +37,7 @@ class Encoding:
     encoder: nn.Module
     device: torch.device
     batch_size: int
-    map: Map
+    shard: Shard
     bank: FeatureBank | None
     progress: Progress
     # by split: of its own samples, of those added
@@ -105,25 +96,25 @@ class Encoding:
         Added samples make batches of their own, so that a split's own features are the same with and without them.
         """
         samples, size = self.samples[split], self.sizes[split]
-        own, added = self._features.get(split) or (self._own(split), None)
-        if added is None:
-            added = own[torch.arange(0)]
+        if split not in self._features:
+            own = self._own(split)
+            self._features[split] = own, own[torch.arange(0)]
+        own, added = self._features[split]
         if size + len(added) < len(samples):
             more = self._at_once(split, samples, torch.arange(size + len(added), len(samples)))
-            added = torch.cat([added, more])
-        self._features[split] = own, added
-        return own, added
+            self._features[split] = own, torch.cat([added, more])
+        return self._features[split]
 
     def _own(self, split: str) -> Tensor | EncodedSplit:
         """Return the features of a split's own samples: in memory, or mapped from the bank where there is no device."""
-        samples, every, bank = self.samples[split], torch.arange(self.sizes[split]), self.bank
-        if bank is None:
+        samples, every = self.samples[split], torch.arange(self.sizes[split])
+        if self.bank is None:
             return self._at_once(split, samples, every)
-        encoded = bank.split(
+        encoded = self.bank.split(
             self.key(split),
             len(every),
             self.batch_size,
-            lambda: self._encoded(split, samples, every, self.batch_size * bank.shard.world),
+            lambda: self._encoded(split, samples, every, self.batch_size * self.shard.world),
             lambda batch: self.encode(samples[batch]),
         )
         return encoded if self.device.type == "cpu" else encoded.whole().to(self.device)
@@ -136,10 +127,10 @@ class Encoding:
         """Encode samples of the indices ``(N,)``, all ranks together, ``size`` of them at a time."""
         with self.progress.task(f"encoding {name}", len(indices)) as task:
             for some in indices.split(size):
-                features = self.map(lambda batch: self.encode(samples[batch]), some, task.advance)
-                bad = ~torch.isfinite(features).all(-1)
-                if bad.any():
-                    raise RunStopped(
-                        f"encoding {name}: the features of sample {int(some[bad.cpu()][0])} are not finite"
-                    )
+                features = self.shard.map(
+                    lambda batch: self.encode(samples[batch]), some, self.batch_size, task.advance
+                )
+                bad = some[~torch.isfinite(features).all(-1).cpu()]
+                if len(bad):
+                    raise RunStopped(f"encoding {name}: the features of sample {int(bad[0])} are not finite")
                 yield features

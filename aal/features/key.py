@@ -37,11 +37,11 @@ def feature_key(
         others: What else it depends on: an attack, for samples made by it.
     """
     description = _Description()
-    stored = samples.stored[:n]
-    kept = {name: value for name, value in vars(samples).items() if name != "sources"}  # files may be called otherwise
-    how = {name: value for name, value in kept.items() if not isinstance(value, Tensor)}
+    how = {  # files may be called otherwise
+        name: value for name, value in vars(samples).items() if name != "sources" and not isinstance(value, Tensor)
+    }
     said = [
-        [description.of(type(samples)), list(samples.bounds), description.of(how), description.of(stored)],
+        [description.of(type(samples)), list(samples.bounds), description.of(how), description.of(samples.stored[:n])],
         description.of(encoder),
         *(description.of(other) for other in others),
         description.sources(),
@@ -54,12 +54,12 @@ def feature_key(
 def _numerics(device: torch.device) -> list[object]:
     """Return what rounding depends on."""
     if device.type == "cuda":
-        hardware: list[object] = [torch.cuda.get_device_name(device), torch.version.cuda]
-        hardware += [torch.backends.cudnn.version(), torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32]
+        cudnn = (torch.backends.cudnn.version(), torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
+        hardware: list[object] = [torch.cuda.get_device_name(device), torch.version.cuda, *cudnn]
     else:
         hardware = [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
-    settings = [torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()]
-    return [__version__, torch.__version__, device.type, *hardware, *settings]
+    hardware += [torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()]
+    return [__version__, torch.__version__, device.type, *hardware]
 
 
 class _Description:
@@ -74,13 +74,12 @@ class _Description:
         if isinstance(value, PLAIN):
             return value
         if isinstance(value, Tensor):
-            data = value.detach().cpu().contiguous()
             # as bytes, since numpy has no bfloat16
-            content = hashlib.sha256(data.flatten().view(torch.uint8).numpy().data).hexdigest()
-            return [str(value.dtype), list(value.shape), content]
+            content = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            return [str(value.dtype), list(value.shape), hashlib.sha256(content.data).hexdigest()]
         if isinstance(value, np.ndarray):
-            content = hashlib.sha256(np.ascontiguousarray(value).view(np.uint8).data).hexdigest()
-            return [str(value.dtype), list(value.shape), content]
+            content = np.ascontiguousarray(value).view(np.uint8)
+            return [str(value.dtype), list(value.shape), hashlib.sha256(content.data).hexdigest()]
         if isinstance(value, dict):
             return ["dict", [[self.of(name), self.of(entry)] for name, entry in value.items()]]
         if isinstance(value, list | tuple):
