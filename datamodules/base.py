@@ -10,14 +10,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from aal.attacks.base import frozen
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.data.samples import Samples
 from aal.data.splits import grouped, stratified
-from aal.datamodules.batches import EpochBatches, Labelled
-from aal.errors import UserError
+from aal.datamodules.batches import EpochBatches
 from aal.extras import Extras
 from aal.features.bank import FeatureBank
 from aal.features.encoding import Encoding
@@ -109,7 +108,9 @@ class ActiveDataModule(pl.LightningDataModule):
         """Make the splits and the pool; a second call changes nothing."""
         if self.samples:
             return
-        for split, (samples, labels) in self._loaded().items():
+        # what is refused on one rank ends all of them
+        loaded = self.load() if self.trainer is None else Shard.of(self.trainer).together(self.load)
+        for split, (samples, labels) in loaded.items():
             self.samples[split], self.labels[split] = samples, labels
         self._hold_out()
         self._sizes = {split: len(samples) for split, samples in self.samples.items()}
@@ -117,10 +118,6 @@ class ActiveDataModule(pl.LightningDataModule):
         self.extras = Extras(tuple(self.samples["pool"][torch.arange(1)].shape[1:]))
         self.bases = torch.full((len(self.pool),), -1)
         self.fingerprint = self._fingerprint()
-
-    def _loaded(self) -> dict[str, tuple[Samples, Tensor]]:
-        """Return what ``load`` does; what it refuses on one rank ends all of them."""
-        return self.load() if self.trainer is None else Shard.of(self.trainer).together(self.load)
 
     def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor, origin: str) -> Tensor:
         """Append samples, unlabelled, to the split ``pool`` and to the pool over it.
@@ -175,18 +172,6 @@ class ActiveDataModule(pl.LightningDataModule):
             progress=self.progress,
         )
 
-    def features(self, split: str) -> tuple[Tensor, Tensor]:
-        """Return the frozen backbone's features of a split; only what has not been encoded yet is.
-
-        Returns:
-            Those of the split's own samples ``(N, D)``, and those of the samples added to it ``(A, D)``.
-
-        Raises:
-            UserError: The feature bank cannot be read or written to.
-            RunStopped: A feature is not finite, or there is no space left for the feature bank.
-        """
-        return self.encoding.whole(split)
-
     def map(
         self, function: Callable[[Tensor], Results], indices: Tensor, advance: Callable[[int], None] | None = None
     ) -> Results:
@@ -216,7 +201,7 @@ class ActiveDataModule(pl.LightningDataModule):
         # with workers the first epoch's order is drawn before Lightning tells a resumed run's epoch
         batches.set_epoch(self.run.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
-            Labelled(inputs, labels.to(inputs.device)),
+            TensorDataset(inputs, labels.to(inputs.device)),
             batch_size=None,  # the sampler's items are whole batches
             sampler=batches,
             num_workers=self.num_workers,
@@ -257,25 +242,23 @@ class ActiveDataModule(pl.LightningDataModule):
             if not size:
                 continue
             labels = self.labels["pool"]
-            if split in self.samples:
-                raise UserError(f"{split}: {type(self).__name__} has such a split of its own; leave it 0")
-            if not self.num_classes <= size <= len(labels) - self.num_classes:
-                raise UserError(
-                    f"{split}: must be from {self.num_classes} (a sample a class) to {len(labels) - self.num_classes}, "
-                    f"got {size}"
-                )
+            most = len(labels) - self.num_classes
+            refuse(split in self.samples, f"{split}: {type(self).__name__} has such a split of its own; leave it 0")
+            refuse(
+                not self.num_classes <= size <= most,
+                f"{split}: must be from {self.num_classes} (a sample a class) to {most}, got {size}",
+            )
             shares = (1 - size / len(labels), size / len(labels))
             draw = generator(self.seed, split)
-            if self.groups is None:
-                kept, out = stratified(labels, shares, draw)
-            else:
-                kept, out = grouped(labels, self.groups, shares, draw)
-                if len(labels[kept].unique()) < self.num_classes or len(labels[out].unique()) < self.num_classes:
-                    raise UserError(
-                        f"{split}: the pool's {len(self.groups.unique())} speakers or recordings are too few to hold "
-                        f"out {size} samples: a class would be missing in the pool or in {split}"
-                    )
-                self.groups = self.groups[kept]
+            groups = self.groups
+            kept, out = stratified(labels, shares, draw) if groups is None else grouped(labels, groups, shares, draw)
+            if groups is not None:
+                refuse(
+                    min(len(labels[kept].unique()), len(labels[out].unique())) < self.num_classes,
+                    f"{split}: the pool's {len(groups.unique())} speakers or recordings are too few to hold out {size} "
+                    f"samples: a class would be missing in the pool or in {split}",
+                )
+                self.groups = groups[kept]
             pool = self.samples["pool"]
             self.samples[split], self.labels[split] = pool.take(out), labels[out]
             self.samples["pool"], self.labels["pool"] = pool.take(kept), labels[kept]

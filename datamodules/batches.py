@@ -1,10 +1,10 @@
-"""A round's labelled samples, in batches that are shuffled anew each epoch."""
+"""The order of a round's labelled samples: batches that are shuffled anew each epoch."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from aal.seeds import generator
 
@@ -31,13 +31,3 @@ class EpochBatches(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         order = torch.randperm(self.size, generator=generator(self.seed, "order", self.epoch))
         return iter(order.split(self.batch_size))
-
-
-class Labelled(Dataset[tuple[Tensor, Tensor]]):
-    """A round's labelled samples; an item is a whole batch."""
-
-    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
-        self.inputs, self.labels = inputs, labels
-
-    def __getitem__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        return self.inputs[batch], self.labels[batch]

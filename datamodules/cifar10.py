@@ -57,8 +57,7 @@ class _Arrays(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         """Refuse whatever a batch does not need."""
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        refuse((module, name) not in ALLOWED, f"it asks for {module}.{name}", pickle.UnpicklingError)
         return super().find_class(module, name)
 
 

@@ -12,7 +12,6 @@ from torchvision import datasets
 from aal.checks import refuse
 from aal.datamodules.packed_images import LabelledImages
 from aal.datamodules.published import choose
-from aal.errors import UserError
 
 FOLDER = "MNIST/raw"
 IMAGES, LABELS = 0x803, 0x801  # magic numbers: unsigned bytes in three dimensions and in one
@@ -74,7 +73,9 @@ class MNIST(LabelledImages):
         content = self.content(file)
         size, count = 8 + 4 * len(shape), int.from_bytes(content[4:8])
         header = np.array([magic, count, *shape], dtype=">u4").tobytes()
-        if content[:size] != header or len(content) != size + count * math.prod(shape):
-            kind = "images of 28x28 pixels" if shape else "labels"
-            raise UserError(f"{Path(self.root) / file}: truncated, or does not hold {kind} in idx format")
+        kind = "images of 28x28 pixels" if shape else "labels"
+        refuse(
+            content[:size] != header or len(content) != size + count * math.prod(shape),
+            f"{Path(self.root) / file}: truncated, or does not hold {kind} in idx format",
+        )
         return np.frombuffer(content, dtype=np.uint8, offset=size).reshape(-1, *shape)

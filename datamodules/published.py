@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from aal.checks import at_least, refuse
+from aal.checks import at_least_or_none, refuse
 from aal.data.decoding import read_each
 from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
@@ -56,8 +56,7 @@ class Stored(ActiveDataModule):
     def __init__(self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         refuse(test not in self.divisions, f"test: must be {' or '.join(self.divisions)}, got {test!r}")
-        if limit is not None:
-            at_least(len(self.divisions[test]), {"limit": limit})
+        at_least_or_none(len(self.divisions[test]), {"limit": limit})
         self.root, self.test, self.limit = root, test, limit
         self.parts = ("train", "test") if test == "published" else ("train",)
 

@@ -1,7 +1,7 @@
 """What data sets of sound have in common: clips of one length from files, and what becomes of files that are none."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,12 @@ class Recordings(Published):
         self, samples: Samples, labels: Tensor, shares: dict[str, float], groups: Tensor | None = None
     ) -> dict[str, tuple[Samples, Tensor]]:
         """Split samples at random; without ``groups`` clips that are the same sound are kept in one split."""
-        return super().divide(samples, labels, shares, copies(samples) if groups is None else groups)
+        if groups is None:
+            groups = first_of_each(hashlib.blake2b(x.numpy().data).digest() for x in samples.stored)
+        return super().divide(samples, labels, shares, groups)
 
 
-def copies(samples: Samples) -> Tensor:
-    """Return for each sample the index of the first that equals it ``(N,)``."""
-    first: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(x.numpy().data).digest() for x in samples.stored)
-    return torch.tensor([first.setdefault(digest, index) for index, digest in enumerate(digests)])
+def first_of_each(keys: Iterable[Hashable]) -> Tensor:
+    """Return for each key the place of the first that equals it ``(N,)``."""
+    first: dict[Hashable, int] = {}
+    return torch.tensor([first.setdefault(key, place) for place, key in enumerate(keys)])

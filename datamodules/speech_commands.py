@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from aal.checks import refuse
@@ -14,7 +13,7 @@ from aal.data.audio import SUFFIXES
 from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
 from aal.datamodules.published import SPLITS, distinct
-from aal.datamodules.recordings import Recordings
+from aal.datamodules.recordings import Recordings, first_of_each
 from aal.runs.files import PARTIAL
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -106,8 +105,7 @@ class SpeechCommands(Recordings):
     ) -> dict[str, tuple[Samples, Tensor]]:
         """Split what was read last, with ``test: speakers`` by speaker."""
         if self.test == "speakers":
-            numbers = {name: number for number, name in enumerate(dict.fromkeys(self._speakers))}
-            groups = torch.tensor([numbers[name] for name in self._speakers])
+            groups = first_of_each(self._speakers)
         return super().divide(samples, labels, shares, groups)
 
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from aal.attacks import CollisionAttack
 from aal.data.samples import ImageSamples, Samples
 from aal.datamodules import ActiveDataModule
-from aal.features.bank import FeatureBank
-from aal.features.encoded_split import EncodedSplit
+from aal.features.bank import EncodedSplit, FeatureBank
 from aal.features.key import feature_key
 from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead, NamedBackbone
@@ -74,7 +73,7 @@ def encode(backbone: nn.Module, bank: str | None) -> float:
     data.trainer = trainer
     trainer.strategy.connect(TransferClassifier(backbone, DenseHead(), 2))
     data.setup("fit")
-    return seconds(lambda: data.features("pool"))
+    return seconds(lambda: data.encoding.whole("pool"))
 
 
 def bench_encoding(repeats: int) -> None:

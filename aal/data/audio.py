@@ -68,10 +68,8 @@ def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> np.typ
     mono = x.mean(1)
     if ratio != 1:
         mono = soxr.resample(mono, sound.samplerate, sample_rate)
-    clip = np.zeros(length, np.int16)
-    mono = mono[:length]
-    clip[: len(mono)] = np.clip(np.rint(mono * 2**15), -(2**15), 2**15 - 1)
-    return clip
+    clip = np.clip(np.rint(mono[:length] * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+    return np.pad(clip, (0, length - len(clip)))
 
 
 def _check_whole(file: BinaryIO) -> None:

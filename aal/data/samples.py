@@ -86,16 +86,10 @@ class Samples(ABC):
         """Return the samples ``(B, ...)`` of indices ``(B,)`` as float32 within ``bounds``."""
         return self.decoded(self.stored[indices])
 
-    def of(self, stored: Tensor) -> Self:
-        """Return other samples of this kind, as they are kept ``(N, ...)``."""
-        other = copy.copy(self)
-        other.stored, other.sources = stored, None
-        return other
-
     def take(self, indices: Tensor) -> Self:
         """Return the samples of indices ``(B,)`` as samples of their own."""
-        part = self.of(self.stored[indices])
-        part.sources = self.sources and self.sources.take(indices)
+        part = copy.copy(self)
+        part.stored, part.sources = self.stored[indices], self.sources and self.sources.take(indices)
         return part
 
     def source(self, index: int) -> str | None:
@@ -141,7 +135,7 @@ class ImageSamples(Samples):
 
     def encoded(self, x: Tensor) -> Tensor:
         """Round images ``(B, C, H, W)`` in [0, 1] to 8 bits."""
-        return to_8_bit(x)
+        return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
     def decoded(self, stored: Tensor) -> Tensor:
         """Return 8-bit images ``(B, C, H, W)`` in [0, 1]."""
@@ -149,7 +143,7 @@ class ImageSamples(Samples):
 
     def write(self, path: Path, x: Tensor) -> None:
         """Save one image ``(C, H, W)`` in [0, 1], rounded to 8 bits."""
-        pixels = to_8_bit(x).permute(1, 2, 0).squeeze(-1).numpy()  # (H, W) where there is one channel
+        pixels = self.encoded(x).permute(1, 2, 0).squeeze(-1).numpy()  # (H, W) where there is one channel
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG")
         write_bytes(path, buffer.getvalue(), durable=False)
@@ -249,8 +243,3 @@ class AudioSamples(Samples):
             f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz",
         )
         return self.decoded(torch.tensor(np.frombuffer(frames, dtype="<i2")))
-
-
-def to_8_bit(x: Tensor) -> Tensor:
-    """Round values in [0, 1] to uint8, on the CPU."""
-    return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

@@ -41,8 +41,7 @@ def of_each_class(labels: Tensor) -> tuple[Tensor, ...]:
         labels: Class of each sample ``(N,)``.
     """
     counts = labels.unique(return_counts=True)[1]
-    classes: tuple[Tensor, ...] = labels.argsort(stable=True).split(counts.tolist())
-    return classes
+    return tuple(labels.argsort(stable=True).split(counts.tolist()))
 
 
 def grouped(labels: Tensor, groups: Tensor, shares: Sequence[float], generator: torch.Generator) -> list[Tensor]:

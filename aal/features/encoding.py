@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from aal.data.samples import Samples
 from aal.errors import RunStopped
-from aal.features.bank import FeatureBank
-from aal.features.encoded_split import EncodedSplit
+from aal.features.bank import EncodedSplit, FeatureBank
 from aal.features.key import feature_key
 from aal.runs.progress import Progress
 from aal.sharding import Shard

@@ -120,8 +120,9 @@ def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy:
             return cast(Tensor, network(x))
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # what layers say of a shape
         said = str(error).strip().splitlines() or [type(error).__name__]
-        what = f"{type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]})"
-        raise UserError(f"{key}: {what}{remedy}") from None
+        raise UserError(
+            f"{key}: {type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]}){remedy}"
+        ) from None
 
 
 def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:

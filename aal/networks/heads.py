@@ -37,7 +37,5 @@ class DenseHead:
     def build(self, features: int, classes: int) -> nn.Sequential:
         """Return fresh layers from ``(B, features)`` to logits ``(B, classes)``; the last one is the output."""
         dropout = [nn.Dropout(self.dropout)] if self.dropout else []
-        if not self.hidden:
-            return nn.Sequential(*dropout, nn.Linear(features, classes))
-        hidden = [nn.Linear(features, self.hidden), nn.ReLU()]
-        return nn.Sequential(*dropout, *hidden, *dropout, nn.Linear(self.hidden, classes))
+        hidden = [nn.Linear(features, self.hidden), nn.ReLU(), *dropout] if self.hidden else []
+        return nn.Sequential(*dropout, *hidden, nn.Linear(self.hidden or features, classes))

@@ -100,5 +100,6 @@ class HashedMLP(nn.Sequential):
         activation: type[nn.Module] = nn.ReLU,
         dropout: float = 0.0,
     ) -> None:
-        hashed = BitHash(bits)
-        super().__init__(hashed, MLP((math.prod(sample_shape) * bits,), num_classes, widths, activation, dropout))
+        super().__init__(
+            BitHash(bits), MLP((math.prod(sample_shape) * bits,), num_classes, widths, activation, dropout)
+        )

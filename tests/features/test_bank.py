@@ -19,8 +19,7 @@ from torch import Tensor
 
 from aal.errors import RunStopped, UserError
 from aal.features import bank as feature_bank
-from aal.features.bank import FeatureBank
-from aal.features.encoded_split import EncodedSplit
+from aal.features.bank import EncodedSplit, FeatureBank
 from aal.sharding import Shard
 from aal.studies.cells import cells_of, config_files
 from aal.studies.study import read_study

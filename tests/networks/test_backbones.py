@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torchvision.transforms.functional import normalize
 
 from aal.errors import UserError
-from aal.networks import DigitBackbone, ImageBackbone, NamedBackbone, library_backbones
+from aal.networks import DigitBackbone, ImageBackbone, NamedBackbone, named_backbone
 from aal.networks.image_backbone import IMAGENET
 from tests.real_data import cifar10, data
 
@@ -61,7 +61,7 @@ def normalised(x: Tensor, numbers: tuple[Sequence[float], Sequence[float]] = IMA
 
 def original(name: str) -> nn.Module:
     """Return the library's own network with weights of its own, as it is built for published ones."""
-    options = {"init_weights": True, "transform_input": True} if name in library_backbones.INCEPTIONS else {}
+    options = {"init_weights": True, "transform_input": True} if name in named_backbone.INCEPTIONS else {}
     torch.manual_seed(0)
     network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -98,7 +98,7 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
     ours = ours_with(network, name, tmp_path)
     usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     x = images(size, dtype=torch.float64)
-    whole = name in library_backbones.INCEPTIONS  # they turn ImageNet's numbers into halves themselves
+    whole = name in named_backbone.INCEPTIONS  # they turn ImageNet's numbers into halves themselves
     theirs = normalize(x, usual.mean, usual.std) if whole else normalised(x, (usual.mean, usual.std))
     with torch.no_grad():
         features, logits = ours(x), network.double()(theirs)
@@ -119,11 +119,11 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
 
 
 def test_every_classifier_of_torchvision_says_what_it_was_made_for() -> None:
-    for name in library_backbones.torchvision_names():
+    for name in named_backbone.torchvision_names():
         usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
         assert len(usual.mean) == len(usual.std) == 3
         assert usual.crop_size[0] >= 224
-        assert name in library_backbones.INCEPTIONS or "inception" not in name
+        assert name in named_backbone.INCEPTIONS or "inception" not in name
 
 
 def test_images_are_resized_made_colour_and_normalised_inside() -> None:
