@@ -75,5 +75,4 @@ class LabelledImages(PackedImages):
         Raises:
             UserError: It cannot be read, or is not what was published.
         """
-        checksum = self.digests[file.removesuffix(".gz")] if self.checksums else None
-        return read_whole(Path(self.root) / file, checksum)
+        return read_whole(Path(self.root) / file, self.digests[file.removesuffix(".gz")] if self.checksums else None)

@@ -55,8 +55,7 @@ def _decode(sound: soundfile.SoundFile, sample_rate: int, length: int) -> np.typ
     refuse(sound.channels > CHANNELS, f"{sound.channels} channels, more than {CHANNELS}", Unreadable)
     refuse(not sound.frames, "zero samples long", Unreadable)
     ratio = sound.samplerate / sample_rate
-    needed = length if ratio == 1 else math.ceil(length * ratio + CONTEXT * max(1.0, ratio))
-    wanted = min(needed, sound.frames)
+    wanted = min(sound.frames, length if ratio == 1 else math.ceil(length * ratio + CONTEXT * max(1.0, ratio)))
     x = sound.read(wanted, dtype="float32", always_2d=True)  # holds 16 and 24 bits without loss
     whole = len(x) == wanted
     if whole and wanted < sound.frames:  # is the end of what was not decoded there at all?

@@ -233,13 +233,12 @@ class AudioSamples(Samples):
         content = read_bytes(path)
         try:
             with wave.open(io.BytesIO(content), "rb") as file:
-                form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+                form = (file.getnchannels(), file.getsampwidth(), file.getframerate(), 2 * file.getnframes())
                 frames = file.readframes(file.getnframes())
-                whole = len(frames) == 2 * file.getnframes()
         except (wave.Error, EOFError, RuntimeError) as error:  # the last: a chunk of a false length
             raise UserError(f"{path}: not a whole WAV ({error})") from None
         refuse(
-            form != (1, 2, self.sample_rate) or not whole,
+            form != (1, 2, self.sample_rate, len(frames)),
             f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz",
         )
         return self.decoded(torch.tensor(np.frombuffer(frames, dtype="<i2")))

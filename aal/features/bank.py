@@ -62,8 +62,11 @@ class EncodedSplit:
         table = data[-8 * chunks :].tobytes()
         size = max(len(data) - START - len(table), 0) // (4 * n)
         header = header_of(key, n, size, batch_size, table)
-        if data[:START].tobytes() != header or len(data) != START + 4 * n * size + 8 * chunks:
-            raise Damaged("its header, size or checksums are not what was written")
+        refuse(
+            data[:START].tobytes() != header or len(data) != START + 4 * n * size + 8 * chunks,
+            "its header, size or checksums are not what was written",
+            Damaged,
+        )
         self._checksums = np.frombuffer(table, "<i8").tolist()
         self._features = torch.from_numpy(data[START : -len(table)].view("<f4").reshape(n, size))
         self._checked = torch.zeros(len(self._checksums), dtype=torch.bool)
@@ -98,8 +101,11 @@ class EncodedSplit:
         """Encode damaged rows again, here and in the file."""
         where = f"{self.path}: the features of samples {rows.start} to {rows.stop - 1} are damaged"
         features = self._again(torch.arange(rows.start, rows.stop)).cpu().contiguous()
-        if checksum(features) != wanted:
-            raise RunStopped(f"{where}, and encoding these samples again gives others than before; remove the file")
+        refuse(
+            checksum(features) != wanted,
+            f"{where}, and encoding these samples again gives others than before; remove the file",
+            RunStopped,
+        )
         self._features[rows] = features
         outcome = "encoded again"
         try:

@@ -46,8 +46,7 @@ class Encoding:
 
     def key(self, split: str, *others: object) -> str:
         """Return the SHA-256 of what the features of a split's own samples, and ``others``, depend on."""
-        samples, size = self.samples[split], self.sizes[split]
-        return feature_key(samples, size, self.encoder, self.device, self.batch_size, *others)
+        return feature_key(self.samples[split], self.sizes[split], self.encoder, self.device, self.batch_size, *others)
 
     def whole(self, split: str) -> tuple[Tensor, Tensor]:
         """Return the features of a split's own samples ``(N, D)`` and of those added ``(A, D)``."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torchvision
@@ -78,8 +78,7 @@ class NamedBackbone(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map samples ``(B, ...)`` in the data's range to features ``(B, D)``."""
-        features: Tensor = self.backbone(x)
-        return features
+        return cast(Tensor, self.backbone(x))
 
 
 def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
@@ -191,8 +190,7 @@ class Maps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(B, 3, H, W)`` to a map ``(B, C, h, w)``, or to tokens ``(B, N, C)``."""
-        maps: Tensor = self.network.forward_features(x)  # type: ignore[operator]
-        return maps
+        return cast(Tensor, self.network.forward_features(x))  # type: ignore[operator]
 
 
 def _timm() -> ModuleType:
