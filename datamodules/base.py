@@ -188,7 +188,7 @@ class ActiveDataModule(pl.LightningDataModule):
         with frozen(self.classifier), torch.no_grad():
             return Shard.of(self.run).map(function, indices, self.scoring_batch_size, advance)
 
-    def train_dataloader(self) -> "DataLoader[tuple[Tensor, Tensor]]":
+    def train_dataloader(self) -> "DataLoader[tuple[Tensor, ...]]":
         """Return the batches of what this round trains on, shuffled anew each epoch: labelled samples and extras.
 
         Every rank is given all of them: with the same weights and seeds the ranks then stay equal, and the result

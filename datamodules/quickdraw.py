@@ -56,10 +56,8 @@ def _drawings(path: Path) -> np.typing.NDArray[np.uint8]:
         drawings = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path}: truncated, or not an .npy file ({error}); delete it and fetch it again") from None
-    refuse(
-        not isinstance(drawings, np.memmap) or drawings.dtype != np.uint8 or drawings.shape[1:] != (784,),
-        f"{path}: does not hold bitmaps, rows of 784 bytes",
-    )
+    if not isinstance(drawings, np.memmap) or drawings.dtype != np.uint8 or drawings.shape[1:] != (784,):
+        raise UserError(f"{path}: does not hold bitmaps, rows of 784 bytes")
     excess = path.stat().st_size - drawings.offset - drawings.nbytes
     refuse(excess, f"{path}: altered, it goes on for {excess} bytes after its bitmaps; delete it and fetch it again")
     return drawings
