@@ -104,7 +104,7 @@ class PoisonInjection(Poisoning):
         place = bank.folder / f"poisons-{key}"
         if self._adopted(trainer, place):
             return
-        with bank.locked(key):
+        with data.bank_locked(key):
             if self._adopted(trainer, place):  # by now another run may have left them
                 return
             self._craft(trainer, module)
@@ -125,7 +125,7 @@ class PoisonInjection(Poisoning):
     def _craft(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft from the first poison that is not whole yet, a batch a rank at a time."""
         data, shard, craft = data_of(trainer), Shard.of(trainer), data_of(trainer).samples["craft"]
-        features, _ = data.encoding.whole("craft")
+        features, _ = data.features("craft")
         mu = collision_vector(self.mu, features) if self.given is None else self.given.to(features)
         distances = (features - mu).norm(dim=-1).cpu()
         chance = generator(data.seed, "bases")
@@ -201,7 +201,7 @@ class PoisonInjection(Poisoning):
         path = Path(trainer.default_root_dir) / "figures" / "features.png"
         drawn = bool(trainer.strategy.broadcast(path.exists()))
         if not drawn:
-            pool, poisons = data.encoding.whole("pool")
+            pool, poisons = data.features("pool")
             if trainer.is_global_zero:
                 features_figure(pool, poisons, path)
 

@@ -2,7 +2,8 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,30 @@ class ActiveDataModule(pl.LightningDataModule):
             bank=None if self.bank is None else FeatureBank(Path(self.bank), shard, self.progress.line),
             progress=self.progress,
         )
+
+    # a refusal of the bank that comes this way is told with the key of this datamodule in the configuration
+    def features(self, split: str) -> tuple[Tensor, Tensor]:
+        """Return the frozen backbone's features of a split; only what has not been encoded yet is.
+
+        Returns:
+            Those of the split's own samples ``(N, D)``, and those of the samples added to it ``(A, D)``.
+
+        Raises:
+            UserError: The feature bank cannot be read or written to.
+            RunStopped: A feature is not finite, or there is no space left for the feature bank.
+        """
+        return self.encoding.whole(split)
+
+    @contextmanager
+    def bank_locked(self, key: str) -> Iterator[None]:
+        """Hold the lock of a key in the bank, which other runs share.
+
+        Raises:
+            UserError: The bank cannot be written to.
+        """
+        assert self.encoding.bank is not None
+        with self.encoding.bank.locked(key):
+            yield
 
     def map(
         self, function: Callable[[Tensor], Results], indices: Tensor, advance: Callable[[int], None] | None = None

@@ -73,7 +73,7 @@ def encode(backbone: nn.Module, bank: str | None) -> float:
     data.trainer = trainer
     trainer.strategy.connect(TransferClassifier(backbone, DenseHead(), 2))
     data.setup("fit")
-    return seconds(lambda: data.encoding.whole("pool"))
+    return seconds(lambda: data.features("pool"))
 
 
 def bench_encoding(repeats: int) -> None:
