@@ -21,7 +21,7 @@ from aal.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor  # takes seconds to import, which a study's process does without
 
-PARTIAL = ".partial"
+PARTIAL = ".partial"  # what a process left of a file that it was writing when it died is .*.partial
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -65,17 +65,6 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """
     with whole_or_absent(path, durable=durable) as file:
         file.write(data)
-
-
-def is_partial(path: Path) -> bool:
-    """Whether ``path`` is what a process left of a file that it was writing when it died."""
-    return path.name.startswith(".") and path.name.endswith(PARTIAL)
-
-
-def remove_partials(folder: Path) -> None:
-    """Remove what processes that died left half written anywhere below ``folder``; nobody may be writing there."""
-    for path in folder.rglob(f".*{PARTIAL}"):
-        path.unlink()
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:

@@ -9,9 +9,10 @@ from filelock import FileLock, Timeout
 
 from aal.errors import UserError
 from aal.runs.documents import read_mapping, to_yaml
-from aal.runs.files import NO_SPACE, is_partial, remove_partials, write_text
+from aal.runs.files import NO_SPACE, PARTIAL, write_text
 
 LOCK = ".lock"
+HALF_WRITTEN = f".*{PARTIAL}"
 EARLIER = re.compile(r"class_path: callbacks\.(QueryRounds|ReplayLedger|TargetedSets|LabelFlip)$", re.MULTILINE)
 
 
@@ -38,7 +39,7 @@ class RunFolder:
             if error.errno in NO_SPACE:
                 raise
             raise UserError(f"out: {path} cannot be written to ({error.strerror})") from None
-        found = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK and not is_partial(entry))
+        found = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK and not entry.match(HALF_WRITTEN))
         refusal = None
         if found and not resumes:
             refusal = f"is in use (it holds {found[0]}); choose another, or add --ckpt_path last"
@@ -47,7 +48,8 @@ class RunFolder:
         if refusal:
             self.release()
             raise UserError(f"out: {path} {refusal}")
-        remove_partials(path)
+        for left in path.rglob(HALF_WRITTEN):  # by processes that died
+            left.unlink()
 
     def compare(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
         """Refuse to go on with another configuration than the run was started with.
@@ -99,7 +101,5 @@ def flattened(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
     """Return a nested mapping as one of dotted keys."""
     if not isinstance(value, dict):
         return {prefix: value}
-    items: dict[str, Any] = {}
-    for name, inner in value.items():
-        items |= flattened(inner, f"{prefix}.{name}" if prefix else str(name))
-    return items
+    parts = (flattened(inner, f"{prefix}.{name}" if prefix else str(name)) for name, inner in value.items())
+    return {key: leaf for part in parts for key, leaf in part.items()}

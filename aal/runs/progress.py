@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple, Self, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
@@ -21,13 +21,6 @@ ROUND_LINE_SECONDS = 5.0  # between two lines of the rounds, where there are no 
 RECENT_ROUNDS = 50  # that the time left is judged by: later rounds train on more labels and take longer
 
 T = TypeVar("T")
-
-
-class Bar(NamedTuple):
-    """One bar of a display; after the display was stopped it is shown no more."""
-
-    display: Bars
-    id: TaskID
 
 
 class SteadyConsole(Console):
@@ -50,7 +43,7 @@ class Progress:
 
     Attributes:
         on_terminal: Whether there are bars.
-        bars: Those that are showing; a task that ends inside others leaves no line.
+        bars: Those that are showing; a task that ends inside others leaves no line. After they were stopped none is.
     """
 
     def __init__(self, stream: TextIO | None = None, *, enabled: bool = True) -> None:
@@ -60,7 +53,15 @@ class Progress:
         moves_cursor = os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
         self.on_terminal = stream is not None and self._works and stream.isatty() and moves_cursor
         self._console = SteadyConsole(file=stream, force_terminal=self.on_terminal, force_jupyter=False)
-        self.bars: Bars | None = None
+        self.bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # else `aal fit > file` would miss it
+        )
         self._drawn = 0.0
 
     def task(self, description: str, total: int) -> "SamplesTask":
@@ -73,51 +74,35 @@ class Progress:
 
     def stop(self) -> None:
         """Take the bars off the terminal. May be called at any time, and again; a task begun later has a bar again."""
-        bars, self.bars = self.bars, None
-        if bars is not None:
-            with contextlib.suppress(OSError, ValueError):
-                bars.stop()  # gives sys.stdout and sys.stderr back before it fails on a stream that is gone
+        for bar in self.bars.task_ids:
+            self.bars.remove_task(bar)
+        with contextlib.suppress(OSError, ValueError):
+            self.bars.live.stop()  # gives sys.stdout and sys.stderr back before it fails on a stream that is gone
 
     def line(self, text: str) -> None:
         """Print one line, above the bars if there are any."""
         self._write(lambda: self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True))
 
-    def open(self, description: str, total: int) -> Bar | None:
+    def open(self, description: str, total: int) -> TaskID | None:
         """Add a bar, on a terminal."""
         if not self.on_terminal:
             return None
-        if self.bars is None:
-            text = [TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]")]
-            self.bars = Bars(
-                text[0],
-                BarColumn(),
-                text[1],
-                console=self._console,
-                auto_refresh=False,
-                transient=True,
-                redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # else `aal fit > file` would miss it
-            )
-        bars = self.bars
+        self._write(self.bars.start)  # again is harmless
+        return self._write(lambda: self.bars.add_task(description, total=total, state=""))
 
-        def begin() -> Bar:
-            bars.start()  # again is harmless
-            return Bar(bars, bars.add_task(description, total=total, state=""))
-
-        return self._write(begin)
-
-    def draw(self, bar: Bar | None, done: int, state: Callable[[], str]) -> None:
+    def draw(self, bar: TaskID | None, done: int, state: Callable[[], str]) -> None:
         """Move a bar, and draw the bars unless that was just done."""
         now = time.monotonic()
-        if bar is None or bar.display is not self.bars or now - self._drawn < DRAW_SECONDS:
+        if bar is None or bar not in self.bars.task_ids or now - self._drawn < DRAW_SECONDS:
             return
         self._drawn = now
-        self._write(lambda: bar.display.update(bar.id, completed=done, state=state(), refresh=True))
+        self._write(lambda: self.bars.update(bar, completed=done, state=state(), refresh=True))
 
-    def close(self, bar: Bar | None) -> None:
+    def close(self, bar: TaskID | None) -> None:
         """Remove a bar, and the display with the last one."""
-        if bar is not None and bar.display is self.bars:
-            bar.display.remove_task(bar.id)
-            if not bar.display.task_ids:
+        if bar in self.bars.task_ids:
+            self.bars.remove_task(bar)
+            if not self.bars.task_ids:
                 self.stop()
 
     def _write(self, action: Callable[[], T]) -> T | None:
@@ -131,7 +116,7 @@ class Progress:
             return None
 
 
-class SamplesTask:
+class SamplesTask(contextlib.AbstractContextManager["SamplesTask", None]):
     """Samples of one job, such as crafting or encoding. Without bars: a line now and then; none within a second.
 
     A context manager, which ends it.
@@ -172,15 +157,12 @@ class SamplesTask:
 
     def _say_end(self) -> None:
         took = time.monotonic() - self._begun
-        if took >= SLOW_SECONDS and self._progress.bars is None:
+        if took >= SLOW_SECONDS and not self._progress.bars.task_ids:
             self._progress.line(f"{self._description}: {self._counted}/{self.total}, took {clock(took)}")
 
     def _state(self) -> str:
         left = (time.monotonic() - self._begun) / max(self._counted, 1) * (self.total - self._counted)
         return f"{self._counted}/{self.total}, {clock(left)} left"
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.done()

@@ -65,14 +65,9 @@ def write_crafted(folder: Path, extras: Extras, pool: Pool) -> None:
 
 
 def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, device: torch.device) -> None:
-    """Write ``summary.json``: the run's final figures and the environment they came from."""
-    write_json(folder / "summary.json", {**summary, "environment": environment(fingerprint, device)})
-
-
-def environment(fingerprint: str, device: torch.device) -> dict[str, Any]:
-    """Return what a figure may depend on besides the configuration."""
+    """Write ``summary.json``: the run's final figures, and what they may depend on besides the configuration."""
     packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "scikit-learn", "numpy")
-    return {
+    environment = {
         "versions": {
             "aal": __version__,
             "python": platform.python_version(),
@@ -85,6 +80,7 @@ def environment(fingerprint: str, device: torch.device) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "data_fingerprint": fingerprint,
     }
+    write_json(folder / "summary.json", {**summary, "environment": environment})
 
 
 def _git_commit() -> str | None:
