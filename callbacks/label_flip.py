@@ -19,11 +19,10 @@ from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
 from aal.flips.suspects import write_paths, write_suspects
 from aal.flips.trials import Places, Trial, together, trials_of
 from aal.models import Classifier, TransferClassifier, holding
+from aal.report.flip_figures import draw_regions, draw_suspects
 from aal.report.flip_outcomes import selection_of
 from aal.report.flips_page import flips_page
-from aal.report.gallery import draw_suspects
-from aal.report.regions import draw_regions
-from aal.report.run_page import register_page
+from aal.report.run_page import PAGES
 from aal.robustness import next_class
 from aal.seeds import generator
 from aal.strategies import Selection, fault_of
@@ -34,7 +33,7 @@ ALL = -1  # stands for all classes together where a budget is of one
 TAKEN = ("clean", "placed", "initial", "restored")  # names of what is no selector's work
 
 
-register_page(flips_page)
+PAGES.append(flips_page)
 
 
 class LabelFlip(Rounds):

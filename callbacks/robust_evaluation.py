@@ -11,7 +11,7 @@ from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.models import Classifier
-from aal.report.examples import examples_figure
+from aal.report.pair_figures import examples_figure
 from aal.report.style import render
 from aal.robustness import (
     ROBUST,

@@ -14,7 +14,7 @@ from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_c
 from aal.callbacks.rounds import clock_of
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier, TransferClassifier
-from aal.report.examples import examples_figure
+from aal.report.pair_figures import examples_figure
 from aal.report.run_page import CRAFTED_FIGURE, write_run_report
 from aal.report.style import render
 from aal.robustness import Examples

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,9 @@ from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
-from aal.report.style import MUTED, ink, panels, style
+from aal.report.flip_outcomes import RANDOM, FlipSelection, level, selections, swept, values
+from aal.report.page import Picture, figure_picture
+from aal.report.style import MUTED, PALETTE, ink, panels, style
 from aal.runs.reading import Run, number
 
 GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
@@ -98,20 +101,62 @@ def mean_curve(name: str, colour: str, found: Mapping[float, Sequence[float]], d
     return Curve(name, colour, torch.tensor(list(known), dtype=torch.float64), mean, sd, dashed)
 
 
+def sweeps_panel(
+    title: str, arms: Mapping[str, Mapping[int, Run]], column: str, against: Sequence[str] = (RANDOM,)
+) -> Panel:
+    """Average a column over seeds and repeats at each position of the sweeps of flipped labels, a curve a sweep.
+
+    A curve's band is a sample standard deviation over seeds and repeats; there is none where a position was tried but
+    once. Several arms are told apart by their names.
+
+    Args:
+        title: Headline.
+        arms: Runs by arm and seed.
+        column: The column of a round's record.
+        against: Selections without positions whose means are levels to compare with, where there are any.
+    """
+    sweeps = [(arm, *sweep) for arm, runs in arms.items() for sweep in swept(selections(runs.values())).items()]
+    alone, counted = len(arms) == 1, Counter(arm for arm, *_ in sweeps)
+    curves = []
+    for place, (arm, name, positions) in enumerate(sweeps):
+        called = name if alone else arm if counted[arm] == 1 else f"{arm}, {name}"
+        found = {one.position or 0.0: list(values(arms[arm], one, column).values()) for one in positions}
+        curves.append(mean_curve(called, PALETTE[place % len(PALETTE)], found, place >= len(PALETTE)))
+    tried = {(arm, name): values(runs, FlipSelection(name), column) for arm, runs in arms.items() for name in against}
+    levels = {name if alone else f"{name}, {arm}": level(of) for (arm, name), of in tried.items()}
+    known = {name: mean for name, mean in levels.items() if mean is not None}
+    return Panel(title, tuple(filter(None, curves)), known)
+
+
+def rounds_picture(
+    run: Run, name: str, columns: Mapping[str, tuple[str, str]], text: str, *, least: int = 1
+) -> tuple[Picture, ...]:
+    """Draw accuracies of a run over labels into its page, and into a file.
+
+    Args:
+        run: The run.
+        name: The file's name.
+        columns: Colour and column of each curve by its name.
+        text: What is drawn.
+        least: Rounds that a curve has at least; others are not drawn.
+    """
+    curves = [record_curve(called, colour, [run], column) for called, (colour, column) in columns.items()]
+    drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) >= least)
+    return figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), text)
+
+
 def expected_share(run: Run) -> dict[str, float]:
     """Return the level of random queries, N / (pool + N) of poison; none for a run that was not poisoned."""
-    poisons, pool = number(run.summary, "poisons"), number(run.summary, "pool")
-    if poisons is None or pool is None or pool + poisons <= 0:
-        return {}
-    return {"random": poisons / (pool + poisons)}
+    poisons, pool = number(run.summary, "poisons"), number(run.summary, "pool") or 0.0
+    return {"random": poisons / (pool + poisons)} if poisons else {}
 
 
-def accuracy_figure(groups: Sequence[Panel]) -> Figure:
+def accuracy_figure(groups: Sequence[Panel]) -> Figure | None:
     """Draw accuracy against labels: mean over seeds with a band of one sample standard deviation."""
     return curves_figure(groups, "labels given, initial ones included", "test accuracy")
 
 
-def poison_figure(groups: Sequence[Panel]) -> Figure:
+def poison_figure(groups: Sequence[Panel]) -> Figure | None:
     """Draw the share of poison among the queries so far, with the random expectation as a dotted line."""
     return curves_figure(groups, "labels queried", "poison among queries so far", share=True)
 
@@ -125,8 +170,8 @@ def curves_figure(
     share: bool = False,
     whole: bool = True,
     apart: bool = False,
-) -> Figure:
-    """Draw curves, a panel a group.
+) -> Figure | None:
+    """Draw curves, a panel a group that has any; None where no group has.
 
     Args:
         groups: The panels.
@@ -136,6 +181,9 @@ def curves_figure(
         whole: Whether the numbers below are whole.
         apart: Whether each panel has a scale of its own, and each point its mark.
     """
+    groups = [group for group in groups if group.curves]
+    if not groups:
+        return None
     many = any(len(group.curves) > MANY for group in groups)
     figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
     for axes, group in zip(grid, groups, strict=True):
@@ -146,8 +194,8 @@ def curves_figure(
         axes.set(xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1])
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
-        for level in group.levels.values():
-            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=":")
+        for height in group.levels.values():
+            axes.axhline(height, color=MUTED, linewidth=1.2, linestyle=":")
         _label_ends(axes, group)
     return figure
 

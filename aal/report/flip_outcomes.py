@@ -27,11 +27,6 @@ def selection_of(record: Mapping[str, Any]) -> FlipSelection:
     return FlipSelection(str(record["selector"]), number(record, "position"))
 
 
-def of_flips(run: Run) -> bool:
-    """Whether a run flipped labels, as far as its rounds tell by now."""
-    return any("selector" in record for record in run.rounds)
-
-
 def selections(runs: Iterable[Run]) -> list[FlipSelection]:
     """Return all that runs flipped: selectors as they come first, the positions of each ascending."""
     found = dict.fromkeys(selection_of(record) for run in runs for record in run.rounds if "selector" in record)
@@ -41,11 +36,9 @@ def selections(runs: Iterable[Run]) -> list[FlipSelection]:
 
 def swept(known: Iterable[FlipSelection]) -> dict[str, list[FlipSelection]]:
     """Return the selectors that have positions, each with its selections in order."""
-    found: dict[str, list[FlipSelection]] = {}
-    for selection in known:
-        if selection.position is not None:
-            found.setdefault(selection.selector, []).append(selection)
-    return found
+    placed = [selection for selection in known if selection.position is not None]
+    names = dict.fromkeys(selection.selector for selection in placed)
+    return {name: [selection for selection in placed if selection.selector == name] for name in names}
 
 
 def values(runs: Mapping[int, Run], selection: FlipSelection, column: str) -> dict[tuple[int, int], float]:
@@ -63,6 +56,11 @@ def values(runs: Mapping[int, Run], selection: FlipSelection, column: str) -> di
             if value is not None and "selector" in record and selection_of(record) == selection:
                 found[seed, int(record.get("repeat", 0))] = value
     return found
+
+
+def level(of: Values) -> float | None:
+    """Return the mean over seeds and repeats, to be a level that positions are compared with."""
+    return sum(of.values()) / len(of) if of else None
 
 
 def by_seed(of: Values) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,26 +11,22 @@ import torch
 
 from aal.errors import UserError
 from aal.flips.suspects import PATHS, SUSPECTS
-from aal.report.curves import Panel, curves_figure
-from aal.report.flip_curves import level, paths_figure, position_curve
+from aal.report.curves import curves_figure, sweeps_panel
+from aal.report.flip_figures import GALLERY, paths_figure, regions_section
 from aal.report.flip_outcomes import (
     CLEAN,
     RANDOM,
     FlipSelection,
-    of_flips,
+    level,
     over_repeats,
     selection_of,
     selections,
-    swept,
     values,
 )
-from aal.report.gallery import GALLERY
 from aal.report.numbers import NONE, show
-from aal.report.page import Grid, Listing, Page, Section, Tile, figure_picture, saved_picture
-from aal.report.regions import regions_section
+from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_picture
 from aal.report.robustness import robust_parts
 from aal.report.run_page import run_page, run_title
-from aal.report.style import PALETTE
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
 from aal.runs.reading import Run, number
 
@@ -52,18 +48,20 @@ CLASSES = (
 )
 
 
-def flips_page(run: Run) -> Page | None:
+def flips_page(run: Run) -> str | None:
     """Make the page of a run of flipped labels, which has nothing over the labels and no poison; none of others.
 
     Its figures also become files of the run.
     """
-    if not of_flips(run):
+    if not any("selector" in record for record in run.rounds):
         return None
     repeat = number(run.rounds[-1], "repeat")
     last = f"{selection_of(run.rounds[-1])}" + ("" if repeat is None else f", repeat {repeat:.0f}")
-    parts = _trials(run), _positions(run), _classes(run), _paths(run), _suspects(run), *_passed_over(run)
-    sections = (*parts, regions_section(run), *robust_parts(run, after=last)[1])
-    return run_page(run, flips_title(run), flips_tiles(run), sections, trials_listing(run))
+    sections = (
+        *(part(run) for part in (_trials, _positions, _classes, _paths, _suspects, _passed_over, _not_memorised)),
+        *(regions_section(run), *robust_parts(run, after=last)[1]),
+    )
+    return run_page(run, flips_title(run), flips_tiles(run), sections, [trials_listing(run)])
 
 
 def flips_title(run: Run) -> str:
@@ -89,7 +87,7 @@ def flips_tiles(run: Run) -> tuple[Tile, ...]:
     return (*tiles, Tile("rounds not memorised", str(left), f"of {len(run.rounds)}"))
 
 
-def trials_listing(run: Run) -> tuple[Listing, ...]:
+def trials_listing(run: Run) -> Section:
     """List every round with what it flipped and what that did."""
     robust = robust_columns(run)
     columns = dict.fromkeys(("repeat", "flips", "memorised", "epochs"), 0) | dict.fromkeys(("accuracy", *robust), 4)
@@ -99,7 +97,7 @@ def trials_listing(run: Run) -> tuple[Listing, ...]:
         at = NONE if position is None else f"{position:g}"
         rows.append((str(record["round"]), str(record["selector"]), at, *_shown(record, columns)))
     header = ("round", "flips", "position", "repeat", "labels", "memorised", "epochs", "natural accuracy")
-    return (Listing("Every trial", header=(*header, *map(_called, robust)), rows=tuple(rows)),)
+    return Section("Every trial", grids=(Grid((*header, *map(_called, robust)), tuple(rows)),))
 
 
 def robust_columns(run: Run) -> list[str]:
@@ -144,21 +142,11 @@ def _spread(of: Mapping[tuple[int, int], float]) -> str:
 
 def _positions(run: Run) -> Section:
     """Draw accuracies over the positions of sweeps, a panel an accuracy."""
-    panels = []
-    for column in (*robust_columns(run), "accuracy"):
-        levels = {name: _mean(run, FlipSelection(name), column) for name in (RANDOM, CLEAN)}
-        curves = [
-            position_curve(name, PALETTE[k % len(PALETTE)], {0: run}, positions, column)
-            for k, (name, positions) in enumerate(swept(selections([run])).items())
-        ]
-        if drawn := tuple(filter(None, curves)):
-            known = {name: at for name, at in levels.items() if at is not None}
-            panels.append(Panel("natural" if column == "accuracy" else _called(column), drawn, known))
-    title = "Over the positions"
-    if not panels:
-        return Section(title)
+    columns = {_called(column): column for column in robust_columns(run)} | {"natural": "accuracy"}
+    panels = [sweeps_panel(name, {"": {0: run}}, column, (RANDOM, CLEAN)) for name, column in columns.items()]
     figure = curves_figure(panels, "position", "accuracy on the test split", apart=True)
-    return Section(title, pictures=(figure_picture(run.folder, "flips_positions", figure, POSITIONS),))
+    pictures = figure_picture(run.folder, "flips_positions", figure, POSITIONS)
+    return Section("Over the positions", pictures=pictures)
 
 
 def _classes(run: Run) -> Section:
@@ -182,8 +170,7 @@ def _classes(run: Run) -> Section:
 def _class_shares(run: Run, round: int) -> dict[tuple[str, int], float]:
     """Return each attack's share in each class after a round."""
     paths = [run.folder / folder / f"round={round}.json" for folder in (ROBUST, UNTARGETED)]
-    tables = [Evaluation.load(path).per_class().items() for path in paths if path.exists()]
-    rows = [row for table in tables for row in table]
+    rows = [row for path in paths if path.exists() for row in Evaluation.load(path).per_class().items()]
     return {(name, label): share for label, row in rows for name, share in row.items() if name != "samples"}
 
 
@@ -194,7 +181,7 @@ def _paths(run: Run) -> Section:
         kind = "to the class that a point would be labelled" if row["target"] else "to any other class"
         figures = int(row["steps"]), int(row["arrived"]), int(row["label"])
         kinds.setdefault(f"{kind} ({row['walk']})", []).append(figures)
-    pictures = []
+    pictures: list[Picture] = []
     for place, (kind, rows) in enumerate(kinds.items(), start=1):
         steps, arrived, labels = torch.tensor(rows).unbind(1)
         name = "flips_paths" if place == 1 else f"flips_paths_{place}"
@@ -202,16 +189,13 @@ def _paths(run: Run) -> Section:
             f"Steps of the adversarial paths {kind}, by class, under the clean classifier; in brackets the size of a "
             "step and the limit. Dotted: the median. Coloured: paths that never arrived, which end at the limit."
         )
-        pictures.append(figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text))
+        pictures += figure_picture(run.folder, name, paths_figure(steps, arrived.bool(), labels), text)
     return Section("How far the training points are from the boundary", pictures=tuple(pictures))
 
 
 def _suspects(run: Run) -> Section:
     """Show the training points with the shortest paths."""
-    path = run.folder / SUSPECTS
-    if not path.is_file():
-        return Section("Suspects")
-    rows = _rows(path)
+    rows = _rows(run.folder / SUSPECTS)
     header = ("index", "label", "predicted", "steps", "l2", "arrived", "source")
     rounded = [row | {"l2": show(float(row["l2"]), 3)} for row in rows[:SHOWN]]
     shown = tuple(tuple(row.get(key) or "" for key in header) for row in rounded)  # older runs name no source
@@ -225,21 +209,20 @@ def _suspects(run: Run) -> Section:
     return Section("Suspects", text, pictures, grids=(Grid(header, shown),))
 
 
-def _passed_over(run: Run) -> Iterator[Section]:
-    """Tell what was not tried, and which rounds were not memorised."""
-    if passed := run.summary.get("passed_over"):
-        rows = tuple((str(name), str(reason)) for name, reason in passed.items())
-        yield Section(
-            "Passed over",
-            "Selections that could not be made, because there were fewer samples than labels to flip.",
-            grids=(Grid(("selection", "why"), rows),),
-        )
+def _passed_over(run: Run) -> Section:
+    """Tell what was not tried."""
+    rows = tuple((str(name), str(reason)) for name, reason in run.summary.get("passed_over", {}).items())
+    text = "Selections that could not be made, because there were fewer samples than labels to flip."
+    return Section("Passed over", text, grids=(Grid(("selection", "why"), rows),))
+
+
+def _not_memorised(run: Run) -> Section:
+    """Tell which rounds were not memorised."""
     columns = {"round": 0, "repeat": 0, "epochs": 0, "flips_memorised": 2}
     left = [record for record in run.rounds if record.get("memorised") == 0]
-    if left:
-        shown = tuple((str(selection_of(record)), *_shown(record, columns)) for record in left)
-        grid = Grid(("flips", "round", "repeat", "epochs", "share of flips memorised"), shown)
-        yield Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,))
+    rows = tuple((str(selection_of(record)), *_shown(record, columns)) for record in left)
+    grid = Grid(("flips", "round", "repeat", "epochs", "share of flips memorised"), rows)
+    return Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from aal.report.curves import Panel, accuracy_figure, record_curve
+from aal.report.curves import rounds_picture
 from aal.report.numbers import show
-from aal.report.page import Grid, Picture, Section, Tile, figure_picture
+from aal.report.page import Grid, Section, Tile
 from aal.report.style import CLEAN, POOL
 from aal.runs.reading import Run, number
 
-TITLE = "Labelers"
 TEXT = (
     "Labels given: in answer to queries and as initial labels. Examined: those that other labelers agreed about when "
     "they examined them; contradicted: those where they agreed on another label. Errors: the share of the examined "
@@ -19,10 +18,17 @@ SECURED = (
     "Accuracy on the secured set in use and on the test split, against the labels given until then. Where it drops, "
     "the last labels are examined."
 )
-HEADER = (
-    *("labeler", "labels given", "examined", "contradicted", "confidence", "distrusted since round"),
-    *("error, contradicted", "error, Dawid-Skene", "error, true"),
-)
+COLUMNS = {  # of the table, what each is of a labeler, and digits after the point
+    "labeler": ("labeler", 0),
+    "labels given": ("given", 0),
+    "examined": ("examined", 0),
+    "contradicted": ("contradicted", 0),
+    "confidence": ("confidence", 2),
+    "distrusted since round": ("distrusted_since", 0),
+    "error, contradicted": ("error_contradicted", 3),
+    "error, Dawid-Skene": ("error_dawid_skene", 3),
+    "error, true": ("error_true", 3),
+}
 
 
 def labelers_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
@@ -36,23 +42,12 @@ def labelers_parts(run: Run) -> tuple[tuple[Tile, ...], tuple[Section, ...]]:
         Tile("labelers distrusted", distrusted, f"of {len(labelers)}"),
         Tile("labels to examine others", extra, f"beside the {budget} of the budget; {changed}"),
     )
-    grid = Grid(HEADER, tuple(_row(labeler) for labeler in labelers))
-    return tiles, (Section(TITLE, TEXT, grids=(grid,), pictures=_over_rounds(run)),)
+    grid = Grid(tuple(COLUMNS), tuple(_row(labeler) for labeler in labelers))
+    columns = {"test": (CLEAN, "accuracy"), "secured": (POOL, "secured_accuracy")}
+    pictures = rounds_picture(run, "secured_accuracy", columns, SECURED)
+    return tiles, (Section("Labelers", TEXT, grids=(grid,), pictures=pictures),)
 
 
 def _row(labeler: dict[str, Any]) -> tuple[str, ...]:
-    digits = {
-        **dict.fromkeys(("labeler", "given", "examined", "contradicted"), 0),
-        **{"confidence": 2, "distrusted_since": 0},
-        **dict.fromkeys(("error_contradicted", "error_dawid_skene", "error_true"), 3),
-    }
-    values = ((number(labeler, name), at) for name, at in digits.items())
-    return tuple(show(None if value is None else round(value, at), at) for value, at in values)
-
-
-def _over_rounds(run: Run) -> tuple[Picture, ...]:
-    """Draw the accuracy on the secured set beside that on the test split."""
-    columns = {"test": (CLEAN, "accuracy"), "secured": (POOL, "secured_accuracy")}
-    curves = [record_curve(name, colour, [run], column) for name, (colour, column) in columns.items()]
-    drawn = tuple(curve for curve in curves if curve is not None)
-    return (figure_picture(run.folder, "secured_accuracy", accuracy_figure([Panel("", drawn)]), SECURED),)
+    values = ((number(labeler, name), digits) for name, digits in COLUMNS.values())
+    return tuple(show(None if value is None else round(value, digits), digits) for value, digits in values)

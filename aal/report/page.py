@@ -1,6 +1,7 @@
 """A report's page: its parts as plain values, and the one HTML file that they become."""
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +9,8 @@ import jinja2
 from matplotlib.figure import Figure
 
 from aal import __version__
-from aal.report.image_pairs import amplified, png
+from aal.report.pair_figures import amplified, png, scale_figure, spectrogram_figure, spectrograms
 from aal.report.pairs import Pair, Saved
-from aal.report.sound_pairs import scale_figure, spectrogram_figure, spectrograms
 from aal.report.style import render
 from aal.runs import files
 
@@ -72,6 +72,8 @@ class Grid:
 class Section:
     """A part of the page: tables, pictures or pairs, or the sentence that says why there are none.
 
+    One with none of them, or with tables of no row alone, is left out of the page.
+
     Attributes:
         title: Headline.
         text: What is to be seen.
@@ -87,16 +89,6 @@ class Section:
     triples: tuple[Triple, ...] = ()
     missing: str = ""
     grids: tuple[Grid, ...] = ()
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Something long that opens on a click: a text, or a table of texts with its header."""
-
-    title: str
-    text: str = ""
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,31 +110,26 @@ class Results:
     tests: tuple[tuple[str, str, str, str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Page:
-    """A report.
+def render_page(
+    title: str,
+    subtitle: str,
+    note: str,
+    tiles: Iterable[Tile],
+    sections: Iterable[Section],
+    listings: Iterable[Section],
+    results: Results | None = None,
+) -> str:
+    """Render a report as one HTML file that asks for nothing else; every text in it is escaped.
 
-    Attributes:
+    Args:
         title: Headline.
         subtitle: A line below it.
         note: A sentence that the reader must not miss; may be empty.
         tiles: Key numbers.
-        results: The table of a study; None for a run.
         sections: Parts in order.
-        listings: Details in order.
+        listings: Details in order, each a long text or tables, which opens on a click; an empty one is left out.
+        results: The table of a study; None for a run.
     """
-
-    title: str
-    subtitle: str
-    note: str
-    tiles: tuple[Tile, ...]
-    results: Results | None
-    sections: tuple[Section, ...]
-    listings: tuple[Listing, ...]
-
-
-def render_page(page: Page) -> str:
-    """Render a page as one HTML file that asks for nothing else; every text in it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -150,13 +137,22 @@ def render_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=page, version=__version__)
+    return environment.get_template("report.html").render(
+        title=title,
+        subtitle=subtitle,
+        note=note,
+        tiles=tuple(tiles),
+        sections=sections,
+        listings=listings,
+        results=results,
+        version=__version__,
+    )
 
 
 def picture(data: bytes, alt: str, caption: str = "") -> Picture:
     """Put the bytes of a PNG image into the page, to be shown at half its pixels: sharp on dense screens too."""
-    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return Picture(uri, alt, int.from_bytes(data[16:20], "big") // 2, caption)
+    width = int.from_bytes(data[16:20], "big")
+    return Picture(f"data:image/png;base64,{base64.b64encode(data).decode()}", alt, width // 2, caption)
 
 
 def saved_picture(path: Path, alt: str, caption: str = "") -> tuple[Picture, ...]:
@@ -164,19 +160,23 @@ def saved_picture(path: Path, alt: str, caption: str = "") -> tuple[Picture, ...
     return (picture(path.read_bytes(), alt, caption),) if path.is_file() else ()
 
 
-def figure_picture(folder: Path, name: str, figure: Figure, text: str, *, captioned: bool = True) -> Picture:
+def figure_picture(
+    folder: Path, name: str, figure: Figure | None, text: str, *, captioned: bool = True
+) -> tuple[Picture, ...]:
     """Put a figure into the page, and as ``figures/<name>.png`` into the folder that the page is of.
 
     Args:
         folder: The folder.
         name: The figure's name.
-        figure: The figure.
+        figure: The figure; None where there is nothing to draw, and then no picture either.
         text: What it shows.
         captioned: Whether the text stands below it.
     """
+    if figure is None:
+        return ()
     data = render(figure)
     files.write_bytes(folder / "figures" / f"{name}.png", data)
-    return picture(data, text, text if captioned else "")
+    return (picture(data, text, text if captioned else ""),)
 
 
 def triples(pairs: list[Pair]) -> tuple[tuple[Picture, ...], tuple[Triple, ...]]:

@@ -1,9 +1,9 @@
 """Base instances beside the poison made of them, read back from a run's folder with what is known of them."""
 
 import io
-import struct
 import textwrap
 import wave
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST = 2048  # pixels a side that a report shows
 LARGEST_FILE = 2**26  # bytes of a file that a report opens
 LONGEST_NAME = 40  # characters of a class's name that a report shows
-FIGURES = ("perturbation_l2", "perturbation_linf", "norm_initial", "norm_crafted", "norm_saved")
+FIGURES = ("index", "label", "perturbation_l2", "perturbation_linf", "norm_initial", "norm_crafted", "norm_saved")
 
 
 @dataclass(frozen=True)
@@ -47,35 +47,19 @@ class Pair:
     """A base instance and its poison.
 
     Attributes:
-        index: The poison's index in the pool.
-        label: The label of both.
-        called: Name of the label's class; empty where it has none.
+        title: Name of their class, or their label where it has none.
         base: The base instance.
         poison: The poison, as the learner sees it.
-        l2: L2 norm of the difference, in the data's units.
-        linf: Its largest absolute value, in the data's units.
-        before: ``||f(x) - mu||`` of the base instance.
-        crafted: ``||f(x) - mu||`` of the poison, before it was saved.
-        after: ``||f(x) - mu||`` of the poison, saved and read back.
+        figures: What the manifest says of the poison by its name there, all of :data:`FIGURES`: norms of the difference
+            in the data's units, ``||f(x) - mu||`` of the base instance, and of the poison before and after saving.
         ratio: PSNR of an image, SNR of a clip, in decibels; none where nothing was changed or the base is silent.
     """
 
-    index: int
-    label: int
-    called: str
+    title: str
     base: Saved
     poison: Saved
-    l2: float
-    linf: float
-    before: float
-    crafted: float
-    after: float
+    figures: Mapping[str, float]
     ratio: float | None
-
-    @property
-    def title(self) -> str:
-        """Name of the class, or the label where it has none."""
-        return self.called or f"label {self.label}"
 
     @property
     def is_sound(self) -> bool:
@@ -85,17 +69,19 @@ class Pair:
     @property
     def change(self) -> str:
         """How far the poison is from its base, in words."""
-        steps = f"{self.linf * 2**15:,.0f}/32,768" if self.is_sound else f"{self.linf * 255:.0f}/255"
         kind = "SNR" if self.is_sound else "PSNR"
-        ratio = f"{kind}: unchanged" if self.l2 == 0 else f"no {kind}: the base is silent"
+        l2, linf = self.figures["perturbation_l2"], self.figures["perturbation_linf"]
+        steps = f"{linf * 2**15:,.0f}/32,768" if self.is_sound else f"{linf * 255:.0f}/255"
+        ratio = f"{kind}: unchanged" if l2 == 0 else f"no {kind}: the base is silent"
         if self.ratio is not None:
             ratio = f"{kind} {self.ratio:.1f} dB"
-        return f"{ratio}, ‖δ‖∞ = {steps}, ‖δ‖₂ = {self.l2:.3g}"
+        return f"{ratio}, ‖δ‖∞ = {steps}, ‖δ‖₂ = {l2:.3g}"
 
     @property
     def distances(self) -> str:
         """How near the collision is, in words."""
-        return f"‖f-μ‖ {self.before:.3g} → {self.after:.3g} ({self.crafted:.3g} before saving)"
+        before, crafted, after = (self.figures[f"norm_{when}"] for when in ("initial", "crafted", "saved"))
+        return f"‖f-μ‖ {before:.3g} → {after:.3g} ({crafted:.3g} before saving)"
 
 
 def read_pairs(run: Path, count: int) -> list[Pair]:
@@ -114,9 +100,8 @@ def read_pairs(run: Path, count: int) -> list[Pair]:
     """
     path = run / "poisons" / "manifest.json"
     manifest = files.read_json(path)
-    poisons = manifest.get("poisons") if isinstance(manifest, dict) else None
-    if not isinstance(poisons, list) or not poisons:
-        raise UserError(f"{path}: it lists no poisons")
+    poisons: Any = manifest.get("poisons") if isinstance(manifest, dict) else None
+    refuse(not isinstance(poisons, list) or not poisons, f"{path}: it lists no poisons")
     chosen = torch.randperm(len(poisons), generator=generator(0, "pairs shown"))[:count].sort().values
     pairs = [_pair(path, index, poisons[index]) for index in chosen.tolist()]
     refuse(len({pair.is_sound for pair in pairs}) > 1, f"{path}: some of the poisons are images and some are sound")
@@ -126,7 +111,7 @@ def read_pairs(run: Path, count: int) -> list[Pair]:
 def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - whatever the file holds
     called = f"{path}: poisons[{position}]"
     refuse(not isinstance(entry, dict), f"{called} is not an entry of a poison")
-    for key in (*FIGURES, "index", "label"):
+    for key in FIGURES:
         refuse(number(entry, key) is None, f"{called}: {key} must be a number, not {entry.get(key)!r}")
     name = entry.get("class", "")
     refuse(not isinstance(name, str), f"{called}: class must be a name, not {name!r}")
@@ -141,10 +126,8 @@ def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - what
         ratio is None and entry.get(key, "") is not None,
         f"{called}: {key} must be a number or null, not {entry.get(key)!r}",
     )
-    name = textwrap.shorten(name, LONGEST_NAME, placeholder="…") if name.strip() else ""
-    l2, linf, before, crafted, after = (float(entry[key]) for key in FIGURES)
-    numbers = (l2, linf, before, crafted, after, ratio)
-    return Pair(int(entry["index"]), int(entry["label"]), name, base, poison, *numbers)
+    title = textwrap.shorten(name, LONGEST_NAME, placeholder="…") if name.strip() else f"label {int(entry['label'])}"
+    return Pair(title, base, poison, {key: float(entry[key]) for key in FIGURES}, ratio)
 
 
 def _saved(folder: Path, name: object, called: str) -> Saved:
@@ -170,7 +153,7 @@ def _saved(folder: Path, name: object, called: str) -> Saved:
 
 def _image(data: bytes, called: str) -> Tensor:
     """Decode a PNG image as 8-bit RGB, uint8 ``(3, H, W)``."""
-    width, height = struct.unpack(">II", data[16:24])
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     refuse(
         max(width, height) > LARGEST,
         f"{called} has {width} x {height} pixels; a report shows {LARGEST} a side at most",

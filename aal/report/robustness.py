@@ -5,7 +5,7 @@ import itertools
 import torch
 
 from aal.errors import UserError
-from aal.report.curves import Curve, Panel, accuracy_figure, curves_figure, record_curve
+from aal.report.curves import Curve, Panel, curves_figure, rounds_picture
 from aal.report.numbers import show
 from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_picture
 from aal.report.style import CLEAN, PALETTE, POISON
@@ -100,21 +100,16 @@ def _classes(found: Evaluation) -> Grid:
 def _over_rounds(run: Run, found: Evaluation, name: str) -> tuple[Picture, ...]:
     """Draw accuracies over labels, as a file of that name, where more than one round was evaluated."""
     colours = {"natural": CLEAN} | {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(found.attacks)}
-    curves = [record_curve(name, colour, [run], f"robust_{name}") for name, colour in colours.items()]
-    drawn = tuple(curve for curve in curves if curve is not None and len(curve.x) > 1)
-    if not drawn:
-        return ()
     text = "Natural and adversarial accuracy after the rounds that were evaluated, against the labels given until then."
-    return (figure_picture(run.folder, name, accuracy_figure([Panel("", drawn)]), text),)
+    columns = {name: (colour, f"robust_{name}") for name, colour in colours.items()}
+    return rounds_picture(run, name, columns, text, least=2)
 
 
 def _over_radii(run: Run, found: Evaluation) -> tuple[Picture, ...]:
     """Draw what is left over the radius, a panel an attack: norms may differ."""
-    if not found.curves:
-        return ()
     curves = {name: torch.tensor(found.curve(name), dtype=torch.float64).unbind(1) for name in found.curves}
     panels = [Panel(name, (Curve("", POISON, radii, shares, None),)) for name, (radii, shares) in curves.items()]
     left = "accuracy" if found.target is None else "not taken for the target"
     figure = curves_figure(panels, "radius, in the units of the samples", left, share=True, whole=False)
     text = "What is left as an attack's radius grows; each radius goes on from what the last one left of a sample."
-    return (figure_picture(run.folder, "robust_radii", figure, text),)
+    return figure_picture(run.folder, "robust_radii", figure, text)

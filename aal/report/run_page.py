@@ -1,18 +1,16 @@
 """The report of one run: its figures as files, and one HTML page."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aal.errors import UserError
 from aal.poisons.distortion import RATIOS
-from aal.report.curves import Panel, accuracy_figure, expected_share, poison_curve, poison_figure, record_curve
-from aal.report.image_pairs import images_figure
+from aal.report.curves import Panel, expected_share, poison_curve, poison_figure, rounds_picture
 from aal.report.labelers import labelers_parts
 from aal.report.numbers import show
 from aal.report.page import (
-    Listing,
-    Page,
-    Picture,
+    Grid,
     Section,
     Tile,
     figure_picture,
@@ -20,15 +18,16 @@ from aal.report.page import (
     saved_picture,
     triples,
 )
+from aal.report.pair_figures import images_figure, sounds_figure
 from aal.report.pairs import read_pairs
 from aal.report.robustness import robust_parts
-from aal.report.sound_pairs import sounds_figure
 from aal.report.style import CLEAN, POISON, render
 from aal.runs import files
 from aal.runs.folder import flattened
 from aal.runs.reading import Run, number, read_run
 
-PAGES: list[Callable[[Run], Page | None]] = []  # of runs of other kinds than queries
+# What makes the page of a run of another kind than queries, with run_page; None of others. Callbacks append theirs.
+PAGES: list[Callable[[Run], str | None]] = []
 LISTED = ("environment", "labelers")  # of the summary's parts, those that have a table of their own
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
@@ -39,6 +38,10 @@ CRAFTED = (
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
 SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
+FEATURES = (
+    "Features of the natural pool and of the poison on the first two principal components of both together. A "
+    "collision maps poison of every class to one point."
+)
 DISTANCES = (
     "‖f-μ‖ is the distance of the features from the collision vector, or from the target's: of the base, of the saved "
     "poison, and of the poison before it was saved."
@@ -68,50 +71,36 @@ def write_run_report(folder: Path) -> None:
         OSError: A file could not be written.
     """
     run = read_run(folder)
-    made = (make(run) for make in (*PAGES, query_page))
-    files.write_text(folder / "report.html", render_page(next(page for page in made if page is not None)))
-
-
-def register_page(make: Callable[[Run], Page | None]) -> None:
-    """Have runs of a kind shown on a page of their own.
-
-    Args:
-        make: Makes the page of a run from its folder's files, :func:`run_page` with what it has to show; ``None`` for a
-            run of another kind.
-    """
-    PAGES.append(make)
+    made = filter(None, (make(run) for make in (*PAGES, query_page)))
+    files.write_text(folder / "report.html", next(made))
 
 
 def run_page(
-    run: Run, title: str, tiles: Iterable[Tile], sections: Iterable[Section], listings: Iterable[Listing] = ()
-) -> Page:
-    """Return a run's page: what it has to show of its own, and what is listed of every run.
-
-    Sections with neither tables, pictures nor a word on why there are none are left out.
-    """
-    return Page(
+    run: Run, title: str, tiles: Iterable[Tile], sections: Iterable[Section], listings: Iterable[Section] = ()
+) -> str:
+    """Render a run's page: what it has to show of its own, and what is listed of every run."""
+    numbers = tuple((key, str(value)) for key, value in run.summary.items() if key not in LISTED)
+    return render_page(
         title=title,
         subtitle=f"Run {run.folder.resolve().name}",
         note="" if run.summary else "This run has not finished.",
-        tiles=tuple(tiles),
-        results=None,
-        sections=tuple(
-            section for section in sections if section.missing or section.grids or section.pictures or section.triples
-        ),
+        tiles=tiles,
+        sections=sections,
         listings=(
             *listings,
-            *summary_listing(run),
-            *config_listing("Configuration", run),
-            *environment_listing([run]),
+            Section("All final numbers", grids=(Grid(("", ""), numbers),)),
+            Section("Configuration", run.config),
+            environment_listing([run]),
         ),
     )
 
 
-def query_page(run: Run) -> Page:
+def query_page(run: Run) -> str:
     """Make the page of a run of active learning, poisoned or not."""
     robust_tiles, robust_sections = robust_parts(run)
     labeler_tiles, labeler_sections = labelers_parts(run)
-    curves, features, pairs = _curves(run), features_section({"": run}), _pairs(run)
+    curves, features = _curves(run), features_section({"": run})
+    pairs = pairs_section(run.folder, PAIRS, "Base instances and poison", drawn=True)
     crafted = Section("Crafted copies", CRAFTED, saved_picture(run.folder / CRAFTED_FIGURE, CRAFTED))
     sections = (curves, *labeler_sections, crafted, *robust_sections, features, pairs)
     title = run_title(run, "Active learning", f"{run.summary.get('strategy')} queries")
@@ -120,54 +109,43 @@ def query_page(run: Run) -> Page:
 
 def features_section(runs: dict[str, Run]) -> Section:
     """Show the scatter of features that runs have drawn, by caption."""
-    title, pictures = "What the head sees", list[Picture]()
-    for caption, run in runs.items():
-        path = run.folder / "figures" / "features.png"
-        pictures += saved_picture(path, "scatter of pool and poison features", caption)
-    if not pictures:
-        return Section(
-            title, missing="There is no figures/features.png: it is drawn once poison is added that collides."
-        )
-    return Section(
-        title,
-        (
-            "Features of the natural pool and of the poison on the first two principal components of both together. A "
-            "collision maps poison of every class to one point."
-        ),
-        tuple(pictures),
+    drawn = (
+        saved_picture(run.folder / "figures" / "features.png", "scatter of pool and poison features", caption)
+        for caption, run in runs.items()
     )
+    pictures = tuple(itertools.chain(*drawn))
+    missing = "" if pictures else "There is no figures/features.png: it is drawn once poison is added that collides."
+    return Section("What the head sees", FEATURES, pictures, missing=missing)
 
 
-def pairs_section(folder: Path, count: int, title: str) -> Section:
-    """Show base/poison pairs of a run, as they were before any was crafted anew, or say why there are none."""
+def pairs_section(folder: Path, count: int, title: str, *, drawn: bool = False) -> Section:
+    """Show base/poison pairs of a run, as they were before any was crafted anew, or say why there are none.
+
+    Args:
+        folder: The run's folder.
+        count: How many pairs, at most.
+        title: Headline.
+        drawn: Whether they also become the file ``figures/pairs.png`` of the run.
+    """
     if not (folder / "poisons" / "manifest.json").exists():
         return Section(title, missing="There are no poisons.")
     try:
         pairs = read_pairs(folder, count)
     except UserError as error:  # the rest of the report is still worth having
         return Section(title, missing=f"The pairs cannot be shown: {error}")
+    if drawn:
+        figure = sounds_figure(pairs) if pairs[0].is_sound else images_figure(pairs)
+        files.write_bytes(folder / "figures" / "pairs.png", render(figure))
     anew = ANEW if any((folder / "poisons").glob("round=*")) else ""
     return Section(title, (SOUNDS_TEXT if pairs[0].is_sound else IMAGES_TEXT) + anew, *triples(pairs))
 
 
-def config_listing(title: str, run: Run) -> tuple[Listing, ...]:
-    """List a run's resolved configuration."""
-    return (Listing(title, run.config),) if run.config else ()
-
-
-def environment_listing(runs: list[Run]) -> tuple[Listing, ...]:
+def environment_listing(runs: list[Run]) -> Section:
     """List the environment of runs; what differs among them shows every value there is."""
     found = [flattened(run.summary.get("environment", {})) for run in runs]
     names = dict.fromkeys(name for one in found for name in one if name)
-    values = (dict.fromkeys(str(one[name]) for one in found if name in one) for name in names)
-    rows = tuple((name, ", ".join(several)) for name, several in zip(names, values, strict=True))
-    return (Listing("Environment", header=("", ""), rows=rows),) if rows else ()
-
-
-def summary_listing(run: Run) -> tuple[Listing, ...]:
-    """List a run's final numbers."""
-    rows = tuple((key, str(value)) for key, value in run.summary.items() if key not in LISTED)
-    return (Listing("All final numbers", header=("", ""), rows=rows),) if rows else ()
+    rows = tuple((name, ", ".join(dict.fromkeys(str(one[name]) for one in found if name in one))) for name in names)
+    return Section("Environment", grids=(Grid(("", ""), rows),))
 
 
 def run_title(run: Run, unfinished: str, what: str) -> str:
@@ -218,21 +196,10 @@ def _distortion(run: Run) -> list[Tile]:
 
 def _curves(run: Run) -> Section:
     """Draw accuracy and, in a poisoned run, the share of poison; both also become files of the run."""
-    title, colour = "Over the labels", CLEAN if number(run.summary, "poisons") is None else POISON
-    accuracy, share = record_curve("accuracy", colour, [run]), poison_curve("poison", POISON, [run])
-    if accuracy is None:
-        return Section(title, missing="No round has ended yet.")
-    pictures = [figure_picture(run.folder, "accuracy", accuracy_figure([Panel("", (accuracy,))]), ACCURACY)]
-    if share is not None:
-        figure = poison_figure([Panel("", (share,), expected_share(run))])
-        pictures.append(figure_picture(run.folder, "poison_share", figure, SHARE))
-    return Section(title, pictures=tuple(pictures))
-
-
-def _pairs(run: Run) -> Section:
-    section = pairs_section(run.folder, PAIRS, "Base instances and poison")
-    if not section.missing:
-        pairs = read_pairs(run.folder, PAIRS)
-        figure = sounds_figure(pairs) if pairs[0].is_sound else images_figure(pairs)
-        files.write_bytes(run.folder / "figures" / "pairs.png", render(figure))
-    return section
+    colour = CLEAN if number(run.summary, "poisons") is None else POISON
+    share = tuple(filter(None, [poison_curve("poison", POISON, [run])]))
+    pictures = (
+        *rounds_picture(run, "accuracy", {"accuracy": (colour, "accuracy")}, ACCURACY),
+        *figure_picture(run.folder, "poison_share", poison_figure([Panel("", share, expected_share(run))]), SHARE),
+    )
+    return Section("Over the labels", pictures=pictures, missing="" if pictures else "No round has ended yet.")

@@ -1,8 +1,7 @@
 """How figures look: one style, one palette that colour-blind readers can tell apart, rendering to bytes."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -47,11 +46,8 @@ _SETTINGS: dict[Any, Any] = {  # newer matplotlibs type the keys, older ones do 
 }
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """Draw in the reports' style inside; matplotlib's own settings are as before afterwards."""
-    with mpl.rc_context(_SETTINGS):
-        yield
+# Inside, or in a function that it decorates, the reports' style; afterwards matplotlib's own settings are as before.
+style = partial(mpl.rc_context, _SETTINGS)
 
 
 def panels(count: int, width: float, height: float, columns: int = 2) -> tuple[Figure, list[Axes]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aal
+from aal.checks import refuse
 from aal.errors import UserError, did_you_mean
 
 SHIPPED = "aal:"  # before folder and name of a configuration that ships: aal:experiment/collision_digits
@@ -37,8 +38,7 @@ def config_path(text: str, folder: Path | None = None) -> Path:
         return (folder or Path()) / text
     name, files = text.removeprefix(SHIPPED).removesuffix(".yaml"), shipped()
     found = [known for known in files if known == name or known.partition("/")[2] == name]
-    if len(found) > 1:
-        raise UserError(f"{text}: could be {' or '.join(SHIPPED + known for known in found)}")
+    refuse(len(found) > 1, f"{text}: could be {' or '.join(SHIPPED + known for known in found)}")
     if not found:
         raise UserError(f"{text}: no such configuration{did_you_mean(name, files)} (aal configs list has all)")
     return files[found[0]]
@@ -60,8 +60,7 @@ def named_file(key: str, value: object) -> Path | None:
     if path.is_file():
         return path
     near = did_you_mean(value, (other.stem for other in path.parent.glob("*.yaml")))
-    if near or key in ALIKE:
-        raise UserError(f"{key}: there is no {path.parent.name}/{path.name}{near}")
+    refuse(near or key in ALIKE, f"{key}: there is no {path.parent.name}/{path.name}{near}")
     return None
 
 

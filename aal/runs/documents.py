@@ -40,8 +40,7 @@ for _class in (_Loader, _Dumper):
 
 def to_yaml(value: object) -> str:
     """Write plain data as YAML that reads back the same, keys in their order."""
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    return text
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def from_yaml(text: str) -> Any:  # noqa: ANN401

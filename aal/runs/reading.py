@@ -57,9 +57,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         UserError: The file is missing, or lacks what every run's summary has.
     """
     path = folder / "summary.json"
-    summary = files.read_json(path)
-    if not isinstance(summary, dict):
-        raise UserError(f"{path}: not the summary of a run")
+    summary: dict[str, Any] = files.read_json(path)
+    refuse(not isinstance(summary, dict), f"{path}: not the summary of a run")
     for key in TEXTS:
         refuse(not isinstance(summary.get(key), str), f"{path}: {key} must be text, not {summary.get(key)!r}")
     for key in NUMBERS:

@@ -1,12 +1,12 @@
 """The figures of a study of flipped labels: accuracy over the positions of a sweep, or what its arms differ in."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aal.report.curves import Curve, Panel, curves_figure, mean_curve
-from aal.report.flip_curves import level, position_curve
-from aal.report.flip_outcomes import RANDOM, FlipSelection, selections, swept, values
+from aal.report.curves import Panel, curves_figure, mean_curve, sweeps_panel
+from aal.report.flip_outcomes import FlipSelection, selections, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
@@ -41,12 +41,11 @@ def flips_sections(
             name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))
             for name, column in columns.items()
         }
-    pictures = [
+    pictures = (
         figure_picture(directory, f"flips_{name}", curves_figure(shown, x, y, apart=True), caption)
         for name, (shown, x, y, caption) in drawn.items()
-        if shown
-    ]
-    return (Section("Accuracy and what was flipped", pictures=tuple(pictures)),) if pictures else ()
+    )
+    return (Section("Accuracy and what was flipped", pictures=tuple(itertools.chain(*pictures))),)
 
 
 def swept_panels(study: Study, cells: Cells, column: str) -> list[Panel]:
@@ -60,8 +59,7 @@ def swept_panels(study: Study, cells: Cells, column: str) -> list[Panel]:
     shared: dict[str, dict[str, None]] = {}
     for row in study.rows:
         shared.setdefault(row.group, {}).update({row.group: None, row.arm: None})
-    panels = [_panel(list(arms), cells, column) for arms in shared.values()]
-    return [panel for panel in panels if panel.curves]
+    return [sweeps_panel(", ".join(arms), {arm: cells[arm] for arm in arms}, column) for arms in shared.values()]
 
 
 def along_panels(study: Study, cells: Cells, columns: Mapping[str, str], along: str) -> list[Panel]:
@@ -86,7 +84,7 @@ def along_panels(study: Study, cells: Cells, columns: Mapping[str, str], along: 
             for selection, colour in zip(known, PALETTE, strict=False)
         )
         panels.append(Panel(title, tuple(filter(None, curves))))
-    return [panel for panel in panels if panel.curves]
+    return panels
 
 
 def _tried(runs: list[Run], selection: FlipSelection, column: str) -> list[float]:
@@ -99,21 +97,3 @@ def _configured(run: Run, key: str) -> Any:  # noqa: ANN401
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
-
-
-def _panel(arms: list[str], cells: Cells, column: str) -> Panel:
-    """Draw arms together; several are told apart by their names."""
-    curves: list[Curve] = []
-    levels: dict[str, float] = {}
-    for arm in arms:
-        runs = cells[arm]
-        sweeps = swept(selections(runs.values()))
-        for name, positions in sweeps.items():
-            place = len(curves)
-            called = name if len(arms) == 1 else arm if len(sweeps) == 1 else f"{arm}, {name}"
-            dashed = place >= len(PALETTE)
-            curve = position_curve(called, PALETTE[place % len(PALETTE)], runs, positions, column, dashed)
-            curves += [curve] if curve else []
-        random = level(values(runs, FlipSelection(RANDOM), column))
-        levels |= {} if random is None else {RANDOM if len(arms) == 1 else f"{RANDOM}, {arm}": random}
-    return Panel(", ".join(arms), tuple(curves), levels)

@@ -15,8 +15,8 @@ from aal.report.curves import (
     record_curve,
 )
 from aal.report.numbers import NONE, show
-from aal.report.page import Listing, Page, Results, Section, Tile, figure_picture, render_page
-from aal.report.run_page import ACCURACY, SHARE, config_listing, environment_listing, features_section, pairs_section
+from aal.report.page import Grid, Results, Section, Tile, figure_picture, render_page
+from aal.report.run_page import ACCURACY, SHARE, environment_listing, features_section, pairs_section
 from aal.report.style import CLEAN, PALETTE
 from aal.runs import files
 from aal.runs.documents import to_yaml
@@ -51,16 +51,16 @@ def write_study_report(directory: Path) -> None:
     firsts = {arm: next(iter(cells[arm].values())) for arm in arms if cells[arm]}
     poisoned = {arm: run for arm, run in firsts.items() if number(run.summary, "poisons") is not None}
     sections = TABLES[study.table].sections
-    page = Page(
+    page = render_page(
         title=study.title,
         subtitle=_subtitle(study, cells),
         note=study.note,
         tiles=_poison_tiles(study, cells, table.tests) if poisoned and table.tests else _tiles(table),
         results=_results(table),
         sections=sections(study, cells, directory) if sections else _sections(directory, study, cells, poisoned),
-        listings=(_cell_listing(study, cells), *_config_listings(study, cells), *environment_listing(finished)),
+        listings=(_cell_listing(study, cells), *_config_listings(study, cells), environment_listing(finished)),
     )
-    files.write_text(directory / "report.html", render_page(page))
+    files.write_text(directory / "report.html", page)
 
 
 def _results(table: Table) -> Results:
@@ -173,7 +173,7 @@ def _curves(
     cells: Cells,
     head: tuple[str, str, str],
     curve: Callable[..., Curve | None],
-    figure: Callable[[Sequence[Panel]], Figure],
+    figure: Callable[[Sequence[Panel]], Figure | None],
     levels: Callable[[Run], dict[str, float]] = lambda run: {},
 ) -> Section:
     """Draw a curve of each arm, a panel for each arm that others are compared with.
@@ -196,12 +196,11 @@ def _curves(
             against = f"against {group}" if len(arms) > 1 else group
             first = next(run for own in runs.values() for run in own)
             drawn.append(Panel(against if group else "read by these", shown, levels(first)))
-    if not drawn:
-        return Section(title, missing="No finished run has it yet.")
-    return Section(title, text + BAND, (figure_picture(directory, name, figure(drawn), text, captioned=False),))
+    pictures = figure_picture(directory, name, figure(drawn), text, captioned=False)
+    return Section(title, text + BAND, pictures, missing="" if pictures else "No finished run has it yet.")
 
 
-def _cell_listing(study: Study, cells: Cells) -> Listing:
+def _cell_listing(study: Study, cells: Cells) -> Section:
     """List every cell with its end."""
     shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4)}
     if any("poison_success" in run.summary for runs in cells.values() for run in runs.values()):
@@ -213,12 +212,12 @@ def _cell_listing(study: Study, cells: Cells) -> Listing:
             summary = runs[seed].summary if seed in runs else {"ended_by": "not finished"}
             numbers = (show(number(summary, key), digits) if seed in runs else "" for key, digits in shown.values())
             rows.append((arm, str(seed), *numbers, str(summary.get("ended_by", ""))))
-    return Listing("Every run", header=("arm", "seed", *shown, "ended by"), rows=tuple(rows))
+    return Section("Every run", grids=(Grid(("arm", "seed", *shown, "ended by"), tuple(rows)),))
 
 
-def _config_listings(study: Study, cells: Cells) -> Iterator[Listing]:
+def _config_listings(study: Study, cells: Cells) -> Iterator[Section]:
     for arm, runs in cells.items():
         layers = study.arms[arm].configs
         names = ", ".join(Path(layer).name if isinstance(layer, str) else to_yaml(layer).strip() for layer in layers)
         for run in list(runs.values())[:1]:
-            yield from config_listing(f"Configuration of {arm} ({names})", run)
+            yield Section(f"Configuration of {arm} ({names})", run.config)

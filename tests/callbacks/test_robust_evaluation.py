@@ -235,7 +235,7 @@ OFTEN = "import aal.robustness.evaluation\naal.robustness.evaluation.SAVE_SECOND
     [
         ("aal/robustness/evaluation.py:save", "return", 3),  # within round 0
         ("aal/robustness/evaluation.py:save", "return", 19),  # within the curve of the last round
-        ("aal/report/examples.py:examples_figure", "call", 1),
+        ("aal/report/pair_figures.py:examples_figure", "call", 1),
         ("aal/runs/records.py:write_summary", "call", 1),
     ],
 )

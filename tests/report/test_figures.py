@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from aal.errors import UserError
 from aal.report.curves import Panel, accuracy_figure, expected_share, poison_curve, poison_figure, record_curve
 from aal.report.features import SHOWN, features_figure, principal_components
-from aal.report.image_pairs import amplified, images_figure, png
-from aal.report.pairs import read_pairs
+from aal.report.pair_figures import amplified, images_figure, png
+from aal.report.pairs import FIGURES, read_pairs
 from aal.report.style import PALETTE, POISON, render
 from aal.runs.reading import Run, read_run
 from aal.studies.study import Row, Study
@@ -221,15 +221,13 @@ def test_pairs_are_those_of_the_manifest(tmp_path: Path) -> None:
     make_poisons(tmp_path / "poisons")
     entries = json.loads((tmp_path / "poisons" / "manifest.json").read_text())["poisons"]
     pairs = read_pairs(tmp_path, 5)
-    assert len(pairs) == len({pair.index for pair in pairs}) == 5
-    assert [pair.index for pair in read_pairs(tmp_path, 5)] == [pair.index for pair in pairs]
+    indices = [pair.figures["index"] for pair in pairs]
+    assert len(pairs) == len(set(indices)) == 5
+    assert [pair.figures["index"] for pair in read_pairs(tmp_path, 5)] == indices
     for pair in pairs:
-        (entry,) = (entry for entry in entries if entry["index"] == pair.index)
-        assert (pair.label, pair.before, pair.after) == (entry["label"], entry["norm_initial"], entry["norm_saved"])
-        assert (pair.l2, pair.linf, pair.ratio) == tuple(
-            entry[key] for key in ("perturbation_l2", "perturbation_linf", "psnr")
-        )
-        assert pair.crafted == entry["norm_crafted"]
+        (entry,) = (entry for entry in entries if entry["index"] == pair.figures["index"])
+        assert pair.figures == {key: entry[key] for key in FIGURES}
+        assert pair.ratio == entry["psnr"]
         for saved, key in ((pair.base, "base_file"), (pair.poison, "poison_file")):
             wanted = np.asarray(Image.open(tmp_path / "poisons" / entry[key]).convert("RGB"))
             assert np.array_equal(saved.values.permute(1, 2, 0).numpy(), wanted)
@@ -305,18 +303,23 @@ def test_what_a_poison_may_lack_is_not_asked_for(tmp_path: Path, change: dict[st
     manifest["poisons"][0] |= change
     path.write_text(json.dumps(manifest))
     (pair,) = read_pairs(tmp_path, 1)
-    assert pair.title == f"label {pair.label}"
+    assert pair.title == f"label {manifest['poisons'][0]['label']}"
     assert pair.ratio == manifest["poisons"][0]["psnr"]
 
 
 def test_what_is_said_of_a_pair_of_images(tmp_path: Path) -> None:
     make_poisons(tmp_path / "poisons", count=1)
+    path = tmp_path / "poisons" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["poisons"][0] |= {"class": "airplane", "perturbation_l2": 1.25, "perturbation_linf": 25 / 255}
+    manifest["poisons"][0] |= {"psnr": 18.26, "norm_initial": 9.0, "norm_crafted": 0.7, "norm_saved": 0.85}
+    path.write_text(json.dumps(manifest))
     (pair,) = read_pairs(tmp_path, 1)
-    pair = replace(pair, called="airplane", l2=1.25, linf=25 / 255, ratio=18.26, before=9.0, crafted=0.7, after=0.85)
     assert (pair.title, pair.is_sound) == ("airplane", False)
     assert pair.change == "PSNR 18.3 dB, ‖δ‖∞ = 25/255, ‖δ‖₂ = 1.25"
     assert pair.distances == "‖f-μ‖ 9 → 0.85 (0.7 before saving)"
-    assert replace(pair, ratio=None, l2=0.0, linf=0.0).change == "PSNR: unchanged, ‖δ‖∞ = 0/255, ‖δ‖₂ = 0"
+    nothing = {**pair.figures, "perturbation_l2": 0.0, "perturbation_linf": 0.0}
+    assert replace(pair, ratio=None, figures=nothing).change == "PSNR: unchanged, ‖δ‖∞ = 0/255, ‖δ‖₂ = 0"
 
 
 def test_a_hostile_class_is_drawn_as_it_is_and_cut(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 import aal.callbacks  # noqa: F401 - registers the page of flips
 from aal.attacks import PGD
 from aal.errors import UserError
-from aal.report.flip_curves import path_bins, paths_figure, position_curve
-from aal.report.flip_outcomes import selections, swept
+from aal.report.curves import sweeps_panel
+from aal.report.flip_figures import path_bins, paths_figure
 from aal.report.flips_page import attack_columns, flips_title
 from aal.report.run_page import write_run_report
 from aal.robustness.results import Evaluation, Outcome
@@ -59,21 +59,18 @@ def save_evaluation(path: Path, *, aimed: bool, still: list[int]) -> None:
 
 def test_a_curve_over_positions_has_the_mean_and_spread_over_repeats(tmp_path: Path) -> None:
     runs = {0: read_run(made(tmp_path))}
-    (name, positions), *others = swept(selections(runs.values())).items()
-    assert (name, others) == ("path_length", [])
-    curve = position_curve(name, "#000000", runs, positions, "robust_pgd")
-    assert curve is not None
+    (curve,) = sweeps_panel("", {"": runs}, "robust_pgd").curves
+    assert curve.name == "path_length"
     assert curve.x.tolist() == [0, 1, 2]
     assert curve.mean.tolist() == pytest.approx([0.65, 0.3, 0.575])
     assert curve.sd is not None
     assert curve.sd.tolist() == pytest.approx([0.1 / 2**0.5] * 3)
-    assert position_curve(name, "#000000", runs, positions, "robust_none") is None
+    assert sweeps_panel("", {"": runs}, "robust_none").curves == ()
 
 
 def test_a_curve_of_single_trials_has_no_band(tmp_path: Path) -> None:
     runs = {0: read_run(make_flips_run(tmp_path / "run", TRIES[:4]))}
-    curve = position_curve("", "#000000", runs, swept(selections(runs.values()))["path_length"], "robust_pgd")
-    assert curve is not None
+    (curve,) = sweeps_panel("", {"": runs}, "robust_pgd").curves
     assert curve.sd is None
 
 

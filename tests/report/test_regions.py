@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from aal.data.samples import ImageSamples, TensorSamples
 from aal.models import SoftKNNClassifier
 from aal.pool import Pool
-from aal.report.regions import COLOURS, REGIONS, draw_regions, regions_figure, regions_of
+from aal.report.flip_figures import COLOURS, REGIONS, draw_regions, regions_figure, regions_of
 
 
 class Quadrants(nn.Module):
@@ -40,7 +40,7 @@ def test_regions_are_the_classes_of_the_grids_points() -> None:
 
 def test_a_grid_larger_than_a_batch_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = regions_of(Quadrants(), POINTS, resolution=20)
-    monkeypatch.setattr("aal.report.regions.BATCH", 7)
+    monkeypatch.setattr("aal.report.flip_figures.BATCH", 7)
     assert torch.equal(regions_of(Quadrants(), POINTS, resolution=20).classes, whole.classes)
 
 

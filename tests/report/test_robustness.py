@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aal.attacks import FGSM
-from aal.report.examples import examples_figure
+from aal.report.pair_figures import examples_figure
 from aal.report.run_page import write_run_report
 from aal.report.style import POISON, render
 from aal.robustness import Evaluation, Examples, Outcome

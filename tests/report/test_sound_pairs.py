@@ -11,9 +11,7 @@ import torch
 
 from aal.errors import UserError
 from aal.report.page import LONGEST_SOUND
-from aal.report.pairs import read_pairs
-from aal.report.run_page import write_run_report
-from aal.report.sound_pairs import (
+from aal.report.pair_figures import (
     COLUMNS,
     RANGE,
     scale_figure,
@@ -22,6 +20,8 @@ from aal.report.sound_pairs import (
     spectrogram_figure,
     spectrograms,
 )
+from aal.report.pairs import read_pairs
+from aal.report.run_page import write_run_report
 from aal.report.style import render
 from tests.report.test_pages import Page, assert_self_contained
 from tests.studies.made_runs import make_poisons, make_run, make_sounds, wav_bytes
@@ -98,7 +98,9 @@ def test_what_is_said_of_a_pair_of_clips(tmp_path: Path) -> None:
     assert pair.change.startswith("SNR 18.1 dB, ‖δ‖∞ = 1,000/32,768, ‖δ‖₂ = 0.86")
     assert pair.distances == "‖f-μ‖ 9 → 0.8 (0.7 before saving)"
     assert replace(pair, ratio=None).change.startswith("no SNR: the base is silent")
-    assert replace(pair, ratio=None, l2=0.0).change.startswith("SNR: unchanged")
+    assert replace(pair, ratio=None, figures={**pair.figures, "perturbation_l2": 0.0}).change.startswith(
+        "SNR: unchanged"
+    )
 
 
 def test_clips_are_in_the_page_as_they_are_on_disk(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Decision regions: which class a classifier gives to each point of the plane, and the training points on top."""
+"""Figures of a run of flipped labels: lengths of paths, suspects, and which class a classifier gives to the plane."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,20 @@ from torch import Tensor, nn
 
 from aal.attacks.base import frozen
 from aal.data.samples import Samples
+from aal.flips.suspects import Suspects, closest_and_farthest
+from aal.flips.view import FlipView
 from aal.models.classifier import Classifier
 from aal.pool import Pool
 from aal.report.page import Picture, Section, saved_picture
-from aal.report.style import INK, PALETTE, panels, render, style
+from aal.report.style import CLEAN, INK, MUTED, PALETTE, POISON, POOL, panels, render, style
 from aal.runs.files import write_bytes
 from aal.runs.reading import Run
 
+BINS = 25  # bars of a distribution, about
+ACROSS = 5  # distributions beside each other
+GALLERY = "figures/suspects.png"
+WIDTH = 2.2  # inches that a title takes
+TITLES = ("closest to the boundary", "farthest from it")
 REGIONS = "figures/regions_round={}.png"  # where a run keeps those of a round
 SHOWN = 12  # of them, in a run's page
 RESOLUTION = 200  # points of the grid along each side
@@ -25,6 +32,66 @@ MARGIN = 0.1  # of the points' extent, on every side
 BATCH = 4096  # points of the grid classified at once
 WHITE = 0.65  # how much of it there is in a region's colour
 COLOURS = (PALETTE[1], PALETTE[0], *PALETTE[2:])  # blue, red, and green for a third class, as in the paper
+
+
+@style()
+def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
+    """Draw the distribution of the number of steps of adversarial paths, a panel a class (Figures 4.6a and 4.7).
+
+    Args:
+        steps: Steps of each path, int64 ``(N,)``, at least one path.
+        arrived: Whether it arrived, bool ``(N,)``.
+        labels: The class that it led from ``(N,)``.
+    """
+    edges, classes = path_bins(steps).tolist(), labels.unique().tolist()
+    figure, grid = panels(len(classes), 2.2, 1.8, ACROSS)
+    for axes, label in zip(grid, classes, strict=True):
+        parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
+        axes.hist(parts, edges, stacked=True, color=[CLEAN, POISON])
+        axes.axvline(float(steps[labels == label].double().quantile(0.5)), color=POOL, linewidth=1.2, linestyle=":")
+        axes.set(title=f"class {label}", xlabel="steps")
+    for axes in grid[::ACROSS]:
+        axes.set(ylabel="training points")
+    return figure
+
+
+def path_bins(steps: Tensor) -> Tensor:
+    """Return edges of bars that each hold the same whole numbers of steps, from 0 to the longest path."""
+    longest = int(steps.max())
+    width = max(1, -(-(longest + 1) // BINS))
+    return torch.arange(0, longest + 1 + width, width).double() - 0.5
+
+
+@style()
+def draw_suspects(folder: Path, suspects: Suspects, view: FlipView, order: Tensor, samples: Samples) -> None:
+    """Draw ``figures/suspects.png``: a row a class, the closest to the boundary left, the farthest right.
+
+    Nothing is drawn of samples that are no images of one or three channels.
+    """
+    rows = {
+        label: tuple(samples[view.candidates[places]] for places in pair)
+        for label, pair in closest_and_farthest(order, view.labels, suspects.shown).items()
+    }
+    images = [image for blocks in rows.values() for image in blocks]
+    if not images or images[0].ndim != 4 or images[0].shape[1] not in (1, 3):
+        return
+    (low, high), shown = samples.bounds, max(map(len, images))
+    figure, grid = panels(2, max(0.45 * shown + 0.3, WIDTH), 0.45 * len(rows) + 0.4)
+    for block, (axes, title) in enumerate(zip(grid, TITLES, strict=True)):
+        axes.set_title(title)
+        axes.set_axis_off()
+        cells = axes.inset_axes((0, 0, 1, 1))  # axes for each image would take as long as a small run
+        cells.set_axis_off()
+        for row, (label, blocks) in enumerate(reversed(list(rows.items()))):
+            cells.annotate(str(label), (-0.2, row + 0.5), ha="right", va="center", color=MUTED if block else INK)
+            for column, image in enumerate(blocks[block]):
+                pixels = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3)
+                high_half, wide_half = (0.46 * side / max(pixels.shape[:2]) for side in pixels.shape[:2])
+                x, y = column + 0.5, row + 0.5
+                place = (x - wide_half, x + wide_half, y - high_half, y + high_half)
+                cells.imshow(pixels.numpy(), interpolation="nearest", extent=place)
+        cells.set(in_layout=False, anchor="W", xlim=(-0.9, shown), ylim=(0, len(rows)))
+    write_bytes(folder / GALLERY, render(figure))
 
 
 @dataclass(frozen=True)
@@ -132,10 +199,10 @@ def regions_section(run: Run) -> Section:
     for record in drawn[:SHOWN]:
         where = f" at {record['position']:g}" if "position" in record else ""
         caption = f"round {record['round']}: {record.get('selector', '')}{where}"
-        path = run.folder / REGIONS.format(record["round"])
-        shown += saved_picture(path, f"decision regions, {caption}", caption)
-    text = (
+        shown += saved_picture(run.folder / REGIONS.format(record["round"]), f"decision regions, {caption}", caption)
+    return Section(
+        "Decision regions",
         "The plane in the colours of the classes that the classifier of a round gives to its points, and what the "
-        f"round was trained on in the colours of its labels.{left}"
+        f"round was trained on in the colours of its labels.{left}",
+        tuple(shown),
     )
-    return Section("Decision regions", text, tuple(shown))
