@@ -2,8 +2,6 @@
 
 from aal.oracles.base import Oracle, Truth
 from aal.oracles.crowd import NOBODY, Crowd
-from aal.oracles.malicious import Malicious
-from aal.oracles.noisy import Noisy
-from aal.oracles.perfect import Perfect
+from aal.oracles.one_labeler import Malicious, Noisy, Perfect
 
 __all__ = ["NOBODY", "Crowd", "Malicious", "Noisy", "Oracle", "Perfect", "Truth"]

@@ -1,5 +1,6 @@
 """The contract of every oracle: ``label(indices, round) -> (labels, labelers)``."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from torch import Tensor
@@ -7,7 +8,7 @@ from torch import Tensor
 Truth = Callable[[Tensor], Tensor]  # the true labels (n,) of indices (n,)
 
 
-class Oracle:
+class Oracle(ABC):
     """Answers queries. Simulated oracles are told how to look up the truth of the pool first.
 
     Attributes:
@@ -35,6 +36,7 @@ class Oracle:
         """Whether nobody is left who could answer, which ends a run."""
         return False
 
+    @abstractmethod
     def label(self, indices: Tensor, *, round: int = 0) -> tuple[Tensor, Tensor]:
         """Answer a query.
 
@@ -45,4 +47,3 @@ class Oracle:
         Returns:
             Their labels ``(n,)`` and the number of each one's labeler ``(n,)``.
         """
-        raise NotImplementedError

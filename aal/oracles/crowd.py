@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from aal.attacks.draws import uniform
-from aal.checks import at_least, probability
-from aal.errors import UserError
+from aal.checks import at_least, between, probability, refuse
 from aal.oracles.base import Oracle, Truth
 from aal.pool import UNLABELLED
 from aal.seeds import sample_seeds
@@ -59,17 +58,18 @@ class Crowd(Oracle):
         draw: Literal["query", "batch"] = "query",
     ) -> None:
         at_least(0, {"honest": honest, "malicious": malicious, "share_from": share_from})
-        if not honest + malicious:
-            raise UserError("honest: must be at least 1 where malicious is 0, got 0")
+        refuse(not honest + malicious, "honest: must be at least 1 where malicious is 0, got 0")
         share = 0.0 if malicious_share is None else malicious_share
-        rates = {"error": error, "malicious_error": malicious_error, "malicious_share": share}
-        probability(rates)
-        if share and not malicious:
-            raise UserError("malicious_share: nobody of this crowd is malicious; set malicious, or leave it out")
-        if malicious:
-            for name, given in (("source", source), ("target", target)):
-                if given is None:
-                    raise UserError(f"{name}: a malicious labeler needs a class; name one, or set malicious to 0")
+        probability({"error": error, "malicious_error": malicious_error, "malicious_share": share})
+        refuse(
+            share and not malicious,
+            "malicious_share: nobody of this crowd is malicious; set malicious, or leave it out",
+        )
+        for name, given in (("source", source), ("target", target)):
+            refuse(
+                malicious and given is None,
+                f"{name}: a malicious labeler needs a class; name one, or set malicious to 0",
+            )
         self.size, self.honest, self.source, self.target = honest + malicious, honest, source, target
         self.malicious_share, self.share_from, self.draw = malicious_share, share_from, draw
         self.errors = torch.tensor([error] * honest + [malicious_error] * malicious, dtype=torch.float64)
@@ -85,8 +85,7 @@ class Crowd(Oracle):
                 _class_number(given, num_classes, names, key)
                 for key, given in (("source", self.source), ("target", self.target))
             )
-            if source == target:
-                raise UserError(f"target: {self.target!r} is the class source itself, which would be no lie")
+            refuse(source == target, f"target: {self.target!r} is the class source itself, which would be no lie")
             self._flip = (source, target)
 
     @property
@@ -160,11 +159,10 @@ def _class_number(given: int | str | None, num_classes: int, names: tuple[str, .
         UserError: There is no such class; the line begins with ``key``.
     """
     if isinstance(given, str):
-        if names is None:
-            raise UserError(f"{key}: the classes have no names but numbers, 0 to {num_classes - 1}; got {given!r}")
-        if given not in names:
-            raise UserError(f"{key}: there is no class {given!r}; the classes are {', '.join(names)}")
-        return names.index(given)
-    if given is None or not 0 <= given < num_classes:
-        raise UserError(f"{key}: must be from 0 to {num_classes - 1}, got {given}")
+        known = names or ()
+        refuse(not known, f"{key}: the classes have no names but numbers, 0 to {num_classes - 1}; got {given!r}")
+        refuse(given not in known, f"{key}: there is no class {given!r}; the classes are {', '.join(known)}")
+        return known.index(given)
+    between(0, num_classes - 1, {key: given})
+    assert given is not None
     return given

@@ -9,7 +9,7 @@ from scipy.special import bdtrc
 from torch import Tensor
 
 from aal.attacks.draws import uniform
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.oracles.crowd import NOBODY, Crowd
 from aal.oracles.dawid_skene import dawid_skene
 from aal.seeds import sample_seeds
@@ -31,8 +31,7 @@ def examiners_needed(p_one: float, p_h: float) -> int:
         UserError: One of them is not.
     """
     for name, value in (("p_one", p_one), ("p_h", p_h)):
-        if not 0 < value < 1:
-            raise UserError(f"{name}: must be above 0 and below 1, got {value}")
+        refuse(not 0 < value < 1, f"{name}: must be above 0 and below 1, got {value}")
     return math.ceil(math.log1p(-p_h) / math.log1p(-p_one) - 1e-9)  # not one more for a rounding error
 
 
