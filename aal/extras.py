@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.pool import Pool
 
 MAKERS = ("strategy", "retraining", "attacker")
@@ -57,16 +58,22 @@ class Extras:
         Raises:
             ValueError: The numbers or shapes differ, or a copy is not finite; nothing has changed.
         """
-        if x.shape != (len(sources), *self.crafted.shape[1:]):
-            raise ValueError(f"{len(sources)} copies of shape {tuple(self.crafted.shape[1:])}, not {tuple(x.shape)}")
+        refuse(
+            x.shape != (len(sources), *self.crafted.shape[1:]),
+            f"{len(sources)} copies of shape {tuple(self.crafted.shape[1:])}, not {tuple(x.shape)}",
+            ValueError,
+        )
         bad = ~x.flatten(1).isfinite().all(1)
         if bad.any():
             raise ValueError(f"the copy crafted of index {int(sources[bad.cpu()][0])} is not finite")
-        self.crafted = torch.cat([self.crafted, x.detach().float().cpu()])
-        self.sources = torch.cat([self.sources, sources])
-        self.rounds = torch.cat([self.rounds, torch.full_like(sources, round)])
-        made_by = torch.full((len(sources),), MAKERS.index(maker), dtype=torch.uint8)
-        self.makers = torch.cat([self.makers, made_by])
+        added = {
+            "crafted": x.detach().float().cpu(),
+            "sources": sources,
+            "rounds": torch.full_like(sources, round),
+            "makers": torch.full((len(sources),), MAKERS.index(maker), dtype=torch.uint8),
+        }
+        for name, values in added.items():
+            setattr(self, name, torch.cat([getattr(self, name), values]))
 
     def drop(self, maker: str) -> None:
         """Forget all copies that one of ``MAKERS`` made."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aal.errors import UserError
+from aal.checks import refuse
 
 UNLABELLED = -1
 ORIGINS = ("natural", "poison")
@@ -165,31 +165,28 @@ class Pool:
         Raises:
             UserError: The sizes or origins differ, as where the poisons of a run were removed.
         """
-        if not torch.equal(state["origins"], self.origins):
-            raise UserError(
-                f"the saved pool has {len(state['origins'])} samples of other origins, this one {len(self)}; a run "
-                "that goes on needs the folder poisons/ as it left it"
-            )
+        refuse(
+            not torch.equal(state["origins"], self.origins),
+            f"the saved pool has {len(state['origins'])} samples of other origins, this one {len(self)}; a run "
+            "that goes on needs the folder poisons/ as it left it",
+        )
         self.labels = state["labels"].clone()
         self.ledger = [Label(*row) for row in state["ledger"]]
 
     def _check(self, indices: Tensor, labels: Tensor, *, wanted: Tensor, state: str) -> None:
-        if len(indices) != len(labels):
-            raise ValueError(f"{len(indices)} indices, but {len(labels)} labels")
-        outside = (indices < 0) | (indices >= len(self))
-        if outside.any():
-            raise ValueError(f"index {indices[outside][0]} is outside the pool of {len(self)}")
-        if len(indices.unique()) < len(indices):
-            repeated = next(i for i in indices.tolist() if (indices == i).sum() > 1)
-            raise ValueError(f"index {repeated} is given twice")
+        refuse(len(indices) != len(labels), f"{len(indices)} indices, but {len(labels)} labels", ValueError)
         allowed = torch.zeros(len(self), dtype=torch.bool)
         allowed[wanted] = True
-        if not allowed[indices].all():
-            raise ValueError(f"index {indices[~allowed[indices]][0]} {state}")
-        if (labels < 0).any():
-            raise ValueError(
-                f"index {indices[labels < 0][0]} has the label {labels[labels < 0][0]}: must be 0 or above"
-            )
+        _, place, times = indices.unique(return_inverse=True, return_counts=True)
+        faults = (
+            ((indices < 0) | (indices >= len(self)), f"is outside the pool of {len(self)}"),
+            (times[place] > 1, "is given twice"),
+            (~allowed[indices.clamp(0, len(self) - 1)], state),
+            (labels < 0, "has the label {}: must be 0 or above"),
+        )
+        for wrong, said in faults:
+            if wrong.any():
+                raise ValueError(f"index {indices[wrong][0]} {said.format(labels[wrong][0])}")
 
     def _give(
         self, indices: Tensor, labels: Tensor, round: int, strategy: str, labelers: Tensor, scores: Tensor | None

@@ -113,7 +113,7 @@ class Shard:
         return self.sum(result if self.rank == 0 else torch.zeros_like(result)).to(result.device)
 
     def together(self, work: Callable[[], T]) -> T:
-        """Do this rank's part of the work; what stops one rank stops them all.
+        """Do this rank's part of the work; what stops one rank stops them all, else they would wait for it in vain.
 
         Raises:
             UserError: The work did, on any rank: every rank says what the first of them has to say.
@@ -124,16 +124,11 @@ class Shard:
             result = work()
         except STOPS as error:
             stop = error
-        self.stop_together(stop)
-        return result
-
-    def stop_together(self, stop: UserError | RunStopped | None) -> None:
-        """Raise on every rank what the first that has to stop says; else the others would wait for it in vain."""
         kinds = torch.zeros(self.world, dtype=torch.int64)
         kinds[self.rank] = 0 if stop is None else 1 + STOPS.index(type(stop))
         kinds = self.sum(kinds)
         if not kinds.any():
-            return
+            return result
         first = int(kinds.nonzero()[0])
         line = torch.zeros(LINE, dtype=torch.int64)
         if self.rank == first:
