@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.files import read_tensors
 from aal.seeds import generator as keyed
 
@@ -27,11 +27,15 @@ def given_vector(mu: str, feature_size: int) -> Tensor | None:
     """
     if mu in COLLISION_VECTORS:
         return None
-    if not str(mu).endswith(".safetensors"):
-        raise UserError(f"mu: must be one of {', '.join(COLLISION_VECTORS)} or a .safetensors file, got {mu!r}")
-    vector = read_tensors(Path(mu)).get("mu")
-    if vector is None or vector.shape != (feature_size,) or not torch.isfinite(vector).all():
-        raise UserError(f"mu: {mu} must hold a finite tensor 'mu' of shape ({feature_size},)")
+    refuse(
+        not str(mu).endswith(".safetensors"),
+        f"mu: must be one of {', '.join(COLLISION_VECTORS)} or a .safetensors file, got {mu!r}",
+    )
+    vector = read_tensors(Path(mu)).get("mu", torch.empty(0))
+    refuse(
+        vector.shape != (feature_size,) or not torch.isfinite(vector).all(),
+        f"mu: {mu} must hold a finite tensor 'mu' of shape ({feature_size},)",
+    )
     return vector
 
 
@@ -87,7 +91,6 @@ def draw_base_class(labels: Tensor, true_class: int, seed: int, target: int) -> 
         UserError: There are samples of no other class.
     """
     classes = labels[(labels >= 0) & (labels != true_class)].unique()
-    if not len(classes):
-        raise UserError(f"there are base instances of no class but the target's, {true_class}")
+    refuse(not len(classes), f"there are base instances of no class but the target's, {true_class}")
     drawn = torch.randint(len(classes), (), generator=keyed(seed, "base class", target))
     return int(classes[drawn])

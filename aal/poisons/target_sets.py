@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.data.samples import Samples
-from aal.errors import UserError
 from aal.runs.files import read_json, sync, write_json
 
 FOLDER, MANIFEST, UNFINISHED = "sets", "manifest.json", ".unfinished"
@@ -104,11 +104,9 @@ def sets_of(run: Path) -> list[Path]:
     Raises:
         UserError: There is no such folder, or it has no sets.
     """
-    if not run.is_dir():
-        raise UserError(f"{run}: no such folder")
+    refuse(not run.is_dir(), f"{run}: no such folder")
     folders = sorted(path for path in (run / FOLDER).glob("*") if path.name.isdecimal())
-    if not folders:
-        raise UserError(f"{run}: has no sets of targeted poisons; a run of aal.callbacks.TargetedSets makes them")
+    refuse(not folders, f"{run}: has no sets of targeted poisons; a run of aal.callbacks.TargetedSets makes them")
     return folders
 
 
@@ -124,23 +122,27 @@ def read_set(path: Path, samples: Samples, test: str) -> tuple[TargetSet, dict[s
         UserError: A file is missing or not what :func:`write_set` wrote, or the set is for other test samples.
     """
     content = read_json(path / MANIFEST)
-    if not isinstance(content, dict) or not _sound(content):
-        raise UserError(f"{path / MANIFEST}: not the manifest of a set of targeted poisons")
-    if content.get("test") != test:
-        raise UserError(f"{path}: made for other test samples: another data set, or another seed that drew its splits")
-    if content["target"] >= len(samples):
-        raise UserError(f"{path / MANIFEST}: its target is test sample {content['target']} of {len(samples)}")
+    refuse(
+        not isinstance(content, dict) or not _sound(content),
+        f"{path / MANIFEST}: not the manifest of a set of targeted poisons",
+    )
+    refuse(
+        content.get("test") != test,
+        f"{path}: made for other test samples: another data set, or another seed that drew its splits",
+    )
+    refuse(
+        content["target"] >= len(samples),
+        f"{path / MANIFEST}: its target is test sample {content['target']} of {len(samples)}",
+    )
     found = TargetSet(**{key: content[key] for key in (*WHOLE, "opacity", *LISTS)})
     shape = samples[torch.arange(1)].shape[1:]
     x = {}
     for kind in ("base", "poison"):
         files = [path / _name(row, kind, samples) for row in range(len(found.bases))]
         each = [samples.read(file) for file in files]
-        altered = [file for file in files if _digest(file) != content["files"].get(file.name)]
-        if altered:
-            raise UserError(f"{altered[0]}: altered since the set was written")
-        if any(sample.shape != shape for sample in each):
-            raise UserError(f"{path}: a {kind} is no sample of shape {tuple(shape)}")
+        for file in files:
+            refuse(_digest(file) != content["files"].get(file.name), f"{file}: altered since the set was written")
+        refuse(any(sample.shape != shape for sample in each), f"{path}: a {kind} is no sample of shape {tuple(shape)}")
         x[kind] = torch.stack(each)
     return found, x
 
