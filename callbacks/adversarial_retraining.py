@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from aal.attacks import Attack, frozen
-from aal.attacks.norms import NORMS
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
@@ -21,7 +20,6 @@ from aal.seeds import sample_seeds
 from aal.sharding import Shard
 
 MAKER = "retraining"
-_size = NORMS["l2"].size
 
 
 class AdversarialRetraining(RoundCallback):
@@ -54,6 +52,7 @@ class AdversarialRetraining(RoundCallback):
             with queries that bring copies of samples.
     """
 
+    STATE = ("round", "done", "figures")
     columns = ("perturbation_mean", "perturbation_min", "seconds_crafting")
 
     def __init__(
@@ -65,14 +64,11 @@ class AdversarialRetraining(RoundCallback):
         batch_size: int = 64,
     ) -> None:
         at_least(1, {"attacks": len(attacks), "batch_size": batch_size})
-        for name, value, allowed in (
-            ("of", of, ("queried", "labelled")),
-            ("space", space, ("input", "features")),
-        ):
-            if value not in allowed:
-                raise UserError(f"{name}: must be {' or '.join(allowed)}, got {value!r}")
-        if of == "labelled" and keep:
-            raise UserError("keep: copies of all labelled samples replace the earlier ones; set keep: false")
+        refuse(of not in ("queried", "labelled"), f"of: must be queried or labelled, got {of!r}")
+        refuse(space not in ("input", "features"), f"space: must be input or features, got {space!r}")
+        refuse(
+            of == "labelled" and keep, "keep: copies of all labelled samples replace the earlier ones; set keep: false"
+        )
         refuse_others(attacks)
         self.attacks, self.of, self.keep, self.space, self.batch_size = attacks, of, keep, space, batch_size
         self.round = 0  # the last one that copies were crafted for
@@ -86,8 +82,7 @@ class AdversarialRetraining(RoundCallback):
             return
         if not isinstance(module, TransferClassifier) or module.trained_from is not None:
             raise UserError("space: features are those of a backbone that stays frozen; use space: input")
-        if clock_of(trainer).crafts:
-            raise UserError("space: the queries bring copies of samples of their own; use space: input")
+        refuse(clock_of(trainer).crafts, "space: the queries bring copies of samples of their own; use space: input")
         refuse_shape(self.attacks, (module.feature_size,))
         data_of(trainer).extras.take_features(module.feature_size)
 
@@ -114,7 +109,7 @@ class AdversarialRetraining(RoundCallback):
         with data.progress.task("crafting copies", len(sources) * len(self.attacks)) as task:
             for name, attack in self.attacks.items():
                 copies, changed = self._crafted(trainer, module, name, attack, sources, task.advance)
-                size = _size(copies - self._originals(data, sources).cpu())
+                size = (copies - self._originals(data, sources).cpu()).flatten(1).norm(dim=1)
                 least = torch.where(changed, torch.minimum(least, size), least)
                 moved = size > 0
                 data.extras.craft(copies[moved], sources[moved], round=round, maker=MAKER)
@@ -122,20 +117,14 @@ class AdversarialRetraining(RoundCallback):
         data.extras.perturbed, data.extras.perturbations = sources[found], least[found]
         self.figures = {"seconds_crafting": time.perf_counter() - started}
         if found.any():
-            known = least[found]
-            self.figures |= {"perturbation_mean": float(known.mean()), "perturbation_min": float(known.min())}
+            self.figures |= {
+                "perturbation_mean": float(least[found].mean()),
+                "perturbation_min": float(least[found].min()),
+            }
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return in which space copies were crafted, and by what."""
         return {"copies_of": self.space, "copies_by": ", ".join(self.attacks)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what has been crafted, and what is known of it; the copies are the datamodule's."""
-        return {"round": self.round, "done": self.done, "figures": self.figures}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what a checkpoint holds."""
-        self.round, self.done, self.figures = (state_dict[name] for name in ("round", "done", "figures"))
 
     def _originals(self, data: ActiveDataModule, indices: Tensor) -> Tensor:
         """Return what is attacked ``(B, ...)``: samples, or their features."""

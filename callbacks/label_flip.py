@@ -94,9 +94,12 @@ class LabelFlip(Rounds):
             no_name = f"selectors: {name!r} cannot name one"
             refuse(not str(name).isidentifier(), f"{no_name}; take letters, then also digits and _")
             refuse(name in TAKEN, f"{no_name}; records and ledger have it for another")
-        known = isinstance(targets, dict) or targets in ("next", "new")
-        refuse(not known, f"targets: must be next, new or a map of classes, got {targets!r}")
+        refuse(
+            not isinstance(targets, dict) and targets not in ("next", "new"),
+            f"targets: must be next, new or a map of classes, got {targets!r}",
+        )
         refuse(targets == {}, "targets: the map names no class")
+        self.new_classes = int("new" in (targets.values() if isinstance(targets, dict) else (targets,)))
         self.trial = -1  # which one this round tries; -1: none, labels are clean
         self.flipped = torch.empty(0, dtype=torch.int64)  # what is mislabelled in this round
         self.weights: dict[str, Tensor] = {}  # of the clean classifier
@@ -104,11 +107,6 @@ class LabelFlip(Rounds):
         self.not_memorised: list[int] = []  # rounds
         self.memorised = False  # whether the last epoch ended with the training set memorised
         self._upcoming: tuple[int, Selection] | None = None  # what the next round flips
-
-    @property
-    def new_classes(self) -> int:
-        """Number of classes beyond the data's that labels may be given: one where labels are flipped to it."""
-        return int("new" in (self.targets.values() if isinstance(self.targets, dict) else (self.targets,)))
 
     @property
     def draw_of_weights(self) -> int:
@@ -120,12 +118,16 @@ class LabelFlip(Rounds):
         assert isinstance(module, Classifier)
         data, inputs = data_of(trainer), data_of(trainer).sample_shape
         for key, kind in ALONE.items():
-            used = any(isinstance(callback, kind) for callback in round_callbacks(trainer))
-            refuse(used, f"{key}: nothing else may change a training set with flipped labels; set {key}: null")
+            refuse(
+                any(isinstance(callback, kind) for callback in round_callbacks(trainer)),
+                f"{key}: nothing else may change a training set with flipped labels; set {key}: null",
+            )
         if isinstance(module, TransferClassifier):
             inputs = (module.feature_size,) if module.encoded else inputs
-            line = "the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze"
-            refuse(bool(module.trained_from), line)
+            refuse(
+                module.trained_from,
+                "the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze",
+            )
         self.class_map = self._chosen_map(data.num_classes)
         self.class_maps = {"flips": self.class_map}
         natural = data.pool.of_origin("natural")
@@ -137,11 +139,12 @@ class LabelFlip(Rounds):
             selector.check(data.sample_shape, inputs, module.num_classes)
         placed = data.placed if isinstance(data, Places) else ()
         self.trials = [*trials_of(self.selectors, self.repeats), *placed]
-        partly = len(placed) and len(self.class_map) < data.num_classes
-        refuse(bool(partly), "targets: samples of every class are placed for a wrong label; name all")
-        self.groups = {ALL: torch.arange(len(self.clean.indices))}
-        if self.per_class:
-            self.groups = {label: (self.clean.labels == label).nonzero()[:, 0] for label in sorted(self.class_map)}
+        refuse(
+            placed and len(self.class_map) < data.num_classes,
+            "targets: samples of every class are placed for a wrong label; name all",
+        )
+        classes = {label: (self.clean.labels == label).nonzero()[:, 0] for label in sorted(self.class_map)}
+        self.groups = classes if self.per_class else {ALL: torch.arange(len(self.clean.indices))}
         self._check_budget()
 
     def _check_budget(self) -> None:
@@ -160,9 +163,9 @@ class LabelFlip(Rounds):
         chosen = dict.fromkeys(range(classes), "new") if self.targets == "new" else self.targets
         assert isinstance(chosen, dict)
         for label, target in chosen.items():
-            led = f"must lead from one of {classes} classes to another, or to new; got {label}: {target}"
             refuse(
-                not 0 <= label < classes or target not in ("new", *range(classes)) or label == target, f"targets: {led}"
+                not 0 <= label < classes or target not in ("new", *range(classes)) or label == target,
+                f"targets: must lead from one of {classes} classes to another, or to new; got {label}: {target}",
             )
         return {label: classes if target == "new" else int(target) for label, target in chosen.items()}
 
@@ -174,8 +177,13 @@ class LabelFlip(Rounds):
         """Give the clean labels."""
         data = data_of(trainer)
         natural = data.pool.of_origin("natural")
-        labelers = torch.full_like(natural, HONEST)
-        data.pool.label(natural, data.labels["pool"][natural], round=0, strategy="initial", labelers=labelers)
+        data.pool.label(
+            natural,
+            data.labels["pool"][natural],
+            round=0,
+            strategy="initial",
+            labelers=torch.full_like(natural, HONEST),
+        )
 
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return the number of the last round, if no further trial is passed over."""
@@ -203,31 +211,41 @@ class LabelFlip(Rounds):
         if not self.memorised:
             self.not_memorised.append(self.round)
         if self.round == 0:
-            state, cached = module.state_dict().items(), "backbone." if module.encoded else None
-            self.weights = {name: tensor.clone() for name, tensor in state if not (cached and name.startswith(cached))}
+            self.weights = {
+                name: tensor.clone()
+                for name, tensor in module.state_dict().items()
+                if not (module.encoded and name.startswith("backbone."))  # which never changes
+            }
             self.figures = {"selector": "clean"}
-            self._list_suspects(trainer, module)
+            if self.suspects is not None:
+                self._list_suspects(trainer, module, self.suspects)
         if trainer.is_global_zero:
             draw_regions(folder, self.round, module, data.samples["pool"], data.pool, self.flipped)
         begun = time.perf_counter()
         with holding(module, self.weights):
             self._upcoming = self._following(trainer, module)
-        columns: Record = {
-            "seconds_select": time.perf_counter() - begun,  # of the next round's flips
+        seconds = time.perf_counter() - begun
+        fitted = {"flips_memorised": self._share_fitted(trainer, module, self.flipped)} if len(self.flipped) else {}
+        return {
+            **self.figures,
+            "seconds_select": seconds,  # of the next round's flips
             "labels": len(data.pool.labelled),
             "flips": len(self.flipped),
             "memorised": int(self.memorised),
+            **fitted,
         }
-        if len(self.flipped):
-            columns["flips_memorised"] = self._share_fitted(trainer, module, self.flipped)
-        return {**self.figures, **columns}
 
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Return the last flips to their clean labels and flip the next; return how many, 0 at the end of the run."""
         pool, truth, later = data_of(trainer).pool, data_of(trainer).labels["pool"], self.round + 1
         if self.trial >= 0 and self.trials[self.trial].placed is None:
-            labelers = torch.full_like(self.flipped, HONEST)
-            pool.relabel(self.flipped, truth[self.flipped], round=later, strategy="restored", labelers=labelers)
+            pool.relabel(
+                self.flipped,
+                truth[self.flipped],
+                round=later,
+                strategy="restored",
+                labelers=torch.full_like(self.flipped, HONEST),
+            )
         elif self.trial >= 0:
             pool.discard(self.flipped)
         if self._upcoming is None:
@@ -323,14 +341,12 @@ class LabelFlip(Rounds):
             parts.append(flips)
         return together(parts)
 
-    def _list_suspects(self, trainer: pl.Trainer, module: Classifier) -> None:
+    def _list_suspects(self, trainer: pl.Trainer, module: Classifier, suspects: Suspects) -> None:
         """List and draw what lies suspiciously near to the boundary."""
-        if self.suspects is None:
-            return
         view, data = self._view(trainer, module), data_of(trainer)
-        order, paths = self.suspects.order(view)
+        order, paths = suspects.order(view)
         predicted = view.measure("predicted", lambda batch: module.classify(view.inputs(batch)).argmax(1))
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             write_suspects(folder, view, order, paths, predicted, data.samples["pool"])
-            draw_suspects(folder, self.suspects, view, order, data.samples["pool"])
+            draw_suspects(folder, suspects, view, order, data.samples["pool"])

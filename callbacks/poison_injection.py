@@ -13,13 +13,13 @@ from torch import Tensor
 from aal.attacks import Attack, CollisionAttack, frozen
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons.bases import choose_bases, collision_vector, given_vector
-from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import PoisonFolder, manifest_rows
+from aal.poisons.distortion import figures_of
+from aal.poisons.folder import PoisonFolder
 from aal.report.features import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard
@@ -46,6 +46,8 @@ class PoisonInjection(Poisoning):
             none of these or of another size, poisons of another configuration in the run's folder.
     """
 
+    of_craft = True
+
     def __init__(
         self,
         attack: Attack | None = None,
@@ -57,7 +59,8 @@ class PoisonInjection(Poisoning):
     ) -> None:
         at_least(1, {"n": n, "batch_size": batch_size})
         self.attack = attack or CollisionAttack()
-        self.n, self.mu, self.screen, self.balance, self.batch_size = n, mu, screen, balance, batch_size
+        self.n = self.coming = n
+        self.mu, self.screen, self.balance, self.batch_size = mu, screen, balance, batch_size
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what cannot be crafted, before anything is; add what is crafted already to the pool."""
@@ -65,8 +68,7 @@ class PoisonInjection(Poisoning):
         if not isinstance(module, TransferClassifier):
             raise UserError("poison: collisions need a model with a backbone; use aal.models.TransferClassifier")
         available = len(data.samples["craft"])
-        if self.n > available:
-            raise UserError(f"n: {self.n} poisons, but the craft split has {available} base instances")
+        refuse(self.n > available, f"n: {self.n} poisons, but the craft split has {available} base instances")
         self.given = given_vector(self.mu, module.feature_size)
         self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
         super().setup(trainer, module, stage)
@@ -74,21 +76,21 @@ class PoisonInjection(Poisoning):
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Craft the poisons that the folder does not hold yet; add all of them, as they were saved, to the pool."""
         super().on_fit_start(trainer, module)
-        self._draw_features(trainer, data_of(trainer))
-
-    def bases_of(self, rows: Tensor) -> Tensor:
-        """Return the indices in the split ``craft`` of the bases ``(N,)``."""
-        return rows
+        path = Path(trainer.default_root_dir) / "figures" / "features.png"
+        if not trainer.strategy.broadcast(path.exists()):  # once: a resumed run may have trained its backbone
+            pool, poisons = data_of(trainer).features("pool")
+            if trainer.is_global_zero:
+                features_figure(pool, poisons, path)  # what the head sees (Figure 2)
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the attack's success beside a random learner's, and what the collisions cost."""
-        norms = {name: self.folder.column(f"norm_{name}") for name in ("initial", "crafted", "saved")}
+        norms = ("initial", "crafted", "saved")
         return {
             **self.success(trainer),
-            **{f"norm_{name}": float(norm.mean()) for name, norm in norms.items()},
-            **{f"squared_{name}": float((norm**2).mean()) for name, norm in norms.items()},
+            **{f"norm_{name}": self.folder.mean(f"norm_{name}") for name in norms},
+            **{f"squared_{name}": float((self.folder.column(f"norm_{name}") ** 2).mean()) for name in norms},
             **{name: self.folder.mean(name) for name in figures_of(self.folder.samples)},
-            "seconds_per_poison": float(self.folder.column("seconds").mean()),
+            "seconds_per_poison": self.folder.mean("seconds"),
         }
 
     def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
@@ -99,8 +101,8 @@ class PoisonInjection(Poisoning):
         if bank is None:
             self._craft(trainer, module)
             return
-        made_of = data.encoding.key("craft", self.attack)
-        key = hashlib.sha256(f"{self.folder.recipe['hash']} {made_of}".encode()).hexdigest()
+        made_of = f"{self.folder.recipe['hash']} {data.encoding.key('craft', self.attack)}"
+        key = hashlib.sha256(made_of.encode()).hexdigest()
         place = bank.folder / f"poisons-{key}"
         if self._adopted(trainer, place):
             return
@@ -117,10 +119,10 @@ class PoisonInjection(Poisoning):
     def _adopted(self, trainer: pl.Trainer, place: Path) -> bool:
         """Take the poisons that another run left, unless this one has begun to craft; return whether it did."""
         taken = trainer.is_global_zero and not self.folder.rows and self.folder.adopt(place)
-        if not int(Shard.of(trainer).sum(torch.tensor(int(taken)))):
-            return False
-        self.folder.reload()
-        return True
+        taken = bool(trainer.strategy.broadcast(taken))
+        if taken:
+            self.folder = PoisonFolder(self.folder.path, self.folder.samples, self.folder.recipe)
+        return taken
 
     def _craft(self, trainer: pl.Trainer, module: TransferClassifier) -> None:
         """Craft from the first poison that is not whole yet, a batch a rank at a time."""
@@ -128,9 +130,13 @@ class PoisonInjection(Poisoning):
         features, _ = data.features("craft")
         mu = collision_vector(self.mu, features) if self.given is None else self.given.to(features)
         distances = (features - mu).norm(dim=-1).cpu()
-        chance = generator(data.seed, "bases")
         bases = choose_bases(
-            distances, data.labels["craft"], self.n, screen=self.screen, balance=self.balance, generator=chance
+            distances,
+            data.labels["craft"],
+            self.n,
+            screen=self.screen,
+            balance=self.balance,
+            generator=generator(data.seed, "bases"),
         )
         done = len(self.folder.rows)
         with data.progress.task("crafting poisons", self.n - done) as task:
@@ -140,26 +146,22 @@ class PoisonInjection(Poisoning):
                 crafted = shard.map(lambda batch: self._attack(module, data, batch, mu), group, self.batch_size)
                 seconds = (time.perf_counter() - started) / len(group)
                 finite = crafted["x"].flatten(1).isfinite().all(1).cpu() & crafted["norm"].isfinite().cpu()
-                if not finite.all():
-                    bad = group[~finite].tolist()
-                    raise RunStopped(
-                        f"{type(self.attack).__name__}: poisons of the base instances {bad} are not finite"
-                    )
-                x = craft[group]
-                if trainer.is_global_zero:
-                    self.folder.write(first, x, crafted["x"].cpu())
-                trainer.strategy.barrier("poisons written")
+                bad, name = group[~finite].tolist(), type(self.attack).__name__
+                refuse(bad, f"{name}: poisons of the base instances {bad} are not finite", RunStopped)
+                poisons = crafted["x"].cpu()
+                saved = self._distances(module, craft.saved(poisons), mu)
+                bad = (first + (~saved.isfinite()).nonzero()).flatten().tolist()
+                refuse(bad, f"the features of the poisons {bad} are not finite once they are saved", RunStopped)
                 columns = {
-                    "index": len(data.pool) + first + torch.arange(len(group)),
                     "base": group,
                     "label": data.labels["craft"][group],
                     "norm_initial": distances[group],
                     "norm_crafted": crafted["norm"],
-                    **self._judged(module, first, first + len(group), mu),
+                    "norm_saved": saved,
                     "iterations": crafted["passes"],
                     "seconds": torch.full((len(group),), seconds),
                 }
-                self.folder.record(manifest_rows(columns, data.classes), write=trainer.is_global_zero)
+                self.save(trainer, craft[group], poisons, columns)
                 task.advance(len(group))
 
     def _attack(
@@ -176,34 +178,18 @@ class PoisonInjection(Poisoning):
             seeds=sample_seeds(data.seed, "collision", bases).to(module.device),
         )
         low, high = data.samples["craft"].bounds
-        if result.x.shape != x.shape or (result.x < low).any() or (result.x > high).any():
-            name = type(self.attack).__name__
-            raise RunStopped(f"{name}: must return samples {tuple(x.shape)} in [{low}, {high}], as it was given")
+        refuse(
+            result.x.shape != x.shape or (result.x < low).any() or (result.x > high).any(),
+            f"{type(self.attack).__name__}: must return samples {tuple(x.shape)} in [{low}, {high}], as it was given",
+            RunStopped,
+        )
         return {"x": result.x, "norm": self._distances(module, result.x, mu), "passes": result.queries}
-
-    def _judged(self, module: TransferClassifier, first: int, end: int, mu: Tensor) -> dict[str, Tensor]:
-        """Return figures of the poisons ``first`` to ``end - 1`` as saved: distance to ``mu``, and from their bases."""
-        poisons, bases = (self.folder.read(first, end, kind) for kind in ("poison", "base"))
-        distances = self._distances(module, poisons, mu)
-        if not distances.isfinite().all():
-            bad = (first + (~distances.isfinite()).nonzero().flatten()).tolist()
-            raise RunStopped(f"the features of the poisons {bad} are not finite once they are saved")
-        return {"norm_saved": distances, **distortion(self.folder.samples, poisons, bases)}
 
     def _distances(self, module: TransferClassifier, x: Tensor, mu: Tensor) -> Tensor:
         """Return the distance to ``mu`` of the features of samples ``(N, ...)``, ``(N,)``."""
         with frozen(module), torch.no_grad():
             batches = x.split(self.batch_size)
             return torch.cat([(module.encode(batch.to(module.device)) - mu).norm(dim=-1) for batch in batches])
-
-    def _draw_features(self, trainer: pl.Trainer, data: ActiveDataModule) -> None:
-        """Draw what the head sees (Figure 2), once: a resumed run may have trained its backbone."""
-        path = Path(trainer.default_root_dir) / "figures" / "features.png"
-        drawn = bool(trainer.strategy.broadcast(path.exists()))
-        if not drawn:
-            pool, poisons = data.features("pool")
-            if trainer.is_global_zero:
-                features_figure(pool, poisons, path)
 
     def _recipe(self, module: TransferClassifier, data: ActiveDataModule) -> dict[str, Any]:
         """Return everything that the poisons depend on."""

@@ -1,5 +1,7 @@
 """What every attacker who puts samples into the pool has: the key ``poison:``, and how many of them were queried."""
 
+from abc import ABC, abstractmethod
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -7,11 +9,12 @@ from torch import Tensor
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier
+from aal.poisons.distortion import distortion
 from aal.poisons.folder import PoisonFolder
 from aal.pool import Pool
 
 
-class Poisoning(RoundCallback):
+class Poisoning(RoundCallback, ABC):
     """Puts an attacker's samples into the pool, unlabelled, and records how many of them are queried.
 
     They enter the pool in one step, as they were saved: in ``setup`` where the run's folder has all of them, so that a
@@ -21,20 +24,18 @@ class Poisoning(RoundCallback):
     Attributes:
         folder: The run's folder ``poisons/``, from ``setup`` on.
         n: Number of poisons N, from ``setup`` on.
-        indices: Their indices in the pool ``(N,)``, none before they are in it.
+        indices: Their indices in the pool ``(N,)``, once they are in it.
+        of_craft: Whether ``base`` of a poison in the folder is an index in the split ``craft``.
     """
 
     folder: PoisonFolder
-    n: int = 0
-    indices: Tensor = torch.empty(0, dtype=torch.int64)
-
-    @property
-    def coming(self) -> int:
-        """Number of poisons that are not in the pool yet."""
-        return self.n - len(self.indices)
+    n: int
+    indices: Tensor
+    of_craft = False
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Add the poisons that the run's folder has, before a checkpoint is loaded."""
+        self.coming = self.n
         if len(self.folder.rows) == self.n:
             self._add(data_of(trainer))
 
@@ -45,17 +46,32 @@ class Poisoning(RoundCallback):
             self.obtain(trainer, module)
             self._add(data_of(trainer))
 
+    @abstractmethod
     def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Have the folder hold all poisons."""
-        raise NotImplementedError
 
-    def bases_of(self, rows: Tensor) -> Tensor:
-        """Return the indices in the split ``craft`` of the bases that the folder names ``(N,)``; -1: of another."""
-        return torch.full_like(rows, -1)
+    def save(self, trainer: pl.Trainer, bases: Tensor, poisons: Tensor, columns: dict[str, Tensor]) -> None:
+        """Save the next poisons beside their bases, both ``(B, ...)``, and list them: only then are they whole.
+
+        Args:
+            trainer: The run.
+            bases: What they were made from.
+            poisons: The poisons.
+            columns: What the manifest says of each ``(B,)``, besides its index and how far it is from its base.
+        """
+        data, first, end = data_of(trainer), len(self.folder.rows), len(self.folder.rows) + len(poisons)
+        if trainer.is_global_zero:
+            self.folder.write(first, bases, poisons)
+        trainer.strategy.barrier("poisons written")
+        saved, originals = (self.folder.read(first, end, kind) for kind in ("poison", "base"))
+        columns = {"index": len(data.pool) + torch.arange(first, end), **columns}
+        columns |= distortion(self.folder.samples, saved, originals)
+        self.folder.record(columns, data.classes, write=trainer.is_global_zero)
 
     def _add(self, data: ActiveDataModule) -> None:
-        x, labels = self.folder.read(0, self.n), self.folder.column("label").long()
-        self.indices = data.add_samples(x, labels, self.bases_of(self.folder.column("base").long()), "poison")
+        x, labels, bases = self.folder.read(0, self.n), self.folder.column("label"), self.folder.column("base")
+        bases = bases if self.of_craft else torch.full_like(bases, -1)
+        self.indices, self.coming = data.add_samples(x, labels.long(), bases.long(), "poison"), 0
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add the number of poisons queried so far, and their share of the last query."""

@@ -62,7 +62,7 @@ class QueryRounds(Rounds):
         at_least_or_none(1, {"budget": budget, "rounds": rounds})
         self.strategy, self.oracle = strategy, oracle or Perfect()
         self.initial, self.query_size, self.budget = initial, query_size, budget
-        self.rounds, self.stop = rounds, tuple(stop or ())
+        self.rounds, self.stop, self.crafts = rounds, tuple(stop or ()), strategy.crafts
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the pool cannot give, where an attacker's samples count, and what the strategy cannot use."""
@@ -78,8 +78,10 @@ class QueryRounds(Rounds):
         natural, budget = len(data.pool.of_origin("natural")), self.budget or 0
         refuse(self.initial > natural, f"initial: {self.initial} labels, but the pool has {natural} samples")
         left = len(data.pool) + sum(each.coming for each in round_callbacks(trainer)) - self.initial
-        line = f"budget: {budget} labels, but after the {self.initial} initial ones the pool has {left} left"
-        refuse(budget > left, line)
+        refuse(
+            budget > left,
+            f"budget: {budget} labels, but after the {self.initial} initial ones the pool has {left} left",
+        )
 
     def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the initial labels."""
@@ -88,11 +90,6 @@ class QueryRounds(Rounds):
         drawn = natural[torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]]
         labels, labelers = self.oracle.label(drawn, round=0)
         data.pool.label(drawn, labels, round=0, strategy="initial", labelers=labelers)
-
-    @property
-    def crafts(self) -> bool:
-        """Whether it may add copies of samples to what is trained on."""
-        return self.strategy.crafts
 
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends, if no stop rule ends it before."""
@@ -143,7 +140,7 @@ class QueryRounds(Rounds):
 
     def _select(self, trainer: pl.Trainer, module: Classifier, record: Record, n: int) -> Selection:
         """Have the strategy choose, and see that it kept its contract."""
-        data, name = data_of(trainer), type(self.strategy).__name__
+        data = data_of(trainer)
         before = {*record} - {*self.figures}  # the columns that the last query's figures are not of
         view = View(
             module=module,
@@ -168,8 +165,7 @@ class QueryRounds(Rounds):
         fault = fault_of(selection, view.candidates, n, module.num_classes)
         if taken := [figure for figure in selection.figures if figure in before]:
             fault = f"has a figure {taken[0]!r}, which is a column of every round"
-        if fault:
-            raise RunStopped(f"round {self.round}: {name} {fault}")
+        refuse(fault, f"round {self.round}: {type(self.strategy).__name__} {fault}", RunStopped)
         return selection
 
     def _check_columns(self, trainer: pl.Trainer, record: Record) -> None:
@@ -180,11 +176,13 @@ class QueryRounds(Rounds):
         """
         if self.round != 1:
             return
-        may_come = {"crafted", "pseudo", *self.strategy.columns}
-        may_come |= {column for callback in round_callbacks(trainer) for column in callback.columns}
+        others = chain.from_iterable(callback.columns for callback in round_callbacks(trainer))
+        known = {*record, "crafted", "pseudo", *self.strategy.columns, *others}
         for column in (rule.column for rule in self.stop):
-            unknown = column not in {*record, *may_come} and not column.startswith("robust_")
-            refuse(unknown, f"stop: a round has no column {column!r}; it has {', '.join(record)}")
+            refuse(
+                column not in known and not column.startswith("robust_"),
+                f"stop: a round has no column {column!r}; it has {', '.join(record)}",
+            )
 
     def _ended_by(self, trainer: pl.Trainer, record: Record) -> str:
         """Return what ends the run after this round, empty if nothing does."""

@@ -40,6 +40,8 @@ class ReplayLedger(Rounds):
             that it began with.
     """
 
+    crafts = True  # as the run may have that is replayed
+
     def __init__(
         self,
         run: str,
@@ -64,21 +66,14 @@ class ReplayLedger(Rounds):
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Refuse another ledger than the one whose labels were given already; give those of the first round."""
-        given = data_of(trainer).pool.ledger
-        labels = self.ledger.labels
-        known = torch.stack([labels["index"], labels["label"]], dim=1)[: len(given)].tolist()
-        other = [[row.index, row.label] for row in given] != known
-        refuse(other, f"run: {self.run} has another ledger than the one that this run began with")
+        given = [[row.index, row.label] for row in data_of(trainer).pool.ledger]
+        known = torch.stack([self.ledger.labels[name] for name in ("index", "label")], dim=1)[: len(given)].tolist()
+        refuse(given != known, f"run: {self.run} has another ledger than the one that this run began with")
         super().on_fit_start(trainer, module)
 
     def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the labels of the first round."""
         self._give(trainer, 0)
-
-    @property
-    def crafts(self) -> bool:
-        """Whether it may add copies of samples to what is trained on, as the run may have that is replayed."""
-        return True
 
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends."""
@@ -158,8 +153,10 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
     """
     refuse(not (run / "summary.json").is_file(), f"run: {run}: no finished run there")
     summary = read_summary(run)
-    other = summary.get("environment", {}).get("data_fingerprint") != fingerprint
-    refuse(other, f"run: {run}: that run had other data, or another seed that drew its splits")
+    refuse(
+        summary.get("environment", {}).get("data_fingerprint") != fingerprint,
+        f"run: {run}: that run had other data, or another seed that drew its splits",
+    )
     try:
         with (run / "ledger.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["status"] == "kept"]
@@ -171,8 +168,10 @@ def read_ledger(run: Path, fingerprint: str) -> Ledger:
         poisons = sum(row["origin"] != "natural" for row in rows)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{run / 'ledger.csv'}: not the ledger of a run ({error})") from None
-    line = f"run: {run}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed"
-    refuse(not rows or poisons > 0, line)
+    refuse(
+        not rows or poisons,
+        f"run: {run}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed",
+    )
     path = run / "crafted.safetensors"
     crafted = read_tensors(path) if path.is_file() else {"x": torch.empty(0), "source": NONE, "round": NONE}
     refuse(not {"x", "source", "round"} <= crafted.keys(), f"{path}: not the crafted copies of a run")

@@ -1,7 +1,6 @@
 """Robust evaluation: the test split's accuracy under attacks, every few rounds or at the end."""
 
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 
@@ -59,6 +58,8 @@ class RobustEvaluation(RoundCallback):
             in ``setup``, more ``samples`` than there are, classes that there are not.
     """
 
+    STATE = ("figures",)
+
     def __init__(
         self,
         attacks: dict[str, Attack],
@@ -77,18 +78,14 @@ class RobustEvaluation(RoundCallback):
         self.figures: dict[str, float] = {}  # of the last round that was evaluated
         check(attacks, self.curves, targets if isinstance(targets, dict) else None)
         if untargeted is not None:
-            self._check_untargeted(untargeted)
-
-    def _check_untargeted(self, untargeted: dict[str, Attack]) -> None:
-        """Refuse untargeted attacks where all are, or whose figures could not be told from another's."""
-        refuse(self.targets is None, "untargeted: without targets all attacks are; name these under attacks")
-        try:
-            check(untargeted, {}, None)
-            check({**self.attacks, **untargeted}, {}, None)
-        except UserError as error:
-            raise UserError(f"untargeted: {error}") from None
-        for name in untargeted:
-            refuse(name in self.attacks, f"untargeted: {name!r} names one of attacks too; take another name")
+            refuse(targets is None, "untargeted: without targets all attacks are; name these under attacks")
+            try:
+                check(untargeted, {}, None)
+                check({**attacks, **untargeted}, {}, None)
+            except UserError as error:
+                raise UserError(f"untargeted: {error}") from None
+            for name in untargeted:  # their figures could not be told apart
+                refuse(name in attacks, f"untargeted: {name!r} names one of attacks too; take another name")
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse what the test split cannot give."""
@@ -108,8 +105,11 @@ class RobustEvaluation(RoundCallback):
         if not isinstance(self.targets, str):
             return self.targets
         known = {name: of for callback in round_callbacks(trainer) for name, of in callback.class_maps.items()}
-        told = f"no callback of the run has a map of classes {self.targets!r} (there is {', '.join(known) or 'none'})"
-        refuse(self.targets not in known, f"targets: {told}; take next, a map, or null")
+        refuse(
+            self.targets not in known,
+            f"targets: no callback of the run has a map of classes {self.targets!r} (there is "
+            f"{', '.join(known) or 'none'}); take next, a map, or null",
+        )
         return known[self.targets]
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
@@ -145,14 +145,6 @@ class RobustEvaluation(RoundCallback):
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return the figures of the last round."""
         return dict(self.figures)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the figures so far, for the summary."""
-        return {"figures": self.figures}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what a checkpoint holds."""
-        self.figures = state_dict["figures"]
 
     def _draw(self, trainer: pl.Trainer, module: Classifier, attacks: dict[str, Attack], found: Evaluation) -> None:
         """Draw samples that each attack fooled."""

@@ -16,26 +16,22 @@ class RoundCallback(pl.Callback):
     """A callback that the clock tells of each round's end.
 
     Attributes:
+        STATE: Names of the attributes that a checkpoint keeps: tensors, numbers, lists and maps of them.
         labels_changed: Whether labels that the last round was trained on were changed at its end. Then a round that
             trains on the new ones comes, even if there is nothing left to query.
         columns: Columns that it may add to a record, though not to every one.
         class_maps: Which class is to be taken for which, by the name that ``targets`` of an evaluation has for the map;
             known after ``setup``.
+        new_classes: Number of classes beyond the data's that it gives labels of; the classifier gets a logit for each.
+        coming: Number of samples that it is yet to add to the pool before round 0, known after ``setup``.
     """
 
+    STATE: tuple[str, ...] = ()
     labels_changed = False
     columns: tuple[str, ...] = ()
     class_maps: Mapping[str, dict[int, int]] = MappingProxyType({})
-
-    @property
-    def new_classes(self) -> int:
-        """Number of classes beyond the data's that it gives labels of; the classifier gets a logit for each."""
-        return 0
-
-    @property
-    def coming(self) -> int:
-        """Number of samples that it is yet to add to the pool before round 0, known after ``setup``."""
-        return 0
+    new_classes = 0
+    coming = 0
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """See a round's record, and add columns to it, after training and evaluation and before the next query."""
@@ -50,6 +46,15 @@ class RoundCallback(pl.Callback):
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what this callback adds to the run's summary."""
         return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds."""
+        for name in self.STATE:
+            setattr(self, name, state_dict[name])
 
 
 def round_callbacks(trainer: pl.Trainer) -> list[RoundCallback]:

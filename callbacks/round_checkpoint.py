@@ -12,7 +12,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.runs.files import sync, write_bytes
 
@@ -41,18 +41,15 @@ class RoundCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Save if a round has ended or enough time has passed. Lightning calls this after all other callbacks."""
-        due = clock_of(trainer).round_ended or trainer.strategy.broadcast(
-            time.monotonic() - self._saved >= self.interval
-        )
-        if due:
+        clock, waited = clock_of(trainer), time.monotonic() - self._saved
+        if clock.fresh or clock.finished or trainer.strategy.broadcast(waited >= self.interval):
             folder = Path(trainer.default_root_dir)
             trainer.save_checkpoint(last_checkpoint(folder))
             self._saved = time.monotonic()
             if self._saved - self._synced >= SYNC_SECONDS and trainer.is_global_zero:
-                written = [folder / name for name in ("rounds.jsonl", "ledger.csv", "crafted.safetensors")]
-                for path in (*written, last_checkpoint(folder)):
-                    if path.exists():
-                        sync(path)
+                for name in ("rounds.jsonl", "ledger.csv", "crafted.safetensors"):
+                    sync(folder / name)
+                sync(last_checkpoint(folder))
                 self._synced = time.monotonic()
 
 
@@ -79,10 +76,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
-                checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+                checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         except Exception as error:  # whatever a damaged file makes the reader stumble over
             why = str(error).partition("\n")[0] or type(error).__name__
             raise UserError(f"{path}: damaged, or not a checkpoint of a run ({why})") from error
-        if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "callbacks"} <= checkpoint.keys():
-            raise UserError(f"{path}: not a checkpoint of a run")
+        refuse(
+            not isinstance(checkpoint, dict) or not {"state_dict", "loops", "callbacks"} <= checkpoint.keys(),
+            f"{path}: not a checkpoint of a run",
+        )
         return checkpoint

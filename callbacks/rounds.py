@@ -2,6 +2,7 @@
 
 import math
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,13 +11,13 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from aal.callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, round_callbacks
-from aal.checks import at_least
+from aal.checks import at_least, refuse
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.seeds import generator, key, seed_device
 
 
-class Rounds(RoundCallback):
+class Rounds(RoundCallback, ABC):
     """Trains in rounds. A kind of rounds says in :meth:`next_round` what comes between two of them.
 
     A round ends when the loss has not fallen by ``min_delta`` for ``patience`` epochs, or after ``max_epochs``. It is
@@ -29,12 +30,16 @@ class Rounds(RoundCallback):
         min_delta: Least decrease of the loss, in nats, that counts as one.
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
 
+    Attributes:
+        counted: The axis of the run: the column of a round's record that display and trackers go along.
+        crafts: Whether it may add copies of samples to what is trained on.
+
     Raises:
         UserError: A number of epochs below 1 or a negative ``min_delta``.
     """
 
     counted = "labels"
-    """The axis of the run: the column of a round's record that display and trackers go along."""
+    crafts = False
     STATE: tuple[str, ...] = (
         *("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished"),
         *("queried", "seconds_query", "figures", "ended_by"),
@@ -59,23 +64,13 @@ class Rounds(RoundCallback):
         self._started = time.perf_counter()
 
     @property
-    def round_ended(self) -> bool:
-        """Whether the epoch that has just ended was the last of its round."""
-        return self.fresh or self.finished
-
-    @property
-    def crafts(self) -> bool:
-        """Whether it may add copies of samples to what is trained on."""
-        return False
-
-    @property
     def draw_of_weights(self) -> int:
         """Which draw of fresh weights this round begins with."""
         return self.round
 
+    @abstractmethod
     def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the labels that the first round is trained on."""
-        raise NotImplementedError
 
     def converged(self, trainer: pl.Trainer, module: Classifier, loss: float) -> bool:
         """Whether the epoch that has just ended is enough, told the loss that is watched."""
@@ -85,28 +80,28 @@ class Rounds(RoundCallback):
             self.epochs_waited += 1
         return self.epochs_waited >= self.patience
 
+    @abstractmethod
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return what a record's column ``counted`` comes to when the run ends, if nothing ends it before."""
-        raise NotImplementedError
 
     def judge(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return further columns of the record of the round that has just been trained."""
         return {}
 
+    @abstractmethod
     def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
         """Whether no round comes after the one that has just been trained, as far as its record tells by now."""
-        raise NotImplementedError
 
     def due(self, trainer: pl.Trainer) -> bool:
         """Whether labels were changed after the round was trained on them, so that another comes in any case."""
         return any(callback.labels_changed for callback in round_callbacks(trainer))
 
+    @abstractmethod
     def next_round(self, trainer: pl.Trainer, module: Classifier, record: Record) -> int:
         """Do what comes before the next round; return the number of labels given, 0 to end the run.
 
         The run goes on nevertheless for a round that is :meth:`due`.
         """
-        raise NotImplementedError
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Give the first labels; get the module ready for the data that Lightning asks for next."""
@@ -136,8 +131,9 @@ class Rounds(RoundCallback):
         """End the round if it has converged: evaluate, tell the round callbacks, go on to the next."""
         assert isinstance(module, Classifier)
         loss = module.train_loss
-        if not math.isfinite(loss):
-            raise RunStopped(f"round {self.round}, epoch {self.epoch}: the training loss is {loss}")
+        refuse(
+            not math.isfinite(loss), f"round {self.round}, epoch {self.epoch}: the training loss is {loss}", RunStopped
+        )
         self.epoch += 1
         val = self._tested(trainer, module, "val")[0] if "val" in data_of(trainer).samples else None
         if not self.converged(trainer, module, loss if val is None else val) and self.epoch < self.max_epochs:
@@ -166,13 +162,11 @@ class Rounds(RoundCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return where in its rounds the run is."""
-        spent = time.perf_counter() - self._started
-        return {**{name: getattr(self, name) for name in self.STATE}, "seconds": spent}
+        return {**super().state_dict(), "seconds": time.perf_counter() - self._started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to where a checkpoint was."""
-        for name in self.STATE:
-            setattr(self, name, state_dict[name])
+        super().load_state_dict(state_dict)
         self._started = time.perf_counter() - state_dict["seconds"]
 
     def _tested(self, trainer: pl.Trainer, module: Classifier, split: str) -> tuple[float, float]:
@@ -181,8 +175,9 @@ class Rounds(RoundCallback):
         labels = data.labels[split].to(module.device)
         logits = data.map(lambda batch: module.classify(data.inputs(split, batch)), torch.arange(len(labels)))
         loss = float(F.cross_entropy(logits, labels))
-        if not math.isfinite(loss):
-            raise RunStopped(f"round {self.round}, epoch {self.epoch}: the {split} loss is {loss}")
+        refuse(
+            not math.isfinite(loss), f"round {self.round}, epoch {self.epoch}: the {split} loss is {loss}", RunStopped
+        )
         return loss, float(multiclass_accuracy(logits, labels, module.num_classes, average="micro"))
 
     def _evaluate(self, trainer: pl.Trainer, module: Classifier, train_loss: float) -> Record:

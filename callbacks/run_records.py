@@ -86,11 +86,13 @@ class RunRecords(RoundCallback):
             return
         self.on_labels_given(trainer, module)  # the clock may have changed labels at the end
         last = read_rounds(folder)[-1]
-        summary: dict[str, Any] = {name: last[name] for name in ("accuracy", "loss", "labels")}
-        summary |= {"rounds": last["round"] + 1, "seed": data.seed, "data": data.name}
-        summary |= {split: len(data.samples[split]) for split in data.held_out if split in data.samples}
-        summary |= {"data_skipped": len(data.skipped)} if data.skipped else {}
-        summary |= {"head": module.head_name} if isinstance(module, TransferClassifier) else {}
+        summary = {
+            **{name: last[name] for name in ("accuracy", "loss", "labels")},
+            **{"rounds": last["round"] + 1, "seed": data.seed, "data": data.name},
+            **{split: len(data.samples[split]) for split in data.held_out if split in data.samples},
+            **({"data_skipped": len(data.skipped)} if data.skipped else {}),
+            **({"head": module.head_name} if isinstance(module, TransferClassifier) else {}),
+        }
         for callback in round_callbacks(trainer):
             summary |= callback.summarise(trainer, module)
         summary["seconds"] = self.seconds + time.perf_counter() - self._started

@@ -1,6 +1,5 @@
 """The secured set: a drop of accuracy on it has the last batch of labels, and their labelers, examined."""
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +89,10 @@ class SecuredSet(RoundCallback):
         probability({"epsilon": epsilon, "sure": sure, "distrust": distrust, "level": level})
         at_least(0, {"amount": amount, "audit": audit})
         at_least_or_none(1, {"size": size, "refresh": refresh, "h": h})
-        pointless = refresh is not None and size is None
-        refuse(pointless, "refresh: all of the secured set is in use; set size, so that others can be drawn")
+        refuse(
+            refresh is not None and size is None,
+            "refresh: all of the secured set is in use; set size, so that others can be drawn",
+        )
         self.epsilon, self.per_class, self.size, self.refresh = epsilon, per_class, size, refresh
         self.audit, self.replace, self.dismiss = audit, replace, dismiss
         needed = examiners_needed(p_one, p_h)  # which checks both
@@ -155,13 +156,12 @@ class SecuredSet(RoundCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return trust, the samples in use, and what the next round is compared with."""
-        return {"trust": self.trust.state_dict(), **{name: deepcopy(getattr(self, name)) for name in self.STATE}}
+        return {"trust": self.trust.state_dict(), **super().state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
+        super().load_state_dict(state_dict)
         self.trust.load_state_dict(state_dict["trust"])
-        for name in self.STATE:
-            setattr(self, name, state_dict[name])
 
     def _draw(self, data: ActiveDataModule) -> None:
         """Put samples into use that were not yet, as long as there are any, in the classes' proportions."""
@@ -209,17 +209,19 @@ class SecuredSet(RoundCallback):
         """Have labels ``(n,)`` examined, discard and replace what they should not be; return the cases ``(n, 4)``."""
         cases, examiners = self.trust.examine(indices, round=round, kind=kind)
         given, verdicts = cases[:, 2], cases[:, 3]
-        disputed, wrong = verdicts == DISPUTED, (verdicts >= 0) & (verdicts != given)
+        disputed, wrong = verdicts == DISPUTED, (verdicts >= 0) & (verdicts != given) & self.replace
         data.pool.discard(indices[disputed])
-        self.counts["discarded"] += int(disputed.sum())
-        self.counts["unexamined"] += int((verdicts == UNEXAMINED).sum())
-        if self.replace:
-            name, after = type(self).__name__, round + 1
-            data.pool.relabel(indices[wrong], verdicts[wrong], round=after, strategy=name, labelers=examiners[wrong])
-            self.counts["relabelled"] += int(wrong.sum())
-        self.labels_changed |= bool(disputed.any()) or (self.replace and bool(wrong.any()))
-        if not len(data.pool.labelled):
-            raise RunStopped(f"round {round}: the examiners agreed about no label, and all were discarded")
+        data.pool.relabel(
+            indices[wrong], verdicts[wrong], round=round + 1, strategy=type(self).__name__, labelers=examiners[wrong]
+        )
+        for name, these in (("discarded", disputed), ("relabelled", wrong), ("unexamined", verdicts == UNEXAMINED)):
+            self.counts[name] += int(these.sum())
+        self.labels_changed |= bool((disputed | wrong).any())
+        refuse(
+            not len(data.pool.labelled),
+            f"round {round}: the examiners agreed about no label, and all were discarded",
+            RunStopped,
+        )
         return cases
 
     def _columns(self) -> Record:
@@ -239,8 +241,7 @@ class SecuredSet(RoundCallback):
         *columns, kind = ANSWERS
         known = data_of(trainer).labels["pool"][self.trust.answers[:, :1]]
         rows = ((*row[:4], row[5], KINDS[row[4]]) for row in torch.cat([self.trust.answers, known], dim=1).tolist())
-        path = Path(trainer.default_root_dir) / "answers.csv"
-        write_csv(path, (*columns, "true_label", kind), rows, durable=False)
+        write_csv(Path(trainer.default_root_dir) / "answers.csv", (*columns, "true_label", kind), rows, durable=False)
 
 
 def _stratum(labels: Tensor, places: Tensor, size: int, chance: torch.Generator) -> Tensor:

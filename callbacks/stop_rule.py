@@ -32,8 +32,10 @@ class StopRule:
     def __post_init__(self) -> None:
         """Refuse a rule that would never end anything."""
         bounds = {"at_least": self.at_least, "at_most": self.at_most}
-        missing = all(bound is None for bound in bounds.values())
-        refuse(missing, f"at_least: the rule for {self.column!r} needs at_least or at_most")
+        refuse(
+            self.at_least is None and self.at_most is None,
+            f"at_least: the rule for {self.column!r} needs at_least or at_most",
+        )
         for name, bound in bounds.items():
             refuse(not math.isfinite(bound or 0.0), f"{name}: the rule for {self.column!r} needs a number, not {bound}")
 
@@ -42,8 +44,10 @@ class StopRule:
         value = record.get(self.column)
         for word, bound, beyond in (("least", self.at_least, operator.ge), ("most", self.at_most, operator.le)):
             # A value kept in float32 may be its bound: 0.89 is kept as a little less.
-            if value is None or bound is None:
-                continue
-            if beyond(value, bound) or math.isclose(value, bound, rel_tol=1e-6):
+            if (
+                value is not None
+                and bound is not None
+                and (beyond(value, bound) or math.isclose(value, bound, rel_tol=1e-6))
+            ):
                 return f"{self.column} at {word} {bound:g}"
         return ""

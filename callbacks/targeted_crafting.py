@@ -1,6 +1,6 @@
 """What both callbacks of targeted poisons do: craft the poisons of one target."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from aal.attacks import TargetedCollision, frozen
 from aal.callbacks.round_callback import data_of
+from aal.checks import refuse
 from aal.errors import RunStopped
 from aal.models import Classifier
 from aal.sharding import Shard
@@ -31,28 +32,9 @@ class Extractor(nn.Module):
         return self.module.features(x) if self.last or not self.module.encoded else self.module.encode(x)
 
 
-@dataclass(frozen=True)
-class TargetPoisons:
-    """Poisons of one target.
-
-    Attributes:
-        x: The poisons ``(N, ...)`` as saved, on the CPU.
-        before: ``||f(b) - f(t)||`` of their bases ``(N,)``.
-        crafted: That of the poisons before saving ``(N,)``.
-        after: That of the poisons as saved ``(N,)``.
-        iterations: Iterations each took ``(N,)``.
-    """
-
-    x: Tensor
-    before: Tensor
-    crafted: Tensor
-    after: Tensor
-    iterations: Tensor
-
-
 def craft(
     trainer: pl.Trainer, extractor: Extractor, attack: TargetedCollision, bases: Tensor, target: int, opacity: float
-) -> TargetPoisons:
+) -> dict[str, Tensor]:
     """Craft poisons for a test sample, all of them at once, or as many as a batch of scoring may have.
 
     Args:
@@ -62,6 +44,11 @@ def craft(
         bases: The base instances ``(N, ...)``.
         target: The target's index in the split ``test``.
         opacity: Share of the target in the watermark.
+
+    Returns:
+        The poisons as saved, ``x`` ``(N, ...)``; the distances ``||f(b) - f(t)||`` of their bases, ``norm_initial``,
+        and of the poisons before and after saving, ``norm_crafted`` and ``norm_saved``; the ``iterations`` that each
+        took; ``(N,)`` each, all on the CPU.
 
     Raises:
         RunStopped: Features are not finite.
@@ -74,9 +61,16 @@ def craft(
         x = base.to(device)
         found = replace(attack, opacity=opacity)(extractor, x, torch.zeros(len(x)), target=aim[0], bounds=test.bounds)
         saved = Shard.of(trainer).first(test.saved(found.x))  # other devices may round otherwise
-        after = distances_to_target(trainer, extractor, saved, target)
-        parts.append((saved, found.info["initial"], found.info["final"], after, found.info["iterations"]))
-    return TargetPoisons(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+        parts.append(
+            {
+                "x": saved,
+                "norm_initial": found.info["initial"],
+                "norm_crafted": found.info["final"],
+                "norm_saved": distances_to_target(trainer, extractor, saved, target),
+                "iterations": found.info["iterations"],
+            }
+        )
+    return {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
 
 
 def distances_to_target(trainer: pl.Trainer, extractor: Extractor, x: Tensor, target: int) -> Tensor:
@@ -90,6 +84,9 @@ def distances_to_target(trainer: pl.Trainer, extractor: Extractor, x: Tensor, ta
         aim = extractor(data.samples["test"][torch.tensor([target])].to(device))
         batches = x.split(data.scoring_batch_size)
         found = torch.cat([(extractor(batch.to(device)) - aim).norm(dim=-1) for batch in batches]).cpu()
-    if not found.isfinite().all():
-        raise RunStopped(f"the features of saved samples, or of test sample {target} itself, are not finite")
+    refuse(
+        not found.isfinite().all(),
+        f"the features of saved samples, or of test sample {target} itself, are not finite",
+        RunStopped,
+    )
     return found

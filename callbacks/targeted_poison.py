@@ -14,14 +14,14 @@ from aal.attacks import TargetedCollision
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import clock_of
-from aal.callbacks.targeted_crafting import Extractor, TargetPoisons, craft, distances_to_target
-from aal.checks import at_least
+from aal.callbacks.targeted_crafting import Extractor, craft, distances_to_target
+from aal.checks import at_least, at_least_or_none, below_one, refuse
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import MANIFEST, PoisonFolder, manifest_rows
+from aal.poisons.folder import MANIFEST, PoisonFolder
 from aal.poisons.target_sets import TargetSet, fingerprint_of, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator
@@ -59,6 +59,8 @@ class TargetedPoison(Poisoning):
             frozen backbone, which alone the attacker knows before round 0.
     """
 
+    STATE = ("recrafted", "outcome")
+
     def __init__(
         self,
         sets: str | None = None,
@@ -69,9 +71,8 @@ class TargetedPoison(Poisoning):
         opacity: float = 0.2,
     ) -> None:
         at_least(1, {"bases": bases})
-        at_least(0, {"opacity": opacity, "set": set or 0})
-        if opacity >= 1:
-            raise UserError(f"opacity: must be in [0, 1), got {opacity}")
+        at_least_or_none(0, {"set": set})
+        below_one({"opacity": opacity})
         self.sets, self.set, self.recraft = sets, set, recraft
         self.attack, self.bases, self.opacity = attack or TargetedCollision(), bases, opacity
         self.recrafted: Tensor | None = None  # all poisons as they are now, where some were recrafted
@@ -92,8 +93,10 @@ class TargetedPoison(Poisoning):
         else:
             self.facts = self._chosen(data) if self.sets is None else self._given(data, Path(self.sets))
         self.folder.recipe |= self.facts
-        if self.sets is None and not module.encoded and not self.folder.rows:
-            raise UserError("sets: a network trained end to end has no features yet; name the sets of a run")
+        refuse(
+            self.sets is None and not module.encoded and not self.folder.rows,
+            "sets: a network trained end to end has no features yet; name the sets of a run",
+        )
         if self.recraft and _sees_the_same(module):
             rank_zero_warn("recraft: a head of one layer on a frozen backbone: there is nothing to craft anew for")
             self.recraft = False
@@ -113,15 +116,16 @@ class TargetedPoison(Poisoning):
         data = data_of(trainer)
         logits = data.map(lambda batch: module.classify(data.inputs("test", batch)), self.target)
         predicted, true = int(logits.argmax()), int(data.labels["test"][self.target])
-        fooled = int(predicted == self.facts["base_class"])
-        self.outcome = {"target_fooled": fooled, "target_correct": int(predicted == true)}
+        self.outcome = {
+            "target_fooled": int(predicted == self.facts["base_class"]),
+            "target_correct": int(predicted == true),
+        }
         record |= self.outcome
         if self.recraft and not clock_of(trainer).is_last(trainer, record):
             record |= self._recraft(trainer, module)
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return how many poisons were queried, what became of the target, and what the collisions cost."""
-        norms = {f"norm_{name}": self.folder.mean(f"norm_{name}") for name in ("initial", "crafted", "saved")}
         changes = {name: self.folder.mean(name) for name in figures_of(self.folder.samples)}
         if self.recrafted is not None:  # the norms are of the first ones: later ones are near in other features
             bases = self.folder.read(0, self.n, "base")
@@ -133,35 +137,29 @@ class TargetedPoison(Poisoning):
             **self.outcome,
             "target_set": self.facts["number"],
             "opacity": self.facts["opacity"],
-            **norms,
+            **{f"norm_{name}": self.folder.mean(f"norm_{name}") for name in ("initial", "crafted", "saved")},
             **changes,
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the poisons as they are, where they were recrafted, and what became of the target."""
-        return {"recrafted": self.recrafted, "outcome": self.outcome}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what a checkpoint holds."""
-        self.recrafted, self.outcome = state_dict["recrafted"], state_dict["outcome"]
 
     def _given(self, data: ActiveDataModule, run: Path) -> dict[str, Any]:
         """Read one of the sets that a run kept; return what is known of it."""
         try:
             folders = sets_of(run)
-            if self.set is None and not (run / "summary.json").exists():
-                raise UserError(f"{run} is not finished; name one of its sets with the argument set")
+            refuse(
+                self.set is None and not (run / "summary.json").exists(),
+                f"{run} is not finished; name one of its sets with the argument set",
+            )
             k = data.seed % len(folders) if self.set is None else self.set
-            if k >= len(folders):
-                raise UserError(f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see the argument set")
+            refuse(k >= len(folders), f"{run}: has sets 0 to {len(folders) - 1}, not {k}; see the argument set")
             test = data.samples["test"]
             found, x = read_set(folders[k], test, fingerprint_of(test, data.labels["test"]))
             kept = ~_held_out(data, x["base"])
-            if not kept.any():
-                raise UserError(f"{folders[k]}: all of its bases are held out here, in the split secured or val")
+            refuse(not kept.any(), f"{folders[k]}: all of its bases are held out here, in the split secured or val")
             self.found = found, x = found.take(kept), {kind: group[kept] for kind, group in x.items()}
-            if not 0 <= found.base_class < data.num_classes:
-                raise UserError(f"{folders[k]}: its poisons are of class {found.base_class}, which there is not")
+            refuse(
+                not 0 <= found.base_class < data.num_classes,
+                f"{folders[k]}: its poisons are of class {found.base_class}, which there is not",
+            )
         except UserError as error:
             raise UserError(f"sets: {error}") from None
         return {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
@@ -171,50 +169,41 @@ class TargetedPoison(Poisoning):
         truth = data.labels["pool"]
         target = int(torch.randint(len(data.labels["test"]), (), generator=generator(data.seed, "target")))
         base_class = draw_base_class(truth, int(data.labels["test"][target]), data.seed, target)
-        bases = (truth == base_class).nonzero()[: self.bases, 0].tolist()
         return {
             "number": None,
             "target": target,
             "base_class": base_class,
             "opacity": self.opacity,
-            "bases": bases,
+            "bases": (truth == base_class).nonzero()[: self.bases, 0].tolist(),
         }
 
     def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Save the poisons of the set, or those crafted now, in the run's folder."""
-        data, n = data_of(trainer), self.n
-        started = time.perf_counter()
+        data, started, extractor = data_of(trainer), time.perf_counter(), Extractor(module, last=False)
         if self.found is None:
             bases = data.samples["pool"][torch.tensor(self.facts["bases"])]
-            crafted = self._craft(trainer, Extractor(module, last=False), bases)
+            crafted = self._craft(trainer, extractor, bases)
         else:
             found, x = self.found
-            before, after = torch.tensor(found.distance_before), torch.tensor(found.distance_after)
+            bases, before, after = x["base"], torch.tensor(found.distance_before), torch.tensor(found.distance_after)
             if module.encoded:  # the set may have been made with another backbone
-                extractor = Extractor(module, last=False)
                 before, after = (
                     distances_to_target(trainer, extractor, x[kind], found.target) for kind in ("base", "poison")
                 )
-            bases, crafted = (
-                x["base"],
-                TargetPoisons(x["poison"], before, after, after, torch.zeros(n, dtype=torch.int64)),
-            )
-        seconds = (time.perf_counter() - started) / n
-        if trainer.is_global_zero:
-            self.folder.write(0, bases, crafted.x)
-        trainer.strategy.barrier("poisons written")
+            crafted = {
+                "x": x["poison"],
+                "norm_initial": before,
+                "norm_crafted": after,
+                "norm_saved": after,
+                "iterations": torch.zeros(self.n, dtype=torch.int64),
+            }
         columns = {
-            "index": len(data.pool) + torch.arange(n),
             "base": torch.tensor(self.facts["bases"]),
-            "label": torch.full((n,), self.facts["base_class"]),
-            "norm_initial": crafted.before,
-            "norm_crafted": crafted.crafted,
-            "norm_saved": crafted.after,
-            **distortion(self.folder.samples, self.folder.read(0, n), self.folder.read(0, n, "base")),
-            "iterations": crafted.iterations,
-            "seconds": torch.full((n,), seconds),
+            "label": torch.full((self.n,), self.facts["base_class"]),
+            **{name: column for name, column in crafted.items() if name != "x"},
+            "seconds": torch.full((self.n,), (time.perf_counter() - started) / self.n),
         }
-        self.folder.record(manifest_rows(columns, data.classes), write=trainer.is_global_zero)
+        self.save(trainer, bases, crafted["x"], columns)
 
     def _recraft(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Craft the poisons that were not queried yet against this round's model; return figures of that."""
@@ -224,29 +213,30 @@ class TargetedPoison(Poisoning):
             return {"recrafted": 0}
         crafted = self._craft(trainer, Extractor(module, last=True), self.folder.read(0, self.n, "base")[left])
         now = self.folder.read(0, self.n) if self.recrafted is None else self.recrafted
-        self.recrafted = now.index_copy(0, left, crafted.x)
-        data.replace_samples(self.indices[left], crafted.x)
+        self.recrafted = now.index_copy(0, left, crafted["x"])
+        data.replace_samples(self.indices[left], crafted["x"])
         if trainer.is_global_zero:  # for people to look at
-            for k, poison in zip(left.tolist(), crafted.x, strict=True):
-                name = f"{k:05d}_poison{self.folder.samples.suffix}"
-                self.folder.samples.write(self.folder.path / f"round={round:04d}" / name, poison)
-        return {"recrafted": len(left), "poison_distance": float(crafted.after.mean())}
+            for k, poison in zip(left.tolist(), crafted["x"], strict=True):
+                self.folder.samples.write(
+                    self.folder.path / f"round={round:04d}" / self.folder.name(k, "poison"), poison
+                )
+        return {"recrafted": len(left), "poison_distance": float(crafted["norm_saved"].mean())}
 
-    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> TargetPoisons:
+    def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> dict[str, Tensor]:
         return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
 
 
 def _sees_the_same(module: Classifier) -> bool:
     """Whether the input of the last layer is a function that no training changes."""
-    if not isinstance(module, TransferClassifier) or module.trained_from is not None:
-        return False
-    return not list(module.head[:-1].parameters())
+    return (
+        isinstance(module, TransferClassifier)
+        and module.trained_from is None
+        and not list(module.head[:-1].parameters())
+    )
 
 
 def _held_out(data: ActiveDataModule, x: Tensor) -> Tensor:
     """Tell which samples ``(N, ...)``, as read back from files, are in a split held out of the pool, bool ``(N,)``."""
-    given = data.samples["test"].take(torch.arange(0))
-    given.append(x)
     splits = [data.samples[split] for split in ("secured", "val") if split in data.samples]
     held = {row.tobytes() for samples in splits for row in samples.stored.flatten(1).numpy()}
-    return torch.tensor([row.tobytes() in held for row in given.stored.flatten(1).numpy()])
+    return torch.tensor([row.tobytes() in held for row in data.samples["test"].encoded(x).flatten(1).numpy()])

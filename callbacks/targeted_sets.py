@@ -11,9 +11,8 @@ from aal.attacks import TargetedCollision
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.targeted_crafting import Extractor, craft
-from aal.checks import at_least
+from aal.checks import at_least, at_least_or_none, between, refuse
 from aal.datamodules import ActiveDataModule
-from aal.errors import UserError
 from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier, holding
 from aal.oracles import Oracle, Perfect
@@ -56,6 +55,7 @@ class TargetedSets(Rounds):
 
     STATE = (*Rounds.STATE, "place", "level", "tried", "kept", "clean", "weights", "before", "after", "fooled")
     counted = "targets"
+    crafts = True  # the poisons are copies of samples
 
     def __init__(
         self,
@@ -73,11 +73,13 @@ class TargetedSets(Rounds):
         min_delta: float = 1e-3,
     ) -> None:
         super().__init__(max_epochs, patience, min_delta)
-        numbers = {"bases": bases, "size": size, "sets": sets, "targets": targets}
-        at_least(1, {name: number for name, number in numbers.items() if number is not None})
+        at_least(1, {"bases": bases})
+        at_least_or_none(1, {"size": size, "sets": sets, "targets": targets})
         self.opacities = [0.1, 0.2, 0.3] if opacities is None else opacities
-        if not self.opacities or not all(0 <= opacity < 1 for opacity in self.opacities):
-            raise UserError(f"opacities: must be one or more numbers in [0, 1), got {opacities}")
+        refuse(
+            not self.opacities or not all(0 <= opacity < 1 for opacity in self.opacities),
+            f"opacities: must be one or more numbers in [0, 1), got {opacities}",
+        )
         self.attack, self.oracle = attack or TargetedCollision(), oracle or Perfect()
         self.bases, self.base_class, self.size, self.shuffle = bases, base_class, size, shuffle
         self.sets, self.targets = sets, targets
@@ -89,11 +91,6 @@ class TargetedSets(Rounds):
         self.weights: dict[str, Tensor] = {}  # of the baseline, where it is trained end to end
         self.before = self.after = torch.empty(0)  # distances of the present bases and poisons
         self.fooled = False  # whether the last set did
-
-    @property
-    def crafts(self) -> bool:
-        """Whether it may add copies of samples to what is trained on: the poisons are such copies."""
-        return True
 
     @property
     def draw_of_weights(self) -> int:
@@ -113,16 +110,16 @@ class TargetedSets(Rounds):
             seed=data.seed,
         )
         natural = len(data.pool.of_origin("natural"))
-        if self.size is not None and self.size > natural:
-            raise UserError(f"size: {self.size} training instances, but the pool has {natural}")
-        if self.base_class is not None and not 0 <= self.base_class < data.num_classes:
-            raise UserError(f"base_class: must be from 0 to {data.num_classes - 1}, got {self.base_class}")
-        if isinstance(module, TransferClassifier) and module.trained_from:
-            raise UserError("the model's unfreeze_at: rounds of targeted sets are all alike; use freeze instead")
+        refuse((self.size or 0) > natural, f"size: {self.size} training instances, but the pool has {natural}")
+        between(0, data.num_classes - 1, {"base_class": self.base_class or 0})
+        refuse(
+            isinstance(module, TransferClassifier) and module.trained_from,
+            "the model's unfreeze_at: rounds of targeted sets are all alike; use freeze instead",
+        )
         labels = data.labels["test"]
         candidates = (labels != (-1 if self.base_class is None else self.base_class)).nonzero()[:, 0]
-        chance = generator(data.seed, "targets")
-        self.candidates = candidates[torch.randperm(len(candidates), generator=chance)] if self.shuffle else candidates
+        order = torch.randperm(len(candidates), generator=generator(data.seed, "targets"))
+        self.candidates = candidates[order] if self.shuffle else candidates
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Drop sets that are not of the checkpoint that the run goes on from."""
@@ -186,10 +183,15 @@ class TargetedSets(Rounds):
             x = data.samples["pool"][bases]
             crafted = craft(trainer, Extractor(module, last=False), self.attack, x, target, opacity)
         data.extras.drop(ATTACKER)
-        data.extras.craft(crafted.x, bases, round=self.round + 1, maker=ATTACKER)
-        self.before, self.after = crafted.before, crafted.after
-        distances = {"distance_before": float(self.before.mean()), "distance_after": float(self.after.mean())}
-        self.figures = {"target": target, "base_class": base_class, "opacity": opacity, **distances}
+        data.extras.craft(crafted["x"], bases, round=self.round + 1, maker=ATTACKER)
+        self.before, self.after = crafted["norm_initial"], crafted["norm_saved"]
+        self.figures = {
+            "target": target,
+            "base_class": base_class,
+            "opacity": opacity,
+            "distance_before": float(self.before.mean()),
+            "distance_after": float(self.after.mean()),
+        }
         return 0
 
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
@@ -227,8 +229,7 @@ class TargetedSets(Rounds):
         if chosen is None:
             chosen = draw_base_class(labels, int(data.labels["test"][target]), data.seed, target)
         bases = (labels == chosen).nonzero()[: self.bases, 0]
-        if not len(bases):
-            raise UserError(f"base_class: no training instance is of class {chosen}")
+        refuse(not len(bases), f"base_class: no training instance is of class {chosen}")
         return chosen, bases
 
     def _keep(self, trainer: pl.Trainer) -> None:

@@ -10,6 +10,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from aal.checks import refuse
 from aal.data.samples import Samples
 from aal.errors import UserError
 from aal.poisons.distortion import RATIOS, figures_of
@@ -38,31 +39,37 @@ class PoisonFolder:
 
     def __init__(self, path: Path, samples: Samples, recipe: dict[str, Any]) -> None:
         self.path, self.samples, self.recipe = path, samples, recipe
-        self.rows: list[dict[str, Any]] = []
-        manifest = path / MANIFEST
-        if manifest.exists():
-            self.rows = self._rows(manifest)
+        self.rows = self._rows(path / MANIFEST) if (path / MANIFEST).exists() else []
 
     def write(self, first: int, bases: Tensor, poisons: Tensor) -> None:
         """Save bases and poisons ``(B, ...)``, which are the poisons ``first``, ``first + 1``, ..."""
         for k, (base, poison) in enumerate(zip(bases, poisons, strict=True)):
-            self.samples.write(self.path / self._name(first + k, "base"), base)
-            self.samples.write(self.path / self._name(first + k, "poison"), poison)
+            self.samples.write(self.path / self.name(first + k, "base"), base)
+            self.samples.write(self.path / self.name(first + k, "poison"), poison)
 
     def read(self, first: int, end: int, kind: str = "poison") -> Tensor:
         """Load the poisons ``first`` to ``end - 1`` as a learner gets them, or their bases, ``(end - first, ...)``."""
-        return torch.stack([self.samples.read(self.path / self._name(k, kind)) for k in range(first, end)])
+        return torch.stack([self.samples.read(self.path / self.name(k, kind)) for k in range(first, end)])
 
-    def record(self, rows: list[dict[str, Any]], *, write: bool) -> None:
+    def name(self, k: int, kind: str) -> str:
+        """Return the name of the file of a poison, or of its base."""
+        return f"{k:05d}_{kind}{self.samples.suffix}"
+
+    def record(self, columns: dict[str, Tensor], classes: tuple[str, ...] | None, *, write: bool) -> None:
         """Add what is known of the next poisons to the manifest; only then are they whole.
 
         Args:
-            rows: One for each poison, in order.
+            columns: Figures of the poisons in order, ``(B,)`` each; one that is not a number becomes none, as JSON has
+                no such number.
+            classes: Names of the classes, where they have any.
             write: Whether this process writes the manifest.
         """
-        for row in rows:
-            k = len(self.rows)
-            self.rows.append({**row, "base_file": self._name(k, "base"), "poison_file": self._name(k, "poison")})
+        lists = {name: [None if math.isnan(x) else x for x in column.tolist()] for name, column in columns.items()}
+        if classes is not None:
+            lists["class"] = [classes[label] for label in columns["label"].tolist()]
+        for row in zip(*lists.values(), strict=True):
+            files = {f"{kind}_file": self.name(len(self.rows), kind) for kind in ("base", "poison")}
+            self.rows.append({**dict(zip(lists, row, strict=True)), **files})
         if write:
             write_json(self.path / MANIFEST, {"recipe": self.recipe, "poisons": self.rows})
 
@@ -82,18 +89,18 @@ class PoisonFolder:
         try:
             digests = read_json(other / DIGESTS)
             content = {name: (other / name).read_bytes() for name in digests if Path(name).name == name}
-            if any(hashlib.sha256(data).hexdigest() != digests[name] for name, data in content.items()):
-                raise UserError(f"{other}: a file was altered")
+            altered = any(hashlib.sha256(data).hexdigest() != digests[name] for name, data in content.items())
+            refuse(altered, f"{other}: a file was altered")
             rows = self._rows(other / MANIFEST)
-            names = [self._name(k, kind) for k in range(len(rows)) for kind in ("base", "poison")]
-            files = [(self.path / name, content[name]) for name in names]
+            names = [self.name(k, kind) for k in range(len(rows)) for kind in ("base", "poison")]
+            files = {name: content[name] for name in (*names, MANIFEST)}
         except (AttributeError, KeyError, OSError, TypeError, UserError) as error:
             rank_zero_warn(f"{other}: poisons left by another run are damaged ({error}); they are crafted anew")
             shutil.rmtree(other, ignore_errors=True)
             return False
-        for path, data in files:
-            write_bytes(path, data, durable=False)
-        self.record(rows, write=True)
+        for name, data in files.items():
+            write_bytes(self.path / name, data, durable=name == MANIFEST)
+        self.rows = rows
         return True
 
     def leave(self, other: Path) -> None:
@@ -111,10 +118,6 @@ class PoisonFolder:
         write_json(partial / DIGESTS, digests)
         partial.rename(other)
 
-    def reload(self) -> None:
-        """Take what another process has written to the manifest."""
-        self.rows = self._rows(self.path / MANIFEST)
-
     def column(self, name: str) -> Tensor:
         """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have."""
         figures = [math.nan if row[name] is None else row[name] for row in self.rows]
@@ -128,36 +131,20 @@ class PoisonFolder:
 
     def _rows(self, manifest: Path) -> list[dict[str, Any]]:
         """Read the rows of a manifest that another process left."""
-        found = read_json(manifest)
-        recipe, rows = (found.get(key) if isinstance(found, dict) else None for key in ("recipe", "poisons"))
-        if not isinstance(recipe, dict) or not isinstance(rows, list):
-            raise UserError(f"{manifest}: not a manifest of poisons; choose another --out")
-        if recipe.get("hash") != self.recipe["hash"]:
-            raise UserError(
-                f"{self.path}: holds poisons of another configuration, data or weights; choose another --out"
-            )
+        found, elsewhere = read_json(manifest), "choose another --out"
+        refuse(
+            not isinstance(found, dict)
+            or not isinstance(found.get("recipe"), dict)
+            or not isinstance(found.get("poisons"), list),
+            f"{manifest}: not a manifest of poisons; {elsewhere}",
+        )
+        other = found["recipe"].get("hash") != self.recipe["hash"]
+        refuse(other, f"{self.path}: holds poisons of another configuration, data or weights; {elsewhere}")
+        rows: list[dict[str, Any]] = found["poisons"]
         for k, row in enumerate(rows):
-            if not isinstance(row, dict):
-                raise UserError(f"{manifest}: poisons[{k}] is not an entry of a poison; choose another --out")
+            entry = f"{manifest}: poisons[{k}]"
+            refuse(not isinstance(row, dict), f"{entry} is not an entry of a poison; {elsewhere}")
             for key in (*FIGURES, *figures_of(self.samples)):
                 none = key in RATIOS and row.get(key, "") is None
-                if not none and number(row, key) is None:
-                    raise UserError(f"{manifest}: poisons[{k}] has no number {key}; choose another --out")
+                refuse(not none and number(row, key) is None, f"{entry} has no number {key}; {elsewhere}")
         return rows
-
-    def _name(self, k: int, kind: str) -> str:
-        return f"{k:05d}_{kind}{self.samples.suffix}"
-
-
-def manifest_rows(columns: dict[str, Tensor], classes: tuple[str, ...] | None) -> list[dict[str, Any]]:
-    """Turn columns ``(B,)`` into a row for each poison, with the name of its class where classes have names.
-
-    A ratio that is not a number becomes none: JSON has no such number.
-    """
-    lists = {name: column.tolist() for name, column in columns.items()}
-    for name in RATIOS:
-        if name in lists:
-            lists[name] = [None if math.isnan(value) else value for value in lists[name]]
-    if classes is not None:
-        lists["class"] = [classes[label] for label in columns["label"].tolist()]
-    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
