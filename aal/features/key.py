@@ -4,7 +4,6 @@ import functools
 import hashlib
 import inspect
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +95,14 @@ class _Description:
         """Return digests of the files that define the classes met so far; torch's go by its version."""
         files = {}
         for kind in {base for met in self._classes for base in met.__mro__}:
-            path = Path(getattr(sys.modules.get(kind.__module__), "__file__", None) or "")  # none where it was typed in
-            package = kind.__module__.partition(".")[0]
-            if package not in ("torch", "pytorch_lightning", "builtins") and path.suffix == ".py" and path.is_file():
-                files[kind.__module__] = hashlib.sha256(path.read_bytes()).hexdigest()
+            if kind.__module__.partition(".")[0] in ("torch", "pytorch_lightning", "builtins"):
+                continue
+            try:
+                path = inspect.getsourcefile(kind)
+            except (TypeError, OSError):  # of an extension module, or typed in
+                continue
+            if path is not None and Path(path).is_file():
+                files[kind.__module__] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         return [list(pair) for pair in sorted(files.items())]
 
     def _object(self, value: Any) -> Any:  # noqa: ANN401
