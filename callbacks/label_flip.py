@@ -311,6 +311,7 @@ class LabelFlip(Rounds):
             others=self.others,
             other_labels=data.labels["pool"][self.others],
             progress=data.progress,
+            seed=data.seed,
         )
 
     def _following(self, trainer: pl.Trainer, module: Classifier) -> tuple[int, Selection] | None:

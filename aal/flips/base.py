@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aal.checks import Checked
 from aal.flips.view import FlipView
-from aal.strategies.base import Selection, refuse_nan
+from aal.strategies.base import Selection, ascending, refuse_nan
 
 
 class TooFew(Exception):
@@ -74,8 +74,6 @@ def highest_flips(
     Raises:
         RunStopped: A score is NaN; the message names the selector and the first such index.
     """
-    scores = scores.cpu()
-    refuse_nan(selector, view.candidates, scores, "flipped")
-    shuffled = torch.randperm(len(scores), generator=generator)
-    order = shuffled[torch.argsort(scores[shuffled], descending=True, stable=True)][:n]
+    scores = refuse_nan(selector, view.candidates, scores.cpu(), "flipped")
+    order = ascending(-scores, generator)[:n]
     return Selection(view.candidates[order], scores[order])

@@ -22,7 +22,8 @@ class PathLength(FlipSelector):
     """Put samples into buckets by the length of their adversarial path, and flip labels at random in one bucket.
 
     The length is the number of steps; samples with as many steps go by the path's size in L2, and those whose path
-    never arrived count as the longest. Bucket 0 is next to the boundary. Source: paper *noise*, section 4.3.3.
+    never arrived count as the longest; among equal ones chance decides. Bucket 0 is next to the boundary. Source: paper
+    *noise*, section 4.3.3.
 
     Args:
         attack: The walk, of 0.01 a step in the paper, on samples from 0 to 1.
@@ -74,7 +75,8 @@ class PathLength(FlipSelector):
         """
         paths = view.paths(self.attack, targeted=self.targeted)
         assert self.bucket is not None
-        inside = (bucket_of(paths, self.buckets, self.divide) == self.bucket).nonzero()[:, 0]
+        shuffled = view.shuffled
+        inside = shuffled[bucket_of(paths[shuffled], self.buckets, self.divide) == self.bucket]
         refuse(len(inside) < n, f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples", TooFew)
         chosen = inside[torch.randperm(len(inside), generator=generator)[:n]]
         steps, _, arrived = paths[inside].mean(0).tolist()

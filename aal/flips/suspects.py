@@ -40,7 +40,7 @@ class Suspects(Checked):
     def order(self, view: FlipView) -> tuple[Tensor, Tensor]:
         """Return where each candidate stands, the shortest path first ``(U,)``, and the paths ``(U, 3)`` by place."""
         paths = view.paths(self.attack, targeted=self.targeted)
-        return shortest_first(paths), paths
+        return view.shuffled[shortest_first(paths[view.shuffled])], paths
 
 
 def closest_and_farthest(order: Tensor, labels: Tensor, shown: int) -> dict[int, tuple[Tensor, Tensor]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from aal.attacks.adversarial_path import AdversarialPath
 from aal.models.classifier import Classifier
 from aal.runs.progress import Progress, quiet
+from aal.seeds import generator
 
 STEPS, LENGTH, ARRIVED = range(3)  # the columns of what FlipView.paths returns
 PATHS_OF = {True: "targeted paths", False: "untargeted paths"}  # what CleanSet.values has them by, then their walk
@@ -56,6 +57,7 @@ class FlipView:
         others: Indices of the samples trained on whose labels the run may not flip ``(F,)``.
         other_labels: Their labels ``(F,)``.
         progress: Where to show how far long work is.
+        seed: The run's seed, for the order of what is equal.
     """
 
     module: Classifier
@@ -68,6 +70,7 @@ class FlipView:
     others: Tensor = field(default_factory=no_samples)
     other_labels: Tensor = field(default_factory=no_samples)
     progress: Progress = field(default_factory=quiet)
+    seed: int = 0
 
     @property
     def candidates(self) -> Tensor:
@@ -83,6 +86,12 @@ class FlipView:
     def targets(self) -> Tensor:
         """What each would be labelled ``(U,)``."""
         return self.clean.targets[self.places]
+
+    @property
+    def shuffled(self) -> Tensor:
+        """Where the candidates stand ``(U,)`` in a random order, the same for all trials of a run: it decides ties."""
+        turns = torch.randperm(len(self.clean.indices), generator=generator(self.seed, "ties"))
+        return turns[self.places].argsort()
 
     def only(self, chosen: Tensor) -> "FlipView":
         """Return a view of some candidates: bool ``(U,)``, or where they stand, ascending ``(K,)``."""

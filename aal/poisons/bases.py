@@ -60,15 +60,16 @@ def choose_bases(
         distances: Distance of each candidate's features to the collision vector ``(N,)`` (Equation 3).
         labels: Its class ``(N,)``.
         n: How many to choose, at most N.
-        screen: Whether the nearest are preferred, else chance decides.
+        screen: Whether the nearest are preferred; else, and among equally near ones, chance decides.
         balance: Whether every class gives equally many; what a class lacks the others make up for.
         generator: The only source of randomness.
 
     Returns:
         Distinct indices ``(n,)``.
     """
-    nearest, any_order = torch.argsort(distances, stable=True), torch.randperm(len(distances), generator=generator)
-    order = nearest if screen else any_order
+    order = torch.randperm(len(distances), generator=generator)
+    if screen:
+        order = order[distances[order].argsort(stable=True)]
     if balance:
         turn = torch.empty_like(order)  # a candidate's place within its class
         for label in labels.unique():

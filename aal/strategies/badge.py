@@ -19,7 +19,7 @@ class BADGE(Strategy):
     A sample's embedding is the gradient of the cross entropy with its predicted label to the weights of the last layer:
     the outer product of ``p - e``, the class probabilities less those of the prediction, and of the layer's input. The
     first seed is drawn uniformly, each further one with a probability in proportion to its squared distance from the
-    seeds; once all distances are 0 the lowest indices are taken.
+    seeds; once all distances are 0 chance decides.
 
     Source: Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", Algorithm 1; Arthur
     and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", section 2.2.
@@ -37,11 +37,21 @@ class BADGE(Strategy):
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` seeds from a random subset, at least as large as ``n``."""
         view = view.among(self.subset, n, generator)
-        p = refuse_nan(self, view.candidates, view.logits.cpu().double().softmax(-1))
+        logits = refuse_nan(self, view.candidates, view.logits.cpu().double())
         inputs = view.features.cpu().flatten(1)
         refuse_nan(self, view.candidates, faults(inputs))
-        residuals = p - torch.nn.functional.one_hot(p.argmax(1), p.shape[1])
-        return Selection(view.candidates[seeds(residuals, inputs, n, generator)])
+        return Selection(view.candidates[seeds(residuals_of(logits), inputs, n, generator)])
+
+
+def residuals_of(logits: Tensor) -> Tensor:
+    """Return ``p - e`` of logits ``(U, C)`` in units of the largest p of a class that is not predicted.
+
+    Thus none vanishes where the classifier is sure of all: seeds are drawn by how long embeddings are beside others.
+    """
+    predicted = logits.argmax(1, keepdim=True)
+    others = logits.log_softmax(1).scatter(1, predicted, -torch.inf)
+    others = (others - others.amax()).exp()
+    return others.scatter(1, predicted, -others.sum(1, keepdim=True))
 
 
 def seeds(residuals: Tensor, inputs: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -73,13 +83,12 @@ def drawn(weights: Tensor, left: Tensor, generator: torch.Generator) -> int:
 
     Args:
         weights: Weights ``(U,)``, at least 0, float64.
-        left: Which places there are, bool ``(U,)``; the first of them is taken where all weights are 0.
+        left: Which places there are, bool ``(U,)``; where all weights are 0 each is as likely.
         generator: The source of randomness: one draw.
     """
+    weights = torch.where(weights.any(), weights, left.double())
     total = weights.cumsum(0)
     at = torch.rand((), dtype=torch.float64, generator=generator) * total[-1]
-    if not total[-1] > 0:
-        return int(left.nonzero()[0])
     last = int(weights.nonzero()[-1])  # rounding may bring the draw up to the total
     return min(int(torch.searchsorted(total, at, right=True)), last)
 

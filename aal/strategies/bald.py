@@ -52,23 +52,21 @@ class BALD(Strategy):
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest mutual information."""
         some = view.among(self.subset, n, generator)
-        return highest(self, some, some.draws(self.draws, generator, information_of), n)
+        return highest(self, some, some.draws(self.draws, generator, information_of), n, generator)
 
 
 def information_of(probabilities: Tensor) -> Tensor:
     """Return the mutual information, in nats, of prediction and draw: the mean's entropy less the mean entropy.
 
+    It is the sum over classes of ``m - p + p ln(p / m)``, m the mean of p over the draws, on average over them: terms
+    of which none is below 0, while those two would cancel where all draws are sure of one class.
+
     Args:
-        probabilities: Of each class under each draw, ``(B, k, C)``, in float64: the two may nearly cancel.
+        probabilities: Of each class under each draw, ``(B, k, C)``, in float64.
 
     Returns:
         One value a sample ``(B,)``, at least 0.
     """
-    return (_surprise(probabilities) / probabilities.shape[1] - _surprise(probabilities.mean(1))).clamp_min(0)
-
-
-def _surprise(probabilities: Tensor) -> Tensor:
-    """Sum p ln p over all but the first dimension; where p is 0, so is p ln p."""
-    logs = probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log_()
-    sums: Tensor = torch.linalg.vecdot(probabilities.flatten(1), logs.flatten(1))
-    return sums
+    mean = probabilities.mean(1, keepdim=True)
+    ratios = probabilities / mean.clamp_min(torch.finfo(probabilities.dtype).tiny)
+    return (torch.xlogy(probabilities, ratios) - probabilities + mean).sum(-1).mean(1).clamp_min(0)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from aal import seeds
 from aal.checks import Checked
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
@@ -23,6 +24,7 @@ __all__ = [
     "Space",
     "Strategy",
     "View",
+    "ascending",
     "fault_of",
     "highest",
     "lowest",
@@ -183,26 +185,42 @@ def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> 
     return next((fault for fault, there in found.items() if there), "")
 
 
-def highest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
-    """Select the ``n`` candidates with the highest scores ``(U,)``; equal scores go to the lower index.
+def ascending(values: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the places of values ``(U,)``, that of the lowest first; among equal ones chance decides.
+
+    The place must not: pools come class by class, and what ties would all be of one class.
+    """
+    shuffled = torch.randperm(len(values), generator=generator)
+    return shuffled[values[shuffled].argsort(stable=True)]
+
+
+def highest(
+    strategy: Strategy, view: View, scores: Tensor, n: int, generator: torch.Generator | None = None
+) -> Selection:
+    """Select the ``n`` candidates with the highest scores ``(U,)``; among equal ones chance decides.
+
+    Args:
+        strategy: Whose scores they are.
+        view: What it was given.
+        scores: The scores.
+        n: How many to select.
+        generator: The chance; ``None`` for the same in every round.
 
     Raises:
         RunStopped: A score is NaN; the message names the strategy and the first such index.
     """
-    scores = refuse_nan(strategy, view.candidates, scores.cpu())
-    order = torch.argsort(scores, descending=True, stable=True)[:n]
-    return Selection(view.candidates[order], scores[order])
-
-
-def lowest(strategy: Strategy, view: View, scores: Tensor, n: int) -> Selection:
-    """Select the ``n`` candidates with the lowest scores ``(U,)``; equal scores go to the lower index.
-
-    Raises:
-        RunStopped: A score is NaN; the message names the strategy and the first such index.
-    """
-    selection = highest(strategy, view, -scores, n)
+    selection = lowest(strategy, view, -scores, n, generator)
     assert selection.scores is not None
     return Selection(selection.indices, -selection.scores)
+
+
+def lowest(
+    strategy: Strategy, view: View, scores: Tensor, n: int, generator: torch.Generator | None = None
+) -> Selection:
+    """Select the ``n`` candidates with the lowest scores ``(U,)``; all else is as in :func:`highest`."""
+    scores = refuse_nan(strategy, view.candidates, scores.cpu())
+    order = ascending(scores, generator or seeds.generator(0, "ties"))[:n]
+    return Selection(view.candidates[order], scores[order])
 
 
 def refuse_nan(strategy: object, indices: Tensor, scores: Tensor, undone: str = "queried") -> Tensor:

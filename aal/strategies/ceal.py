@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from aal.checks import FROM_0, FROM_1, or_none, positive
-from aal.strategies.base import Around, PseudoLabels, Selection, Strategy, View, refuse_nan
-from aal.strategies.uncertainty import Entropy, entropy_of
+from aal.strategies.base import Around, PseudoLabels, Selection, Strategy, View, ascending, refuse_nan
+from aal.strategies.uncertainty import Entropy, log_entropy_of
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class CEAL(Around):
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates to query, and pseudo-label others."""
-        entropies = refuse_nan(self, view.candidates, view.score(entropy_of).cpu())
+        logs = refuse_nan(self, view.candidates, view.score(log_entropy_of).cpu())
         selection = self.strategy.select(view, n, generator=generator)
         threshold = self.threshold - self.decay * view.record.get("round", 0)
-        sure = (entropies < threshold) & ~torch.isin(view.candidates, selection.indices)
-        surest = entropies.masked_fill(~sure, torch.inf).argsort(stable=True)[: int(sure.sum())][: self.most]
+        sure = (logs.exp() < threshold) & ~torch.isin(view.candidates, selection.indices)
+        surest = ascending(logs.masked_fill(~sure, torch.inf), generator)[: int(sure.sum())][: self.most]
         indices = view.candidates[surest.sort().values]
         labels = torch.empty(0, dtype=torch.int64)
         if len(indices):

@@ -19,8 +19,8 @@ from aal.strategies.k_center import k_center
 class ClusterMaxMin(Strategy):
     """Query from each cluster c of the candidates the N_c whose nearest labelled sample is farthest away.
 
-    Distances are Euclidean in feature space, and are ranked once; they are the scores. Equal ones go to the lower
-    index, so that without a labelled sample, where all are infinite, the lowest indices of each cluster are taken.
+    Distances are Euclidean in feature space, and are ranked once; they are the scores. Among equal ones
+    chance decides, and so it does without a labelled sample, where all are infinite.
 
     The paper has N_c depend on last round's average perturbation, the model's accuracy on the cluster and the budget,
     but does not say how. Our rule, with labelled samples counted to the cluster of the nearest center::
@@ -74,6 +74,8 @@ class ClusterMaxMin(Strategy):
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates, each cluster's share of them."""
         points, labelled = points_in(self, view, "features")
+        shuffled = torch.randperm(len(points), generator=generator)  # below, equal ones go to the lower place
+        points = points[shuffled]
         found = cluster(
             points,
             self.method,
@@ -88,7 +90,7 @@ class ClusterMaxMin(Strategy):
         there = int((sizes > 0).sum())
         view.report(f"cluster max-min: {' '.join(str(number) for number in numbers.tolist())} of {there} clusters")
         picks, distances = (one_by_one if self.update else ranked)(points, labelled, found.members, numbers)
-        return Selection(view.candidates[picks], distances, figures={"clusters": there})
+        return Selection(view.candidates[shuffled[picks]], distances, figures={"clusters": there})
 
 
 def shares(view: View, found: Clusters, labelled: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def cluster(
     """
     points = full(points)
     size = max(sample, number) if isinstance(number, int) else sample
-    drawn = torch.randperm(len(points), generator=generator)[:size].sort().values
+    drawn = torch.randperm(len(points), generator=generator)[:size]
     some = points[drawn].double()
     distances = distances_between(some)
     if isinstance(number, int):

@@ -83,6 +83,8 @@ class CoreSet(Strategy):
         """Choose ``n`` centers from a random subset, at least as large as ``n``."""
         view = view.among(self.subset, n, generator)
         points, labelled = points_in(self, view, self.space)
+        shuffled = torch.randperm(len(points), generator=generator)  # below, equal ones go to the lower place
+        points = points[shuffled]
         cover = k_center(points, labelled, n)
         picks, distances, figures = cover.picks, cover.distances, {"cover_radius": cover.radius}
         line = "core-set: radius {cover_radius:.4g}"
@@ -97,7 +99,7 @@ class CoreSet(Strategy):
             figures = dict(zip(figures, found[2 * n :].tolist(), strict=True))
             line += ", greedy {greedy_radius:.4g}, gap {cover_gap:.1%}, {seconds_cover:.1f} s"
         view.report(line.format(**figures))
-        return Selection(view.candidates[picks], distances, figures=figures)
+        return Selection(view.candidates[shuffled[picks]], distances, figures=figures)
 
     def _optimised(self, points: Tensor, labelled: Tensor, greedy: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the places of centers ``(n,)`` that are no worse than the greedy ones, and what to record of them."""

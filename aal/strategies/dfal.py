@@ -12,8 +12,9 @@ from aal.attacks.deepfool import DeepFool
 from aal.attacks.norms import NORMS, but_l1
 from aal.checks import FROM_1, one_of, or_none, positive, refuse
 from aal.errors import RunStopped
-from aal.strategies.base import Crafted, Selection, Strategy, View, points_in, refuse_nan
+from aal.strategies.base import Crafted, Selection, Strategy, View, ascending, points_in, refuse_nan
 from aal.strategies.k_center import k_center
+from aal.strategies.uncertainty import doubt_of
 
 CHUNK = 64  # samples attacked between two looks at whether the nearest are found
 
@@ -47,7 +48,7 @@ class DFAL(Strategy):
         diversity: The ``diversity`` times n nearest are thinned to n by greedy k-center on the features; 1 for the n
             nearest themselves.
         rank: ``distance``, or ``confidence``: query those whose adversarial copies are classified with the highest
-            probability.
+            probability; scores are then the log-odds that the copy's class is wrong.
         magnitude: Size of the crafted perturbations in ``norm``, less where the data's range cuts them; ``null`` for
             DeepFool's own.
         beyond: Whether ``magnitude`` is added to DeepFool's perturbation, in its direction, instead of replacing it.
@@ -89,17 +90,15 @@ class DFAL(Strategy):
         """Choose the ``n`` nearest candidates of a random subset, at least as large as ``n``."""
         view = view.among(self.subset, n, generator)
         wanted, linearised = min(self.diversity * n, len(view.candidates)), self._linearised(view)
-        order = linearised.argsort(stable=True)
-        sure = self.rank == "confidence"
-        if sure:
+        order = ascending(linearised, generator)
+        if self.rank == "confidence":
             found = self._attacked(view, view.candidates, confidence=True)
-            scores = torch.where(found["success"], found["confidence"], -1)
+            scores = torch.where(found["success"], found["doubt"], torch.inf)
         else:
             scores = self._distances(view, linearised, order, wanted)
-        order = order[scores[order].argsort(stable=True, descending=sure)][:wanted]
+        order = order[scores[order].argsort(stable=True)][:wanted]
         if wanted > n:  # those whose features cover the others', together with the labelled samples'
-            places = order.sort().values
-            order = places[k_center(*points_in(self, view.only(places), "features"), n).picks]
+            order = order[k_center(*points_in(self, view.only(order), "features"), n).picks]
         chosen = view.candidates[order]
         copies = self._attacked(view, chosen)
         moved, distances = chosen[copies["success"]], copies["distance"][copies["success"]]
@@ -141,7 +140,7 @@ class DFAL(Strategy):
     def _attacked(self, view: View, indices: Tensor, *, confidence: bool = False) -> dict[str, Tensor]:
         """Attack candidates ``(N,)``: ``distance``, ``success`` ``(N,)`` and copies ``x`` ``(N, ...)``, on the CPU.
 
-        With ``confidence`` there is the probability ``(N,)`` of the copies' classes instead of all copies.
+        With ``confidence`` there is the ``doubt`` ``(N,)`` of the copies' classes, log-odds, instead of all copies.
         """
 
         def attacked(batch: Tensor) -> dict[str, Tensor]:
@@ -150,7 +149,7 @@ class DFAL(Strategy):
                 found = attack(view.module, x, view.module(x).argmax(1), bounds=view.bounds)
             except RunStopped as stop:
                 raise RunStopped(f"DFAL, among the indices {batch.tolist()}: {stop}") from None
-            kept = {"confidence": view.module(found.x).softmax(-1).amax(-1)} if confidence else {"x": found.x}
+            kept = {"doubt": doubt_of(view.module(found.x).double())} if confidence else {"x": found.x}
             return {"distance": found.distance, "success": found.success, **kept}
 
         return {name: part.cpu() for name, part in view.map(attacked, indices).items()}

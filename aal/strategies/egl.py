@@ -61,7 +61,7 @@ class EGL(Strategy):
         else:
             names = trained(some.module)  # asked here: within ``map`` nothing is trained
             lengths = some.map(lambda batch: network_lengths(some.module, names, some.inputs(batch)), some.candidates)
-        return highest(self, some, lengths, n)
+        return highest(self, some, lengths, n, generator)
 
 
 def last_layer_lengths(module: Classifier, inputs: Tensor) -> Tensor:

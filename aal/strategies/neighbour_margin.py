@@ -15,7 +15,7 @@ class NeighbourMargin(Strategy):
     """Query the smallest distance to a sample of another predicted class.
 
     Neighbours are the candidates of a random subset and the labelled samples, each with the class that is predicted
-    for it. Where all are of one predicted class, distances are infinite and the lowest indices are taken.
+    for it. Where all are of one predicted class, distances are infinite and chance decides.
 
     Source: paper *dfal*, section 3.1 and Figure 1(b): the coarse stand-in for the distance to a decision boundary that
     DFAL improves on.
@@ -45,4 +45,4 @@ class NeighbourMargin(Strategy):
         classes = refuse_nan(self, torch.cat([view.candidates, view.labelled]), logits).argmax(1)
         points, labelled = points_in(self, view, self.space)
         distances = nearest(points, torch.cat([points, labelled]), (classes[: len(points)], classes))
-        return lowest(self, view, distances, n)
+        return lowest(self, view, distances, n, generator)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from aal.checks import FROM_1, Checked, below_one
-from aal.strategies.base import Around, Selection, Strategy, View
+from aal.strategies.base import Around, Selection, Strategy, View, ascending
 from aal.strategies.uncertainty import Entropy
 
 
@@ -55,9 +55,9 @@ class FeatureNorm(Screen):
     ranges = Screen.ranges | {"share": below_one}
 
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
-        """Keep all but the share of smallest norm, rounded down."""
+        """Keep all but the share of smallest norm, rounded down; among equal ones chance decides."""
         norms = view.map(lambda batch: view.module.embed(view.inputs(batch)).norm(dim=1), view.candidates).cpu()
-        dropped = norms.argsort(stable=True)[: int(self.share * len(norms))]
+        dropped = ascending(norms, generator)[: int(self.share * len(norms))]
         return torch.ones_like(norms, dtype=torch.bool).index_fill_(0, dropped, False)
 
 

@@ -64,7 +64,7 @@ class View:
         return self.only(torch.randperm(len(self.candidates), generator=generator)[:size].sort().values)
 
     def only(self, places: Tensor) -> "View":
-        """Return a view of the candidates at ``places``, ascending ``(K,)`` or bool ``(U,)``."""
+        """Return a view of the candidates at ``places``, ``(K,)`` or bool ``(U,)``."""
         return replace(self, candidates=self.candidates[places])
 
     def score(self, function: Callable[[Tensor], Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from aal.seeds import generator
 from aal.sharding import Shard
-from aal.strategies import CEAL, DFAL, EGL, ClusterMaxMin, CoreSet, FeatureNorm, Random, Screened, Strategy, View
+from aal.strategies import BALD, CEAL, DFAL, EGL, ClusterMaxMin, CoreSet, FeatureNorm, Random, Screened, Strategy, View
 
 STRATEGIES = [
     strategy
@@ -90,8 +90,19 @@ class TestEveryStrategy:
         again = strategy.select(view(x, candidates, labelled, certain=certain), n, generator=generator(0, "query"))
         assert torch.equal(selection.indices, again.indices)
 
-    def test_two_ranks_select_what_one_selects(self, strategy: Strategy) -> None:
+    def test_equal_candidates_are_chosen_by_chance_not_by_index(self, strategy: Strategy) -> None:
+        seen = view(torch.zeros(30, 6), torch.arange(2, 20), torch.tensor([0, 1]))
+        if isinstance(strategy, BALD) or getattr(strategy, "strategy", None) == BALD():
+            return  # units are dropped anew for each candidate: none is equal
+        drawn = [strategy.select(seen, 3, generator=generator(s, "query")).indices for s in range(24)]
+        counts = torch.cat(drawn).bincount(minlength=20)
+        assert (counts > 0).sum() >= 16, "of 18; on average all but 0.2 of them"
+        assert counts[2:8].sum() < 40, "of 72; on average 24"
+
+    @pytest.mark.parametrize("equal", [False, True])
+    def test_two_ranks_select_what_one_selects(self, strategy: Strategy, equal: bool) -> None:
         x, candidates, labelled = samples(), torch.arange(2, 28), torch.tensor([0, 1, 29])
+        x = torch.zeros_like(x) if equal else x
         alone, shared = (
             strategy.select(view(x, candidates, labelled, ranks), 5, generator=generator(0, "query"))
             for ranks in (1, 2)

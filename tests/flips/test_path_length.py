@@ -1,5 +1,7 @@
 """Paths against a closed form, and buckets against counting."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -53,6 +55,17 @@ def test_quantile_buckets_hold_equally_many_and_ascend(ranks: int) -> None:
     highest = [float(paths[buckets == k, STEPS].max()) for k in range(5)]
     lowest = [float(paths[buckets == k, STEPS].min()) for k in range(5)]
     assert all(highest[k] <= lowest[k + 1] for k in range(4))
+
+
+def test_among_equal_paths_chance_decides_which_bucket_a_sample_is_in() -> None:
+    view = view_of(samples(torch.full((60,), -1.5)), torch.zeros(60, dtype=torch.int64))
+    near = PathLength(attack=WALK, buckets=3, bucket=0)
+    chosen = [near.select(replace(view, seed=s), 20, generator=generator(0, "x")).indices // 10 for s in range(9)]
+    assert len(torch.cat(chosen).unique()) > 50, "of 60: not the first 20 of the pool"
+    far = PathLength(attack=WALK, buckets=3, bucket=2).select(view, 20, generator=generator(5, "x")).indices // 10
+    assert not torch.isin(far, chosen[0]).any(), "all trials of a run have the same buckets"
+    order, _ = Suspects(attack=WALK).order(view)
+    assert order.tolist() != sorted(order.tolist())
 
 
 def test_buckets_of_equal_width_hold_what_falls_into_their_range() -> None:

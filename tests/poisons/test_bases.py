@@ -23,6 +23,12 @@ def test_screening_takes_the_nearest() -> None:
     assert chosen(4, screen=True, balance=False) == [9, 1, 3, 5]
 
 
+def test_among_equally_near_ones_chance_decides() -> None:
+    equal, labels = torch.zeros(30), torch.arange(30) // 10
+    drawn = [choose_bases(equal, labels, 3, screen=True, balance=False, generator=generator(s, "x")) for s in range(30)]
+    assert len(torch.cat(drawn).unique()) > 25
+
+
 def test_balance_takes_equally_many_of_each_class_and_the_nearest_of_each() -> None:
     assert sorted(chosen(3, screen=True, balance=True)) == [1, 8, 9]
     assert sorted(chosen(5, screen=True, balance=True)) == [1, 3, 7, 8, 9], "class 2 has run out"

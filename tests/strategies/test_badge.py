@@ -1,5 +1,7 @@
 """BADGE against gradients, explicit outer products and k-means++ as its definition says."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from aal.models import TransferClassifier
 from aal.networks import Backbone, DenseHead
 from aal.seeds import generator
 from aal.strategies import BADGE
-from aal.strategies.badge import drawn, outer_distances, seeds
+from aal.strategies.badge import drawn, outer_distances, residuals_of, seeds
 from tests.strategies.views import view_of
 
 
@@ -85,20 +87,30 @@ def test_seeds_are_drawn_in_proportion_to_squared_distances() -> None:
     assert sum(second == 2 for second in after_first) / len(after_first) == pytest.approx(0.8, abs=0.05)
 
 
-def test_copies_are_taken_last_and_in_order() -> None:
+def test_copies_are_taken_last_and_by_chance() -> None:
     a = torch.tensor([[1.0, -1.0], [2.0, -2.0]]).double().repeat(4, 1)
     h = torch.ones(8, 3) / 3
-    for seed in range(10):
+    thirds = set()
+    for seed in range(60):
         chosen = seeds(a, h, 8, generator(seed, "seeds")).tolist()
         assert {place % 2 for place in chosen[:2]} == {0, 1}
-        assert chosen[2:] == sorted(set(range(8)) - set(chosen[:2]))
+        assert sorted(chosen) == list(range(8))
+        thirds.add(chosen[2])
+    assert thirds == set(range(8))
 
 
 def test_weight_zero_is_never_drawn() -> None:
     weights = torch.tensor([0.0, 1e-300, 0.0, 1.0, 0.0]).double()
     left = torch.tensor([False, True, True, True, True])
     assert {drawn(weights, left, generator(s, "draw")) for s in range(200)} == {3}
-    assert drawn(torch.zeros(5).double(), left, generator(0, "draw")) == 1
+    assert {drawn(torch.zeros(5).double(), left, generator(s, "draw")) for s in range(60)} == {1, 2, 3, 4}
+
+
+def test_a_classifier_that_is_sure_of_all_still_has_long_and_short_gradients() -> None:
+    """In probabilities, gaps of 900 and 902 both leave p - e at 0; the embeddings' lengths are as e^2 to 1."""
+    found = residuals_of(torch.tensor([[900.0, 0.0, -5.0], [0.0, 902.0, -3.0]]).double())
+    wanted = torch.tensor([[-1 - math.exp(-5), 1, math.exp(-5)], [1, -1 - math.exp(-3), math.exp(-3)]]).double()
+    torch.testing.assert_close(found, wanted * torch.tensor([[1.0], [math.exp(-2)]]))
 
 
 def test_subset_must_have_candidates() -> None:

@@ -78,6 +78,16 @@ def test_draws_that_agree_tell_nothing_and_sure_ones_that_disagree_everything() 
     )
 
 
+def test_draws_that_are_all_but_sure_are_told_apart() -> None:
+    """With p of 1 less s or 3 s, s tiny: m ln m less the mean of p ln p, to first order s (1.5 ln 3 - 2 ln 2)."""
+    for s in (1e-13, 1e-20, 1e-200):
+        small = torch.tensor([s, 3 * s]).double()
+        found = information_of(torch.stack([1 - small, small], dim=1)[None])
+        torch.testing.assert_close(
+            found, torch.tensor([s * (1.5 * math.log(3) - 2 * math.log(2))]).double(), rtol=3e-3, atol=0
+        )
+
+
 def test_two_ranks_draw_what_one_does() -> None:
     model = learner()
     whole = view_of(model, X).draws(3, generator(0, "query"), information_of)

@@ -200,19 +200,20 @@ class TestDefinedOutcomes:
         selection = chosen(view, 9, clusters=1, update=update)
         assert selection.indices.tolist() == list(wanted)
 
-    def test_equal_candidates_go_by_index(self, update: bool) -> None:
+    def test_equal_candidates_are_chosen_by_chance(self, update: bool) -> None:
         view = view_of(Features(), torch.zeros(9, 3))
         for clusters in ("silhouette", 3):
-            assert chosen(view, 4, clusters=clusters, update=update).indices.tolist() == [1, 2, 3, 4]
+            strategy = ClusterMaxMin(clusters=clusters, update=update)
+            drawn = [strategy.select(view, 4, generator=generator(s, "query")).indices for s in range(20)]
+            assert torch.cat(drawn).unique().tolist() == list(range(1, 9))
 
     def test_without_labels_distances_are_infinite(self, update: bool) -> None:
         view, which = planted([5, 5, 5, 5], [0, 0, 0, 0])
         selection = chosen(view, 4, update=update)
         assert selection.scores is not None
-        firsts = [int((which == c).nonzero()[0]) for c in range(4)]
         assert len(which[selection.indices].unique()) == 4
         assert torch.isinf(selection.scores[0])
-        assert update or (sorted(selection.indices.tolist()) == sorted(firsts) and bool(selection.scores.isinf().all()))
+        assert update or bool(selection.scores.isinf().all())
 
     def test_infinite_features_are_refused_labelled_ones_too(self, update: bool) -> None:
         for index in (0, 3):

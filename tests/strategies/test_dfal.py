@@ -174,10 +174,10 @@ def test_confidence_ranks_by_the_copies_class() -> None:
     module, x = digits_net()
     view = view_of(module, x, batch=16)
     found = DeepFool()(module, x[1:], module(x[1:]).argmax(1))
-    sure = module(found.x).softmax(1).amax(1).masked_fill(~found.success, -1).detach()
+    sure = module(found.x).double().softmax(1).amax(1).masked_fill(~found.success, -1).detach()
     selection = select(DFAL(rank="confidence"), view, 8)
     assert selection.scores is not None
-    torch.testing.assert_close(selection.scores, sure.sort(descending=True).values[:8])
+    torch.testing.assert_close(1 - selection.scores.sigmoid(), sure.sort(descending=True).values[:8])
     assert set(selection.indices.tolist()) != set(select(DFAL(), view, 8).indices.tolist())
 
 
@@ -207,7 +207,7 @@ def test_a_subset_is_drawn_at_random_and_never_smaller_than_the_query() -> None:
 def test_without_a_boundary_something_is_queried_and_nothing_crafted() -> None:
     view = replace(view_of(Affine(torch.zeros(2, 2).double()), points()), bounds=(-10.0, 10.0))
     selection = select(DFAL(), view, 4)
-    assert selection.indices.tolist() == [1, 2, 3, 4]
+    assert max(selection.indices.tolist()) > 10, "chance decides, not the index"
     assert selection.crafted is not None
     assert len(selection.crafted.x) == 0
     assert "perturbation" not in selection.figures
