@@ -17,6 +17,7 @@ from aal.checks import at_least, refuse
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier, TransferClassifier
+from aal.networks.weights import digest_of_tensors
 from aal.poisons.bases import choose_bases, collision_vector, given_vector
 from aal.poisons.distortion import figures_of
 from aal.poisons.folder import PoisonFolder
@@ -193,14 +194,13 @@ class PoisonInjection(Poisoning):
 
     def _recipe(self, module: TransferClassifier, data: ActiveDataModule) -> dict[str, Any]:
         """Return everything that the poisons depend on."""
-        words = {
+        words: dict[str, Any] = {
             "attack": repr(self.attack),
             **{name: getattr(self, name) for name in ("n", "mu", "screen", "balance", "batch_size")},
             "seed": data.seed,
             "data": data.fingerprint,
+            "backbone": digest_of_tensors(module.pretrained),
+            "given mu": "" if self.given is None else digest_of_tensors({"mu": self.given}),
         }
-        digest = hashlib.sha256(repr(words).encode())
-        for name, tensor in module.backbone.state_dict().items():
-            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-        digest.update(b"" if self.given is None else self.given.numpy().tobytes())
-        return {**words, "hash": digest.hexdigest()}
+        words["hash"] = hashlib.sha256(repr(words).encode()).hexdigest()
+        return words

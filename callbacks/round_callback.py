@@ -20,6 +20,7 @@ class RoundCallback(pl.Callback):
         labels_changed: Whether labels that the last round was trained on were changed at its end. Then a round that
             trains on the new ones comes, even if there is nothing left to query.
         columns: Columns that it may add to a record, though not to every one.
+        inputs: Digests of what it reads besides data and weights, by what a user calls it; known after ``setup``.
         class_maps: Which class is to be taken for which, by the name that ``targets`` of an evaluation has for the map;
             known after ``setup``.
         new_classes: Number of classes beyond the data's that it gives labels of; the classifier gets a logit for each.
@@ -29,6 +30,7 @@ class RoundCallback(pl.Callback):
     STATE: tuple[str, ...] = ()
     labels_changed = False
     columns: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = MappingProxyType({})
     class_maps: Mapping[str, dict[int, int]] = MappingProxyType({})
     new_classes = 0
     coming = 0

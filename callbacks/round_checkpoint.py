@@ -1,21 +1,27 @@
 """Checkpoints at the end of every round, and in long rounds on a time interval, whole or not at all."""
 
+import hashlib
 import io
 import time
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from aal.callbacks.round_callback import data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, refuse
-from aal.errors import UserError
-from aal.runs.files import sync, write_bytes
+from aal.models import Classifier
+from aal.networks.weights import digest_of_tensors
+from aal.runs.files import read_bytes, sync, write_bytes
+from aal.runs.inputs import keep_inputs
+from aal.sharding import Shard
 
+# How a zip archive ends: the length of its comment, and the comment.
+NO_COMMENT, SEALED = (length.to_bytes(2, "little") for length in (0, 64))
 SYNC_SECONDS = 1.0  # between two waits for the disk: they are for the machine's death, the process's needs none
 
 
@@ -39,6 +45,23 @@ class RoundCheckpoint(Checkpoint):
         self.interval = interval
         self._saved = self._synced = time.monotonic()
 
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        """Refuse to go on over other data, weights or files than the run was started with; all else is set up."""
+        assert isinstance(module, Classifier)
+        data, folder = data_of(trainer), Path(trainer.default_root_dir)
+        inputs = {f"data, the split {split}": digest for split, digest in data.split_digests.items()}
+        inputs["data, the classes"] = ", ".join(data.classes or ())
+        inputs["model, its pre-trained weights"] = digest_of_tensors(module.pretrained)
+        for callback in round_callbacks(trainer):
+            inputs |= callback.inputs
+
+        def kept() -> str:
+            return keep_inputs(folder, inputs, last_checkpoint(folder).exists()) if trainer.is_global_zero else ""
+
+        run = trainer.strategy.broadcast(Shard.of(trainer).together(kept))
+        if isinstance(trainer.strategy.checkpoint_io, WholeCheckpointIO):
+            trainer.strategy.checkpoint_io.run = run
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Save if a round has ended or enough time has passed. Lightning calls this after all other callbacks."""
         clock, waited = clock_of(trainer), time.monotonic() - self._saved
@@ -54,13 +77,22 @@ class RoundCheckpoint(Checkpoint):
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all, and reads nothing but tensors and plain values."""
+    """Writes checkpoints whole or not at all, and reads back those alone that the same run wrote.
+
+    A checkpoint is a zip archive as ``torch.save`` writes it; the archive's comment is a digest of it and of the run.
+
+    Attributes:
+        run: What tells the run from others; it stands in no file but as part of the digest.
+    """
+
+    run = ""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ANN401
         """Write ``checkpoint`` to ``path``."""
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_bytes(Path(path), buffer.getvalue(), durable=False)
+        archive = buffer.getvalue()
+        write_bytes(Path(path), archive[:-2] + SEALED + self._seal(archive), durable=False)
 
     def load_checkpoint(
         self,
@@ -71,17 +103,13 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint.
 
         Raises:
-            UserError: The file is damaged or holds more than tensors and plain values.
+            UserError: The file is damaged, or another run wrote it, or something else.
         """
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
-                checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        except Exception as error:  # whatever a damaged file makes the reader stumble over
-            why = str(error).partition("\n")[0] or type(error).__name__
-            raise UserError(f"{path}: damaged, or not a checkpoint of a run ({why})") from error
-        refuse(
-            not isinstance(checkpoint, dict) or not {"state_dict", "loops", "callbacks"} <= checkpoint.keys(),
-            f"{path}: not a checkpoint of a run",
-        )
-        return checkpoint
+        content, length = read_bytes(Path(path)), len(SEALED) + 64
+        archive = content[:-length] + NO_COMMENT
+        altered = content[-length:] != SEALED + self._seal(archive)
+        refuse(altered, f"{path}: not as this run saved it: damaged, altered, or the checkpoint of another run")
+        return cast(dict[str, Any], torch.load(io.BytesIO(archive), map_location=map_location, weights_only=True))
+
+    def _seal(self, archive: bytes) -> bytes:
+        return hashlib.sha256(self.run.encode() + archive).hexdigest().encode()

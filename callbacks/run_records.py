@@ -18,7 +18,7 @@ from aal.report.pair_figures import examples_figure
 from aal.report.run_page import CRAFTED_FIGURE, write_run_report
 from aal.report.style import render
 from aal.robustness import Examples
-from aal.runs.files import truncate, write_bytes, write_csv
+from aal.runs.files import NOTHING, digest_of, truncate, write_bytes, write_csv
 from aal.runs.reading import read_rounds
 from aal.runs.records import append_round, write_crafted, write_ledger, write_summary
 from aal.tracking.logger import WandbTracker
@@ -39,6 +39,7 @@ class RunRecords(RoundCallback):
     def __init__(self, keep_config: Callable[[], None] | None = None) -> None:
         self._keep_config = keep_config
         self.size = 0  # of rounds.jsonl, in bytes, at the checkpoint
+        self.digest = NOTHING  # of these bytes
         self.seconds = 0.0
         self._started = time.perf_counter()
 
@@ -61,14 +62,15 @@ class RunRecords(RoundCallback):
                 logger.axis = clock_of(trainer).counted
         self._started = time.perf_counter()
         folder = Path(trainer.default_root_dir)
-        truncate(folder / "rounds.jsonl", self.size)
+        truncate(folder / "rounds.jsonl", self.size, self.digest)
         for record in read_rounds(folder):
             _log(trainer, record)
 
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Append the round's record."""
         if trainer.is_global_zero:
-            self.size = append_round(Path(trainer.default_root_dir), record)
+            folder = Path(trainer.default_root_dir)
+            self.size, self.digest = append_round(folder, record), digest_of(folder / "rounds.jsonl")
             _log(trainer, record)
 
     def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
@@ -101,12 +103,12 @@ class RunRecords(RoundCallback):
         write_run_report(folder)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the size of ``rounds.jsonl`` and the seconds spent."""
-        return {"size": self.size, "seconds": self.seconds + time.perf_counter() - self._started}
+        """Return size and digest of ``rounds.jsonl``, and the seconds spent."""
+        return {"size": self.size, "digest": self.digest, "seconds": self.seconds + time.perf_counter() - self._started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
-        self.size, self.seconds = state_dict["size"], state_dict["seconds"]
+        self.size, self.digest, self.seconds = (state_dict[name] for name in ("size", "digest", "seconds"))
 
 
 def _draw_crafted(data: ActiveDataModule, module: Classifier, folder: Path) -> None:

@@ -16,13 +16,14 @@ from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import clock_of
 from aal.callbacks.targeted_crafting import Extractor, craft, distances_to_target
 from aal.checks import at_least, at_least_or_none, below_one, refuse
+from aal.data.samples import fingerprint_of
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
 from aal.poisons.folder import MANIFEST, PoisonFolder
-from aal.poisons.target_sets import TargetSet, fingerprint_of, read_set, sets_of
+from aal.poisons.target_sets import TargetSet, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator
 

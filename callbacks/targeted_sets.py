@@ -12,12 +12,13 @@ from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.targeted_crafting import Extractor, craft
 from aal.checks import at_least, at_least_or_none, between, refuse
+from aal.data.samples import fingerprint_of
 from aal.datamodules import ActiveDataModule
 from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier, holding
 from aal.oracles import Oracle, Perfect
 from aal.poisons.bases import draw_base_class
-from aal.poisons.target_sets import TargetSet, drop_sets, fingerprint_of, write_set
+from aal.poisons.target_sets import TargetSet, drop_sets, write_set
 from aal.seeds import generator
 
 ATTACKER = "attacker"

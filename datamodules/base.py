@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aal.attacks.base import frozen
 from aal.checks import at_least, refuse
-from aal.data.samples import Samples
+from aal.data.samples import Samples, fingerprint_of
 from aal.data.splits import grouped, stratified
 from aal.datamodules.batches import EpochBatches
 from aal.extras import Extras
@@ -57,7 +57,8 @@ class ActiveDataModule(pl.LightningDataModule):
         pool: Which samples of the split ``pool`` are labelled.
         extras: What is trained on besides them.
         bases: Index in ``craft`` that each sample of ``pool`` was made from ``(P,)``, -1 for natural samples.
-        fingerprint: SHA-256 of the splits as they were loaded.
+        split_digests: Number of samples and SHA-256 of each split as it was loaded, by its name.
+        fingerprint: SHA-256 of all of them.
         progress: Where long work shows how far it is.
 
     Raises:
@@ -118,7 +119,11 @@ class ActiveDataModule(pl.LightningDataModule):
         self.pool = Pool(len(self.samples["pool"]))
         self.extras = Extras(tuple(self.samples["pool"][torch.arange(1)].shape[1:]))
         self.bases = torch.full((len(self.pool),), -1)
-        self.fingerprint = self._fingerprint()
+        self.split_digests = {
+            split: f"{len(samples)} samples, SHA-256 {fingerprint_of(samples, self.labels[split])}"
+            for split, samples in self.samples.items()
+        }
+        self.fingerprint = hashlib.sha256(repr(self.split_digests).encode()).hexdigest()
 
     def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor, origin: str) -> Tensor:
         """Append samples, unlabelled, to the split ``pool`` and to the pool over it.
@@ -287,14 +292,6 @@ class ActiveDataModule(pl.LightningDataModule):
             pool = self.samples["pool"]
             self.samples[split], self.labels[split] = pool.take(out), labels[out]
             self.samples["pool"], self.labels["pool"] = pool.take(kept), labels[kept]
-
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for split, samples in self.samples.items():
-            digest.update(f"{split} {samples.bounds} {tuple(samples.stored.shape)}".encode())
-            digest.update(self.labels[split].contiguous().numpy().data)
-            digest.update(samples.stored.contiguous().numpy().data)
-        return digest.hexdigest()
 
     @property
     def run(self) -> pl.Trainer:

@@ -5,13 +5,24 @@ from typing import Any
 
 from aal.errors import UserError
 
-# What may differ between a run and its continuation: where and how it runs, not what it computes.
-MAY_CHANGE = (
-    *("out", "checkpoint", *(f"data.init_args.{key}" for key in ("num_workers", "root", "download", "bank"))),
-    "query.init_args.run",  # its folder may be called otherwise; what it holds is compared where it is read
-    *(f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes", "logger", "profiler")),
-    *(f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")),  # they end a process, not a run
+CONTENT = "files may lie elsewhere; what they hold is compared by digest"
+MACHINE = (
+    "a run may go on elsewhere; its results are the same on any number of processes, to the bit on the same machine"
 )
+WATCHED = "it looks on"
+LIMIT = "it ends a process, not the run"
+MAY_CHANGE = {
+    "out": "the run's folder may be moved",
+    "checkpoint": "how often is saved changes nothing",
+    "data.init_args.num_workers": "whoever prepares batches, they are the same",
+    **dict.fromkeys(
+        (*(f"data.init_args.{key}" for key in ("root", "download", "bank")), "query.init_args.run"), CONTENT
+    ),
+    **dict.fromkeys((f"trainer.{key}" for key in ("accelerator", "strategy", "devices", "num_nodes")), MACHINE),
+    **dict.fromkeys(("trainer.logger", "trainer.profiler"), WATCHED),
+    **dict.fromkeys((f"trainer.{key}" for key in ("max_epochs", "max_steps", "max_time")), LIMIT),
+}
+"""What may differ between a run and its continuation, each with the reason: how it runs, not what it computes."""
 # Keys of the trainer that would cut epochs short or go on after the last round, each with its default, which does not.
 DEFAULTS = {
     "fast_dev_run": False,

@@ -1,6 +1,7 @@
 """Samples of a split in memory, in the form they have on disk: what a save and a reload leaves of them."""
 
 import copy
+import hashlib
 import io
 import os
 import wave
@@ -242,3 +243,11 @@ class AudioSamples(Samples):
             f"{path}: not a whole 16-bit mono WAV of {self.sample_rate} Hz",
         )
         return self.decoded(torch.tensor(np.frombuffer(frames, dtype="<i2")))
+
+
+def fingerprint_of(samples: Samples, labels: Tensor) -> str:
+    """Return the SHA-256 of a split: its samples as they are kept, and their labels ``(N,)``."""
+    digest = hashlib.sha256(f"{samples.bounds} {tuple(samples.stored.shape)}".encode())
+    digest.update(labels.contiguous().numpy().data)
+    digest.update(samples.stored.contiguous().numpy().data)
+    return digest.hexdigest()

@@ -56,6 +56,11 @@ class Classifier(pl.LightningModule):
         """Map inputs, samples or where ``encoded`` features, to the input of the last layer ``(B, D)``."""
         return self.features(inputs)
 
+    @property
+    def pretrained(self) -> dict[str, Tensor]:
+        """Weights that are not trained from fresh ones, by name, as they are before a run."""
+        return {}
+
     def start_round(self, round: int) -> None:
         """Get ready for a round, before its data are asked for and its weights renewed."""
 

@@ -97,6 +97,11 @@ class TransferClassifier(Classifier):
         """Map samples, or the backbone's features while it is frozen, to the input of the last layer ``(B, D)``."""
         return cast(Tensor, self.head[:-1](inputs if self.encoded else self.backbone(inputs)))
 
+    @property
+    def pretrained(self) -> dict[str, Tensor]:
+        """The backbone's weights."""
+        return cast(dict[str, Tensor], self.backbone.state_dict())
+
     def start_round(self, round: int) -> None:
         """Freeze or unfreeze the backbone, as this round has it."""
         self.encoded = self.trained_from is None or round < self.trained_from

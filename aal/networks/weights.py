@@ -1,18 +1,15 @@
 """Loading weights safely: safetensors or tensors-only ``torch.load``, checked against the module before use."""
 
-import io
-import pickle
+import hashlib
 import re
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from aal.checks import refuse
-from aal.errors import UserError
-from aal.runs.files import read_bytes, read_tensors
+from aal.runs.files import read_pickled, read_tensors
 
 OLD_NAME = re.compile(r"(?<=\.)(denselayer\d+\.(?:norm|conv))\.([12])\.")  # in the published weights of DenseNets
 
@@ -58,20 +55,21 @@ def load_weights(module: nn.Module, path: str | Path, without: Sequence[str] = (
     module.load_state_dict(wanted)
 
 
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of named tensors, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _few(names: list[str]) -> str:
     return f"{names[:4]} and {len(names) - 4} more" if len(names) > 5 else str(names)
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    content = read_bytes(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
-            tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
-    except Exception as error:  # whatever a damaged file makes the reader stumble over
-        raise UserError(f"{path}: truncated, or not a weight file ({str(error).split('. ')[0]})") from None
+    tensors = read_pickled(path, "a weight file")
     if isinstance(tensors, dict) and "state_dict" in tensors:
         tensors = tensors["state_dict"]
     refuse(

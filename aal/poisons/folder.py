@@ -1,10 +1,10 @@
 """Poisons on disk: each beside its base, and a manifest that lists those that are whole."""
 
-import hashlib
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
@@ -13,13 +13,10 @@ from torch import Tensor
 from aal.checks import refuse
 from aal.data.samples import Samples
 from aal.errors import UserError
-from aal.poisons.distortion import RATIOS, figures_of
-from aal.runs.files import PARTIAL, read_json, write_bytes, write_json
-from aal.runs.reading import number
+from aal.runs.files import PARTIAL, digest_of, read_bytes, read_sealed, refuse_changed, write_bytes, write_sealed
 
-FIGURES = ("index", "base", "label", "norm_initial", "norm_crafted", "norm_saved", "iterations", "seconds")
-"""What is known of every poison, besides its distortion."""
-MANIFEST, DIGESTS = "manifest.json", "sha256.json"
+KINDS = ("base", "poison")
+MANIFEST, KIND = "manifest.json", "the manifest of poisons"
 
 
 class PoisonFolder:
@@ -31,10 +28,10 @@ class PoisonFolder:
         recipe: Everything the poisons depend on, in words and as a hash under ``hash``.
 
     Attributes:
-        rows: What is known of each poison that is whole, in order.
+        rows: What is known of each poison that is whole, in order, with the names of its files and their digests.
 
     Raises:
-        UserError: The folder holds poisons of another recipe, or its manifest is none, or lacks a figure.
+        UserError: The folder holds poisons of another recipe, or its manifest is none or was altered.
     """
 
     def __init__(self, path: Path, samples: Samples, recipe: dict[str, Any]) -> None:
@@ -48,7 +45,12 @@ class PoisonFolder:
             self.samples.write(self.path / self.name(first + k, "poison"), poison)
 
     def read(self, first: int, end: int, kind: str = "poison") -> Tensor:
-        """Load the poisons ``first`` to ``end - 1`` as a learner gets them, or their bases, ``(end - first, ...)``."""
+        """Load the poisons ``first`` to ``end - 1`` as a learner gets them, or their bases, ``(end - first, ...)``.
+
+        Raises:
+            UserError: A file of a poison that is whole is missing or was altered.
+        """
+        self._check(self.path, self.rows[first:end], (kind,))
         return torch.stack([self.samples.read(self.path / self.name(k, kind)) for k in range(first, end)])
 
     def name(self, k: int, kind: str) -> str:
@@ -68,10 +70,12 @@ class PoisonFolder:
         if classes is not None:
             lists["class"] = [classes[label] for label in columns["label"].tolist()]
         for row in zip(*lists.values(), strict=True):
-            files = {f"{kind}_file": self.name(len(self.rows), kind) for kind in ("base", "poison")}
-            self.rows.append({**dict(zip(lists, row, strict=True)), **files})
+            files = {kind: self.name(len(self.rows), kind) for kind in KINDS}
+            digests = {f"{kind}_sha256": digest_of(self.path / name) for kind, name in files.items()}
+            names = {f"{kind}_file": name for kind, name in files.items()}
+            self.rows.append({**dict(zip(lists, row, strict=True)), **names, **digests})
         if write:
-            write_json(self.path / MANIFEST, {"recipe": self.recipe, "poisons": self.rows})
+            write_sealed(self.path / MANIFEST, KIND, {"recipe": self.recipe, "poisons": self.rows})
 
     def adopt(self, other: Path) -> bool:
         """Take the poisons that another run with the same recipe left, if it did; this folder has none yet.
@@ -87,19 +91,14 @@ class PoisonFolder:
         if not other.exists():
             return False
         try:
-            digests = read_json(other / DIGESTS)
-            content = {name: (other / name).read_bytes() for name in digests if Path(name).name == name}
-            altered = any(hashlib.sha256(data).hexdigest() != digests[name] for name, data in content.items())
-            refuse(altered, f"{other}: a file was altered")
             rows = self._rows(other / MANIFEST)
-            names = [self.name(k, kind) for k in range(len(rows)) for kind in ("base", "poison")]
-            files = {name: content[name] for name in (*names, MANIFEST)}
-        except (AttributeError, KeyError, OSError, TypeError, UserError) as error:
+            self._check(other, rows, KINDS)
+        except UserError as error:
             rank_zero_warn(f"{other}: poisons left by another run are damaged ({error}); they are crafted anew")
             shutil.rmtree(other, ignore_errors=True)
             return False
-        for name, data in files.items():
-            write_bytes(self.path / name, data, durable=name == MANIFEST)
+        for name in (*(row[f"{kind}_file"] for row in rows for kind in KINDS), MANIFEST):
+            write_bytes(self.path / name, read_bytes(other / name), durable=name == MANIFEST)
         self.rows = rows
         return True
 
@@ -114,8 +113,6 @@ class PoisonFolder:
         partial = other.with_name(f".{other.name}{PARTIAL}")
         shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         shutil.copytree(self.path, partial)
-        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(partial.iterdir())}
-        write_json(partial / DIGESTS, digests)
         partial.rename(other)
 
     def column(self, name: str) -> Tensor:
@@ -131,20 +128,13 @@ class PoisonFolder:
 
     def _rows(self, manifest: Path) -> list[dict[str, Any]]:
         """Read the rows of a manifest that another process left."""
-        found, elsewhere = read_json(manifest), "choose another --out"
-        refuse(
-            not isinstance(found, dict)
-            or not isinstance(found.get("recipe"), dict)
-            or not isinstance(found.get("poisons"), list),
-            f"{manifest}: not a manifest of poisons; {elsewhere}",
-        )
-        other = found["recipe"].get("hash") != self.recipe["hash"]
-        refuse(other, f"{self.path}: holds poisons of another configuration, data or weights; {elsewhere}")
-        rows: list[dict[str, Any]] = found["poisons"]
-        for k, row in enumerate(rows):
-            entry = f"{manifest}: poisons[{k}]"
-            refuse(not isinstance(row, dict), f"{entry} is not an entry of a poison; {elsewhere}")
-            for key in (*FIGURES, *figures_of(self.samples)):
-                none = key in RATIOS and row.get(key, "") is None
-                refuse(not none and number(row, key) is None, f"{entry} has no number {key}; {elsewhere}")
-        return rows
+        found = read_sealed(manifest, KIND)
+        words = {name: value for name, value in self.recipe.items() if name != "hash"}
+        other = [name for name, value in words.items() if found["recipe"].get(name, value) != value]
+        refuse(other, f"{self.path}: holds poisons of another {', '.join(other)}; choose another --out")
+        return cast(list[dict[str, Any]], found["poisons"])
+
+    def _check(self, folder: Path, rows: Sequence[dict[str, Any]], kinds: Sequence[str]) -> None:
+        """Refuse files that are not as they were written."""
+        for name, digest in ((row[f"{kind}_file"], row[f"{kind}_sha256"]) for row in rows for kind in kinds):
+            refuse_changed(folder / name, digest, "put it back as it was, or choose another --out")

@@ -1,9 +1,7 @@
 """Sets of targeted poisons on disk, ``sets/NNNN/``: each is written whole, and read back by whoever poisons with it."""
 
-import hashlib
-import math
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,10 @@ from torch import Tensor
 
 from aal.checks import refuse
 from aal.data.samples import Samples
-from aal.runs.files import read_json, sync, write_json
+from aal.runs.files import digest_of, read_sealed, refuse_changed, sync, write_sealed
 
 FOLDER, MANIFEST, UNFINISHED = "sets", "manifest.json", ".unfinished"
-WHOLE = ("target", "true_class", "base_class")
+KIND = "the manifest of a set of targeted poisons"
 LISTS = ("bases", "distance_before", "distance_after")
 
 
@@ -49,14 +47,6 @@ class TargetSet:
         return replace(self, bases=bases, distance_before=before, distance_after=after)
 
 
-def fingerprint_of(samples: Samples, labels: Tensor) -> str:
-    """Return the SHA-256 of a split: its samples as they are kept, and their labels ``(N,)``."""
-    digest = hashlib.sha256(f"{samples.bounds} {tuple(samples.stored.shape)}".encode())
-    digest.update(labels.contiguous().numpy().data)
-    digest.update(samples.stored.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 def write_set(
     run: Path, k: int, found: TargetSet, samples: Samples, x: dict[str, Tensor], facts: dict[str, Any]
 ) -> None:
@@ -70,7 +60,7 @@ def write_set(
         found: The set.
         samples: Knows the form in which single samples are saved.
         x: The samples by what they are: ``base`` and ``poison`` ``(N, ...)``, ``target`` ``(1, ...)``.
-        facts: What else the manifest says, among it ``test``, the :func:`fingerprint_of` the split ``test``.
+        facts: What else the manifest says, among it ``test``, :func:`aal.data.samples.fingerprint_of` the test split.
     """
     path = run / FOLDER / f"{k:04d}"
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
@@ -81,8 +71,8 @@ def write_set(
             name = _name(row, kind, samples)
             samples.write(unfinished / name, sample)
             sync(unfinished / name)
-            files[name] = _digest(unfinished / name)
-    write_json(unfinished / MANIFEST, {**asdict(found), **facts, "files": files})
+            files[name] = digest_of(unfinished / name)
+    write_sealed(unfinished / MANIFEST, KIND, {**asdict(found), **facts, "files": files})
     shutil.rmtree(path, ignore_errors=True)
     unfinished.rename(path)
 
@@ -116,53 +106,24 @@ def read_set(path: Path, samples: Samples, test: str) -> tuple[TargetSet, dict[s
     Args:
         path: The set's folder.
         samples: Those of the split ``test``; they tell the form of a sample.
-        test: :func:`fingerprint_of` the split ``test``.
+        test: :func:`aal.data.samples.fingerprint_of` the split ``test``.
 
     Raises:
         UserError: A file is missing or not what :func:`write_set` wrote, or the set is for other test samples.
     """
-    content = read_json(path / MANIFEST)
+    content = read_sealed(path / MANIFEST, KIND)
     refuse(
-        not isinstance(content, dict) or not _sound(content),
-        f"{path / MANIFEST}: not the manifest of a set of targeted poisons",
-    )
-    refuse(
-        content.get("test") != test,
+        content["test"] != test,
         f"{path}: made for other test samples: another data set, or another seed that drew its splits",
     )
-    refuse(
-        content["target"] >= len(samples),
-        f"{path / MANIFEST}: its target is test sample {content['target']} of {len(samples)}",
-    )
-    found = TargetSet(**{key: content[key] for key in (*WHOLE, "opacity", *LISTS)})
-    shape = samples[torch.arange(1)].shape[1:]
+    found = TargetSet(**{field.name: content[field.name] for field in fields(TargetSet)})
     x = {}
     for kind in ("base", "poison"):
         files = [path / _name(row, kind, samples) for row in range(len(found.bases))]
-        each = [samples.read(file) for file in files]
         for file in files:
-            refuse(_digest(file) != content["files"].get(file.name), f"{file}: altered since the set was written")
-        refuse(any(sample.shape != shape for sample in each), f"{path}: a {kind} is no sample of shape {tuple(shape)}")
-        x[kind] = torch.stack(each)
+            refuse_changed(file, content["files"][file.name], "take the set as it was, or another")
+        x[kind] = torch.stack([samples.read(file) for file in files])
     return found, x
-
-
-def _sound(content: dict[str, Any]) -> bool:
-    """Whether what a manifest says is of the types and in the ranges of a set."""
-    bases, *distances = lists = [content.get(key) for key in LISTS]
-    if not all(isinstance(values, list) and len(values) == len(bases or ()) > 0 for values in lists):
-        return False
-    numbers = [content.get("opacity"), *(value for values in distances for value in values or ())]
-    return (
-        all(type(value) is int and 0 <= value < 2**63 for value in (*map(content.get, WHOLE), *(bases or ())))
-        and all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers)
-        and content["opacity"] < 1
-        and isinstance(content.get("files"), dict)
-    )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _name(row: int, kind: str, samples: Samples) -> str:

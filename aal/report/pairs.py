@@ -1,5 +1,6 @@
 """Base instances beside the poison made of them, read back from a run's folder with what is known of them."""
 
+import hashlib
 import io
 import textwrap
 import wave
@@ -120,6 +121,10 @@ def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - what
         base.values.shape != poison.values.shape or base.sample_rate != poison.sample_rate,
         f"{called}: base and poison differ in size, or in kind",
     )
+    for kind, saved in (("base", base), ("poison", poison)):
+        digest = hashlib.sha256(saved.data).hexdigest()
+        altered = entry.get(f"{kind}_sha256", digest) != digest  # runs of earlier versions have none
+        refuse(altered, f"{called}: {saved.name} was altered since it was written")
     key = "psnr" if base.sample_rate is None else "snr"
     ratio = number(entry, key)
     refuse(

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from torch import Tensor
 
 from aal.attacks import Attack
 from aal.checks import refuse
-from aal.errors import UserError
-from aal.runs.files import read_json, write_text
+from aal.runs.files import read_sealed, write_sealed
 
+KIND = "a robust evaluation"
 COLUMNS = ("after", "distance", "queries", "tried")
 ROBUST, UNTARGETED = "robust", "robust/untargeted"  # folders of a run with a file a round
 
@@ -139,30 +138,23 @@ class Evaluation:
         if complete:
             curves = {name: self.curve(name) for name in self.curves}
             value |= {"figures": self.figures(), "per_class": self.per_class(), "radius_and_share": curves}
-        write_text(path, json.dumps(value, allow_nan=False, default=Tensor.tolist) + "\n")
+        write_sealed(path, KIND, json.loads(json.dumps(value, default=Tensor.tolist)), indent=None)
 
     @classmethod
     def load(cls, path: Path) -> "Evaluation":
         """Read what :meth:`save` wrote.
 
         Raises:
-            UserError: The file is missing, damaged or something else.
+            UserError: The file is missing, damaged or something else, or was altered.
         """
-        value = read_json(path)
-        try:
-            own = {name: value[name] for name in ("fingerprint", "index", "label", "target", "natural", "seconds")}
-            outcomes: list[dict[str, Outcome]] = [
-                {name: Outcome(**_read(entry)) for name, entry in value[kind].items()} for kind in ("attacks", "curves")
-            ]
-            evaluation = cls(**_read(own), attacks=outcomes[0], curves=outcomes[1])
-            parts = [evaluation, *outcomes[0].values(), *outcomes[1].values()]
-            sizes = {part.shape for each in parts for part in vars(each).values() if isinstance(part, Tensor)}
-            refuse(len(sizes) > 1 or not len(evaluation.index), "columns of different lengths", ValueError)
-            odd = not all(name.isidentifier() for name in chain(*outcomes))  # they become names of files
-            refuse(odd, "names that no attack can have", ValueError)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise UserError(f"{path}: not a robust evaluation ({error}); remove it, or name another file") from None
-        return evaluation
+        value = read_sealed(path, KIND)
+        for name in (*value["attacks"], *value["curves"]):
+            refuse(not name.isidentifier(), f"{path}: {name!r} can name no attack")  # it becomes the name of a file
+        own = {name: value[name] for name in ("fingerprint", "index", "label", "target", "natural", "seconds")}
+        attacks, curves = (
+            {name: Outcome(**_read(entry)) for name, entry in value[kind].items()} for kind in ("attacks", "curves")
+        )
+        return cls(**_read(own), attacks=attacks, curves=curves)
 
 
 def _share(wanted: Tensor, of: Tensor) -> float:

@@ -7,9 +7,12 @@ The machine's death may then cost what was written last, or leave a checkpoint w
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
+import pickle
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor  # takes seconds to import, which a study's process does without
 
 PARTIAL = ".partial"  # what a process left of a file that it was writing when it died is .*.partial
+NOTHING = hashlib.sha256().hexdigest()  # of no bytes
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -72,9 +76,14 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     write_bytes(path, text.encode(), durable=durable)
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever JSON can say
-    """Write ``value`` as indented JSON, whole or not at all. NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:  # noqa: ANN401 - whatever JSON can say
+    """Write ``value`` as JSON, indented or on one line, whole or not at all. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, kind: str, value: dict[str, Any], *, indent: int | None = 2) -> None:
+    """Write ``value`` as JSON with a digest of it and its kind, by which :func:`read_sealed` knows it again."""
+    write_json(path, {"sha256": _seal_of(kind, value), **value}, indent=indent)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, durable: bool = True) -> None:
@@ -122,16 +131,84 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
         raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from None
 
 
+def read_pickled(path: Path, called: str) -> Any:  # noqa: ANN401
+    """Read tensors and plain values that ``torch.save`` wrote; nothing else is loaded.
+
+    Args:
+        path: The file.
+        called: What it should be, for the message; torch's own advises to load it all the same.
+
+    Raises:
+        UserError: The file is missing, damaged, or holds more than that.
+    """
+    import torch
+
+    content = read_bytes(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # such files are refused anyway
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{path}: holds more than tensors (a pickle); it was not loaded") from None
+    except Exception:  # whatever a damaged file makes the reader stumble over
+        raise UserError(f"{path}: truncated, or not {called}") from None
+
+
+def from_json(text: str | bytes, path: Path, called: str = "JSON") -> Any:  # noqa: ANN401
+    """Read JSON text of a file.
+
+    Raises:
+        UserError: It is none, or nested too deeply; the line says that the file is not what it is ``called``.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not {called} ({error})") from None
+    except RecursionError:
+        raise UserError(f"{path}: not {called} (nested too deeply)") from None
+
+
 def read_json(path: Path) -> Any:  # noqa: ANN401
     """Read a JSON file.
 
     Raises:
-        UserError: The file is missing, cannot be read or is not JSON.
+        UserError: The file is missing, cannot be read, is not JSON or is nested too deeply.
     """
-    try:
-        return json.loads(read_bytes(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
+    return from_json(read_bytes(path), path)
+
+
+def read_sealed(path: Path, kind: str) -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote, such as ``the manifest of poisons``.
+
+    Raises:
+        UserError: The file is missing, was changed since, or is of another kind.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or value.pop("sha256", None) != _seal_of(kind, value):
+        raise UserError(f"{path}: altered since it was written, or not {kind} as this version of aal writes it")
+    return value
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def refuse_changed(path: Path, digest: object, remedy: str) -> None:
+    """Refuse a file whose SHA-256 is not ``digest``, what it was when it was written.
+
+    Raises:
+        UserError: It is not, or the file is missing or cannot be read.
+    """
+    refuse(digest_of(path) != digest, f"{path}: altered since it was written; {remedy}")
+
+
+def _seal_of(kind: str, value: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{kind} {json.dumps(value)}".encode()).hexdigest()
 
 
 def append_line(path: Path, line: str) -> int:
@@ -155,13 +232,14 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def truncate(path: Path, size: int) -> None:
-    """Cut ``path`` back to its first ``size`` bytes (0 also where there is no file).
+def truncate(path: Path, size: int, digest: str) -> None:
+    """Cut ``path`` back to its first ``size`` bytes, of SHA-256 ``digest`` (0 also where there is no file).
 
     Raises:
-        UserError: The file is shorter than that: something else changed it.
+        UserError: These bytes are not there or others: something else changed the file.
     """
-    found = path.stat().st_size if path.exists() else 0
-    refuse(found < size, f"{path}: {found} bytes, but the checkpoint was saved when it had {size}: it was cut since")
-    if found > size:
+    content = read_bytes(path) if path.exists() else b""
+    altered = hashlib.sha256(content[:size]).hexdigest() != digest
+    refuse(altered, f"{path}: cut or altered since the checkpoint was saved; put it back, or choose another --out")
+    if len(content) > size:
         os.truncate(path, size)

@@ -1,7 +1,7 @@
 """The folder of one run: taken by one process, new or resumed with the configuration it was started with."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class RunFolder:
         for left in path.rglob(HALF_WRITTEN):  # by processes that died
             left.unlink()
 
-    def compare(self, config: dict[str, Any], may_change: Sequence[str]) -> None:
+    def compare(self, config: dict[str, Any], may_change: Collection[str]) -> None:
         """Refuse to go on with another configuration than the run was started with.
 
         Args:

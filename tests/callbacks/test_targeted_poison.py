@@ -12,6 +12,8 @@ from torch import Tensor
 from aal.data.samples import ImageSamples
 from aal.datamodules import Digits
 from aal.networks import DigitBackbone
+from aal.poisons.target_sets import KIND
+from aal.runs.files import write_sealed
 from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, untimed
 from tests.test_resume import KILL
 
@@ -116,7 +118,8 @@ def test_poisons_of_a_set_are_in_the_pool_with_the_label_of_their_base(sets: Pat
     kept = json.loads((sets / "sets" / "0000" / "manifest.json").read_text())
     copied = shutil.copytree(sets, tmp_path / "copied")
     far = {name: [9.0] * len(kept["bases"]) for name in ("distance_before", "distance_after")}
-    (copied / "sets" / "0000" / "manifest.json").write_text(json.dumps(kept | far))
+    sealed = {name: value for name, value in kept.items() if name != "sha256"}
+    write_sealed(copied / "sets" / "0000" / "manifest.json", KIND, sealed | far)
     run = poison(tmp_path / "run", "--poison.init_args.sets", copied)
     found, asked = summary(run), [row for row in ledger(run) if row["origin"] == "poison"]
     assert images(run / "poisons", "*_poison.png").keys() == set(range(n := len(kept["bases"])))
@@ -290,7 +293,7 @@ def test_without_a_number_a_run_that_goes_on_gives_no_set(tmp_path: Path) -> Non
     given = f"--poison.init_args.sets={tmp_path}/made"
     said = f"poison.init_args.sets: {tmp_path}/made is not finished; name one of its sets with the argument set"
     refused(tmp_path, said, given)
-    damaged = f"poison.init_args.sets: {made}/manifest.json: not the manifest of a set of targeted poisons"
+    damaged = f"poison.init_args.sets: {made}/manifest.json: altered since it was written, or not the manifest of a set"
     refused(tmp_path, damaged, given, "--poison.init_args.set=0")
 
 

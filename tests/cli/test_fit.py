@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aal.__main__ import main
+from aal.cli.refusals import MAY_CHANGE
 from tests.commands import EXPERIMENT, ROOT, SMALL, aal, fit
 
 SHIPPED = ROOT / "aal" / "networks" / "weights" / "digit_backbone.safetensors"
@@ -209,3 +210,10 @@ def test_idle_threads_are_told_to_sleep_before_torch_is_loaded(given: str | None
         environment["OMP_WAIT_POLICY"] = given
     end = subprocess.run([sys.executable, "-c", watch], env=environment, capture_output=True, text=True, check=False)
     assert end.stderr.strip() == expected
+
+
+def test_what_may_differ_when_a_run_goes_on_stands_in_the_readme_and_has_a_reason() -> None:
+    told = (ROOT / "README.md").read_text().partition("What may differ:")[2].partition("\n\n")[0]
+    for key, reason in MAY_CHANGE.items():
+        assert key.rpartition(".")[2] in told, key
+        assert reason

@@ -109,7 +109,7 @@ def test_hostile_texts_are_only_text_and_hostile_names_no_files(tmp_path: Path) 
     assert EVIL in page.text
     folder = made(tmp_path / "other", evaluation(names=("/../../../secret", "strong")))
     write_run_report(folder)
-    assert "names that no attack can have" in Page(folder / "report.html").text
+    assert "can name no attack" in Page(folder / "report.html").text
 
 
 def shown(x: Tensor, change: float, bounds: tuple[float, float] = (0.0, 1.0)) -> Examples:

@@ -1,6 +1,7 @@
 """Files are whole or absent."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -31,10 +32,12 @@ def test_lines_after_a_checkpoint_are_cut_off_again(tmp_path: Path) -> None:
     files.append_line(path, '{"round": 1}')
     with path.open("a") as file:
         file.write('{"rou')  # a line cut short by the end of the process
-    files.truncate(path, size)
+    digest = hashlib.sha256(b'{"round": 0}\n').hexdigest()
+    files.truncate(path, size, digest)
     assert path.read_text() == '{"round": 0}\n'
-    with pytest.raises(UserError, match=r"rounds\.jsonl: 13 bytes, but the checkpoint was saved when it had 14"):
-        files.truncate(path, 14)
+    path.write_text('{"round": 2}\n')
+    with pytest.raises(UserError, match=r"rounds\.jsonl: cut or altered since the checkpoint was saved"):
+        files.truncate(path, size, digest)
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:
