@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from aal.checks import refuse
 from aal.data.audio import SUFFIXES
+from aal.data.decoding import files_below
 from aal.data.samples import Samples
 from aal.datamodules.published import distinct
 from aal.datamodules.recordings import Recordings
@@ -244,12 +244,9 @@ def sounds(folder: Path) -> dict[str, Path]:
     """
     refuse(not folder.is_dir(), f"clips: there is no folder {folder}")
     found: dict[str, Path] = {}
-    for place, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            stem, suffix = os.path.splitext(file)
-            if suffix.lower() in SUFFIXES:
-                found.setdefault(stem, Path(place) / file)
+    for path in files_below(folder):
+        if path.suffix.lower() in SUFFIXES:
+            found.setdefault(path.stem, path)
     return found
 
 

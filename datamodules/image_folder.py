@@ -1,30 +1,42 @@
 """Any images, a folder a class."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, YCBCRSUBSAMPLING, TiffImageFile
 from torch import Tensor
 
 from aal.checks import at_least, refuse
-from aal.data.decoding import Unreadable
+from aal.data.decoding import Unreadable, files_below, printable
 from aal.data.samples import ImageSamples, Samples, Sources
 from aal.datamodules.published import Stored, choose, distinct
+from aal.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs
 WIDENED = ("PNG", "PPM")  # whose 16 bits Pillow may give as 32
+DEPTH = re.compile(r";(\d+)")
+UNSIGNED = 1  # of TIFF's sample formats
+PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation")}
 WHITE = (255, 255, 255, 255)
 
 
 class ImageFolder(Stored):
     """Images in ``root/<class>/``, or in ``root/train/<class>/`` and ``root/test/<class>/``.
 
+    The parts may be spelled with capitals, or ``training`` and ``testing``; ``val``, ``valid`` or ``validation`` is the
+    test part where there is no other. Links to folders are followed, hidden files left alone.
+
     Every image is turned as its EXIF data say, laid on white where it is transparent, brought to 8 bits and to RGB or
-    gray, and resized so that its centre square has ``size`` pixels a side. Hidden files are left alone; files that are
-    no whole images are left out and named in ``skipped``. Files that hold the same image are not kept in one split:
-    remove copies first.
+    gray, and resized so that its centre square has ``size`` pixels a side; of several pages or frames the first is
+    taken, and color profiles are left alone. Values of 1 to 16 bits are scaled to their range; signed, 32-bit and
+    floating-point ones, whose range no file tells, are no images here. Files that are no whole images, folders that
+    cannot be opened and what is neither class nor part are left out and named in ``skipped``. Files that hold the same
+    image are not kept in one split: remove copies first.
 
     Args:
         size: Pixels a side that every image is brought to.
@@ -35,8 +47,8 @@ class ImageFolder(Stored):
         options: Arguments of :class:`Stored`.
 
     Raises:
-        UserError: ``root`` is missing or has no two class folders; no such class, one named twice, or fewer than two;
-            ``size`` below 1; ``test: published`` without a test folder.
+        UserError: ``root`` is missing or has no two class folders, or folders for classes that look like parts; no such
+            class, one named twice, or fewer than two; ``size`` below 1; ``test: published`` without a test folder.
     """
 
     def __init__(
@@ -53,23 +65,25 @@ class ImageFolder(Stored):
         self.size, self.gray, self.strict = size, gray, strict
         self.sample_shape = (1 if gray else 3, size, size)
         root = Path(self.root)
-        self.name = name or root.resolve().name
-        parted = {part: root / part for part in ("train", "test")}
-        self.folders = parted if _folders(parted["train"]) else {"train": root}
+        self.name = name or printable(root.resolve().name)
+        self.folders = _parts(root)
         found = _folders(self.folders["train"])
         refuse(not found, f"root: {root} has no folders of images, one for each class")
-        self.classes = choose(classes, distinct(found, "root"), "classes")
+        if classes is None:
+            _refuse_parts(self.folders["train"], found)
+        self.classes = choose(classes, distinct([*found], "root"), "classes")
         self.num_classes = len(self.classes)
         for part in self.parts:
-            refuse(
-                not (part in self.folders and self.folders[part].is_dir()),
-                f"test: {root} has no test part, a folder train and a folder test",
-            )
+            refuse(part not in self.folders, f"test: {root} has no test part, a folder train and a folder test")
+        read = {root, *self.folders.values()}
+        others = [path for path in _folders(root).values() if root not in self.folders.values() and path not in read]
+        self.skipped |= {printable(path): "neither the training nor the test part" for path in others}
 
     def read(self, part: str) -> tuple[Samples, Tensor]:
         """Decode the images of a part."""
-        top = self.folders[part]
-        files = [(path, label) for label, name in enumerate(self.classes) for path in _files(top / name)]
+        top = _folders(self.folders[part])
+        own = [(label, top[name]) for label, name in enumerate(self.classes) if name in top]
+        files = [(path, label) for label, folder in own for path in files_below(folder)]
         pixels, paths, labels = self.read_each(files, part, self._decoded, np.uint8, self.strict)
         return ImageSamples(pixels, Sources.whole(paths, self.root)), labels
 
@@ -100,7 +114,7 @@ def read_image(path: Path, size: int, gray: bool) -> np.typing.NDArray[np.uint8]
         ValueError: Its pixels have no known range.
     """
     with Image.open(path, formats=FORMATS) as file:
-        image = _eight_bits(ImageOps.exif_transpose(file), str(file.format))
+        image = _eight_bits(file)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
@@ -109,29 +123,72 @@ def read_image(path: Path, size: int, gray: bool) -> np.typing.NDArray[np.uint8]
     return pixels[None] if gray else pixels.transpose(2, 0, 1)
 
 
-def _eight_bits(image: Image.Image, format: str) -> Image.Image:
-    """Scale 16-bit gray values, which Pillow would cut off at 255; wider ones must be of 8 bits already."""
-    if image.mode != "F" and not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image)
-    if image.mode.startswith("I;16") or (image.mode == "I" and format in WIDENED):
-        return Image.fromarray((values / 257).round().astype(np.uint8))
-    if not (values == values.clip(0, 255).round()).all():  # NaN neither
-        raise ValueError("its pixels are of neither 8 nor 16 bits")
-    return Image.fromarray(values.astype(np.uint8))
+def _eight_bits(file: ImageFile) -> Image.Image:
+    """Return an image upright, in 8 bits, and with it the value that stands for transparency, which Pillow forgets.
+
+    Pillow would cut 16-bit gray values off at 255, takes those of 12 bits for 16, and minds in those of 8 bits alone
+    whether 0 is white.
+    """
+    tags = file.tag_v2 if isinstance(file, TiffImageFile) else {}
+    wide = file.mode.startswith("I;16") or (file.mode == "I" and file.format in WIDENED)
+    if (not wide and file.mode in ("I", "F")) or set(tags.get(SAMPLEFORMAT, ())) - {UNSIGNED}:
+        raise ValueError("its pixels are of neither 8 nor 16 bits, or signed")
+    if file.mode == "YCbCr" and tags.get(YCBCRSUBSAMPLING) != (1, 1):
+        raise ValueError("its colors are coarser than its pixels, and not compressed")
+    named = DEPTH.search(str(file.tile[0][3]))  # what the decoder is told, such as L;4 or I;16B
+    depth, image = int(named[1]) if named else 8, ImageOps.exif_transpose(file)
+    clear = image.info.get("transparency")
+    if wide:
+        values = np.asarray(image)
+        gray = (values / ((4095 if depth == 12 else 65535) / 255)).round().astype(np.uint8)
+        gray = 255 - gray if tags and not tags.get(PHOTOMETRIC_INTERPRETATION) else gray
+        return Image.fromarray(gray if clear is None else np.stack([gray, 255 * (values != clear).astype(np.uint8)], 2))
+    if image.mode == "L" and depth < 8 and clear is not None:
+        image.info["transparency"] = clear * 255 // (2**depth - 1)
+    elif image.mode == "RGB" and depth == 16 and clear is not None:
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+    return image
 
 
-def _folders(top: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted, hidden ones apart; none where there is no folder."""
-    if not top.is_dir():
-        return []
-    return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+def _parts(root: Path) -> dict[str, Path]:
+    """Return the folders of the parts of a data set, the training part alone where ``root`` has the classes themselves.
+
+    Raises:
+        UserError: Two folders are the same part.
+    """
+    found: dict[str, Path] = {}
+    for name, path in _folders(root).items():
+        for part, names in PARTS.items():
+            if name.lower() in names:
+                refuse(part in found, f"root: {root} has two folders of one part, {found.get(part)} and {path}")
+                found[part] = path
+    if "train" not in found or not _folders(found["train"]):
+        return {"train": root}
+    tested = found.get("test", found.get("val"))
+    return {"train": found["train"]} | ({} if tested is None else {"test": tested})
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files anywhere in a folder, sorted, hidden ones apart."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not path.is_dir() and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+def _refuse_parts(root: Path, classes: dict[str, Path]) -> None:
+    """Refuse folders for classes that look like the parts of a data set: all hold the same folders."""
+    inner = [_folders(path).keys() for path in classes.values()]
+    same = sorted(set[str].intersection(*map(set, inner))) if len(inner) > 1 else []
+    refuse(
+        len(same) > 1,
+        f"root: the folders {', '.join(classes)} in {root} all hold {', '.join(same)}, as parts of a data set do: "
+        "call them train and test, or set root to one of them; if they are classes, name them under classes",
     )
+
+
+def _folders(top: Path) -> dict[str, Path]:
+    """Return the folders in a folder by name, sorted, hidden ones apart; none where there is no folder.
+
+    Raises:
+        UserError: The folder cannot be opened.
+    """
+    if not top.is_dir():
+        return {}
+    try:
+        names = sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"root: {top} cannot be read ({error.strerror})") from None
+    return {printable(name): top / name for name in names}

@@ -12,7 +12,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from aal.checks import at_least_or_none, refuse
-from aal.data.decoding import read_each
+from aal.data.decoding import printable, read_each
 from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
 from aal.data.splits import grouped, of_each_class, stratified
@@ -124,7 +124,7 @@ class Stored(ActiveDataModule):
         with Progress().task(f"reading {self.name}", len(used)) as task:
             paths = [path for path, _ in used]
             stored, reasons = read_each(paths, decode, self.sample_shape, dtype, task.advance)
-        left_out = {str(paths[place]): reason for place, reason in reasons.items()}
+        left_out = {printable(paths[place]): reason for place, reason in reasons.items()}
         first = next((f"{path}: {reason}" for path, reason in left_out.items()), None)
         refuse(first and strict, f"{first}; mend or remove it, or set strict: false")
         self.skipped |= left_out

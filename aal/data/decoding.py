@@ -1,5 +1,6 @@
 """Many files decoded at once into one tensor, and the reasons why some of them could not be."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +10,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aal.checks import refuse
+
 
 class Unreadable(ValueError):
     """A file holds no sample to be used; the message is the reason, without the file's name."""
+
+
+def printable(path: Path | str) -> str:
+    """Return a file's name as text that can be written: bytes of it that are no UTF-8 by their numbers."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files anywhere below a folder, sorted, hidden ones apart.
+
+    Links are followed, and each folder is read once, by whichever name comes first. A folder that cannot be opened is
+    among them, so that reading it tells why its files are not.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+
+    def unopened(error: OSError) -> None:
+        found.extend([] if isinstance(error, FileNotFoundError) else [Path(error.filename)])
+
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=unopened):
+        new = os.path.realpath(place) not in seen
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(name for name in folders if new and not name.startswith("."))
+        found += [Path(place, name) for name in files if new and not name.startswith(".")]
+    return sorted(found)
 
 
 def read_each(
@@ -37,8 +65,11 @@ def read_each(
     reasons: dict[int, str] = {}
 
     def read(place: int) -> None:
+        path = paths[place]
         try:
-            stored[place] = decode(paths[place])
+            other = path.exists() and not path.is_file()  # a pipe or a device, reading which may never end
+            refuse(other, "neither a regular file nor a folder that can be opened", Unreadable)
+            stored[place] = decode(path)
         except Unreadable as reason:
             reasons[place] = str(reason)
 

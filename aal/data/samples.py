@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import io
-import os
 import wave
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from aal.checks import refuse
+from aal.data.decoding import printable
 from aal.errors import UserError
 from aal.runs.files import read_bytes, read_tensors, write_bytes, write_tensors
 
@@ -50,7 +50,7 @@ class Sources:
         Bytes of a name that are no UTF-8 are written by their numbers.
         """
         below = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
-        files = [os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace") for path in below]
+        files = [printable(path.as_posix()) for path in below]
         return cls(files, torch.arange(len(files)))
 
     def take(self, indices: Tensor) -> "Sources":

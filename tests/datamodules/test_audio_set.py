@@ -119,6 +119,14 @@ def test_clips_may_lie_elsewhere(tmp_path: Path) -> None:
     assert "cannot be fetched" in line
 
 
+def test_clips_in_linked_folders_are_found(tmp_path: Path) -> None:
+    arguments = few(tmp_path / "data", [])
+    (tmp_path / "data" / "deep" / "er").rename(tmp_path / "clips")
+    (tmp_path / "data" / "deep" / "linked").symlink_to(tmp_path / "clips")
+    module = loaded(arguments, strict=True)
+    assert sum(map(len, module.samples.values())) == 20
+
+
 def test_a_label_stands_for_those_within_it(tmp_path: Path) -> None:
     arguments = few(tmp_path, [("howling----", 30.0, (HOWL,)), ("speaking---", 30.0, (SPEECH,))])
     noise(tmp_path / "howling----.wav", 100)

@@ -2,6 +2,9 @@
 
 import io
 import math
+import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +66,10 @@ def test_shrinking_averages(tmp_path: Path) -> None:
         ("LA", (0, 0), (255, 255, 255)),
         ("I;16", 100 * 257, (100, 100, 100)),
         ("I;16", 200, (1, 1, 1)),
-        ("I", 100, (100, 100, 100)),
-        ("F", 100.0, (100, 100, 100)),
     ],
 )
 def test_every_mode_becomes_8_bit_rgb(mode: str, value: Any, seen: tuple[int, ...], tmp_path: Path) -> None:  # noqa: ANN401
-    suffix = ".tiff" if mode in ("I", "F") else ".png"
-    assert colour(saved(tmp_path / f"x{suffix}", Image.new(mode, (6, 6), value))) == seen
+    assert colour(saved(tmp_path / "x.png", Image.new(mode, (6, 6), value))) == seen
 
 
 def test_sixteen_bits_in_every_format(tmp_path: Path) -> None:
@@ -77,7 +77,104 @@ def test_sixteen_bits_in_every_format(tmp_path: Path) -> None:
         assert colour(saved(tmp_path / name, Image.new("I;16", (6, 6), 100 * 257))) == (100, 100, 100)
 
 
-@pytest.mark.parametrize(("mode", "value"), [("I", 256), ("I", 65535), ("I", -1), ("F", 0.5), ("F", math.nan)])
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(depth: int, rows: list[list[int]], clear: list[int]) -> bytes:
+    """Return a PNG of gray rows, or of rows of colors where ``clear``, the value that is transparent, is a color."""
+    bits = [[value >> k & 1 for value in row for k in reversed(range(depth))] for row in rows]
+    lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    header = struct.pack(">IIBBBBB", len(rows[0]) // len(clear), len(rows), depth, 2 if len(clear) == 3 else 0, 0, 0, 0)
+    parts = (b"IHDR", header), (b"tRNS", struct.pack(f">{len(clear)}H", *clear)), (b"IDAT", zlib.compress(lines))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts) + chunk(b"IEND", b"")
+
+
+def tiff(values: np.ndarray, bits: int, **tags: int | list[int]) -> bytes:
+    """Return an uncompressed TIFF of packed values ``(H, W)``, 8 a side, as its tags say."""
+    known = {"photometric": 262, "kind": 339, "samples": 277, "subsampling": 530}
+    data = values.tobytes()
+    entries: dict[int, int | list[int]] = {256: 8, 257: 8, 258: bits, 259: 1, 262: 1, 277: 1, 278: 8, 279: len(data)}
+    entries |= {known[name]: value for name, value in tags.items()} | {273: 8 + 2 + 12 * 12 + 4}
+    rows = [
+        struct.pack("<HHI", tag, 3, 1 if isinstance(value, int) else len(value))
+        + struct.pack("<2H", *([value, 0] if isinstance(value, int) else value))
+        for tag, value in sorted(entries.items())
+    ]
+    table = struct.pack("<H", len(rows)) + b"".join(rows) + bytes(4)
+    return (b"II*\0" + struct.pack("<I", 8) + table).ljust(8 + 2 + 12 * 12 + 4, b"\0") + data
+
+
+RAMP = np.tile(np.linspace(0, 1, 8), (8, 1))
+GRAYS = np.round(255 * RAMP[0]).tolist()
+
+
+def packed(values: np.ndarray) -> np.ndarray:
+    """Return values of 12 bits, two in three bytes."""
+    first, second = values.astype(int).reshape(-1, 2).T
+    return np.stack([first >> 4, first % 16 * 16 + (second >> 8), second % 256], 1).astype("u1")
+
+
+@pytest.mark.parametrize(("bits", "white"), [(8, 0), (8, 1), (12, 1), (16, 0), (16, 1)])
+def test_gray_tiffs_of_every_depth_and_sense(bits: int, white: int, tmp_path: Path) -> None:
+    """Where the tag is 0, 0 is white."""
+    values = np.round((RAMP if white else 1 - RAMP) * (2**bits - 1))
+    stored = packed(values) if bits == 12 else values.astype(f"<u{bits // 8}")
+    (tmp_path / "x.tif").write_bytes(tiff(stored, bits, photometric=white))
+    assert read_image(tmp_path / "x.tif", 8, gray=True)[0, 4].tolist() == pytest.approx(GRAYS, abs=1)
+    if bits == 16:  # another decoder
+        tags = {"compression": "tiff_lzw", "tiffinfo": {262: white}}
+        path = saved(tmp_path / "lzw.tif", Image.fromarray(values.astype("u2")), **tags)
+        assert read_image(path, 8, gray=True)[0, 4].tolist() == pytest.approx(GRAYS, abs=1)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_the_transparent_gray_of_every_depth_becomes_white(depth: int, tmp_path: Path) -> None:
+    top = 2**depth - 1
+    for clear in {0, top // 2, top}:
+        row = [0, top // 2, top, top] * 2
+        (tmp_path / "x.png").write_bytes(png(depth, [row] * 8, [clear]))
+        expected = [255 if value == clear else value * 255 // top for value in row]
+        assert read_image(tmp_path / "x.png", 8, gray=True)[0, 4].tolist() == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_transparent_color_of_every_depth_becomes_white(depth: int, tmp_path: Path) -> None:
+    top = 2**depth - 1
+    colors = [[0, 0, 0], [top, 0, top // 2], [top // 2] * 3, [top, top, 0]] * 2
+    for clear in colors[:4]:
+        (tmp_path / "x.png").write_bytes(png(depth, [[value for color in colors for value in color]] * 8, clear))
+        expected = [[255] * 3 if color == clear else [value >> depth - 8 for value in color] for color in colors]
+        assert read_image(tmp_path / "x.png", 8, gray=False)[:, 4].T.tolist() == expected
+
+
+@pytest.mark.parametrize("most", [1, 15, 255, 1023, 65535])
+def test_portable_graymaps_of_every_range(most: int, tmp_path: Path) -> None:
+    values = np.round(RAMP * most)
+    (tmp_path / "x.pgm").write_bytes(b"P5 8 8 %d\n" % most + values.astype("u1" if most < 256 else ">u2").tobytes())
+    expected = np.round(values[4] * 255 / most).tolist()
+    assert read_image(tmp_path / "x.pgm", 8, gray=True)[0, 4].tolist() == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (tiff((RAMP * 255 - 128).astype("i1"), 8, kind=2), "signed"),
+        (tiff((RAMP * 255).astype("<i2"), 16, kind=2), "signed"),
+        (tiff((RAMP * 255).astype("<u4"), 32), "neither 8 nor 16 bits"),
+        (tiff(RAMP.round().astype("<f4"), 32, kind=3), "neither 8 nor 16 bits"),
+        (b"Pf 8 8 -1.0\n" + RAMP.round().astype("<f4").tobytes(), "neither 8 nor 16 bits"),
+        (tiff(np.zeros(1000, "u1"), 8, photometric=6, samples=3, subsampling=[2, 2]), "coarser"),
+    ],
+    ids=["8 bits signed", "16 bits signed", "32 bits", "floats", "PFM", "halved colors"],
+)
+def test_values_of_another_meaning_are_no_image(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match=reason):
+        read_image(tmp_path / "x", 8, gray=True)
+
+
+@pytest.mark.parametrize(("mode", "value"), [("I", 100), ("I", 65535), ("I", -1), ("F", 0.5), ("F", math.nan)])
 def test_pixels_of_no_known_range(mode: str, value: float, tmp_path: Path) -> None:
     path = saved(tmp_path / "x.tiff", Image.new(mode, (6, 6), value))
     with pytest.raises(ValueError, match="neither 8 nor 16 bits"):
@@ -182,6 +279,91 @@ def test_a_folder_of_classes_alone(tmp_path: Path) -> None:
     assert alone.fingerprint == parted.fingerprint
     with pytest.raises(UserError, match=r"^test: .* has no test part"):
         ImageFolder(root=str(tmp_path / "train"), size=12, test="published")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "Test"), ("training", "testing"), ("TRAIN", "val"), ("train", "Validation"), ("Training", "valid")],
+)
+def test_parts_by_their_usual_names(train: str, test: str, tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path) | {"test": "published"}
+    plain = ImageFolder(**arguments)
+    plain.setup("fit")
+    (tmp_path / "train").rename(tmp_path / train)
+    (tmp_path / "test").rename(tmp_path / test)
+    (tmp_path / "notes").mkdir()
+    named = ImageFolder(**arguments)
+    named.setup("fit")
+    assert named.classes == ("bag", "boot", "shoe")
+    assert named.fingerprint == plain.fingerprint
+    assert named.skipped == {str(tmp_path / "notes"): "neither the training nor the test part"}
+
+
+def test_a_part_that_is_there_twice_or_not_read(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    (tmp_path / "val" / "bag").mkdir(parents=True)
+    both = ImageFolder(**arguments)
+    assert both.folders["test"] == tmp_path / "test"
+    assert [*both.skipped] == [str(tmp_path / "val")]
+    (tmp_path / "Training").mkdir()
+    with pytest.raises(UserError, match=r"^root: .* has two folders of one part, .*Training and .*train$"):
+        ImageFolder(**arguments)
+
+
+def test_folders_that_look_like_parts_are_no_classes(tmp_path: Path) -> None:
+    image_folder(tmp_path)
+    (tmp_path / "train").rename(tmp_path / "seen")
+    (tmp_path / "test").rename(tmp_path / "unseen")
+    with pytest.raises(UserError, match=r"^root: the folders seen, unseen in .* all hold bag, boot, shoe, as"):
+        ImageFolder(root=str(tmp_path), size=8)
+    assert ImageFolder(root=str(tmp_path), size=8, classes=["seen", "unseen"]).num_classes == 2
+    for name in ("bag", "boot"):
+        (tmp_path / "seen" / name).rename(tmp_path / "seen" / f"{name}s")
+    assert ImageFolder(root=str(tmp_path), size=8).classes == ("seen", "unseen"), "each holds its images in one folder"
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path / "data")
+    clean = ImageFolder(**arguments)
+    clean.setup("fit")
+    boots, store = tmp_path / "data" / "train" / "boot", tmp_path / "store" / "inner"
+    store.mkdir(parents=True)
+    for number in range(10, 15):
+        (boots / f"{number}.png").rename(store / f"{number}.png")
+    (boots / "more").symlink_to(store.parent)
+    (boots / "again").symlink_to(store)
+    (store / "circle").symlink_to(boots)
+    (tmp_path / "data" / "train" / "shoe").rename(tmp_path / "shoes")
+    (tmp_path / "data" / "train" / "shoe").symlink_to(tmp_path / "shoes")
+    linked = ImageFolder(**arguments)
+    linked.setup("fit")
+    assert [sum(map(len, data.samples.values())) for data in (linked, clean)] == [63, 63]
+    assert not linked.skipped
+
+
+def test_what_is_no_regular_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    boots = tmp_path / "train" / "boot"
+    os.mkfifo(boots / "pipe.png")
+    (boots / "device.png").symlink_to("/dev/zero")
+    (boots / "gone.png").symlink_to(tmp_path / "nowhere")
+    module = ImageFolder(**arguments)
+    module.setup("fit")
+    reasons = {Path(name).name: reason for name, reason in module.skipped.items()}
+    irregular = "neither a regular file nor a folder that can be opened"
+    assert reasons.pop("gone.png").startswith("not a whole image ([Errno 2] No such file")
+    assert reasons == {"pipe.png": irregular, "device.png": irregular}
+
+
+def test_a_name_that_is_no_utf_8_is_written_by_its_bytes(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    (tmp_path / "train" / "boot" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"damaged")
+    (tmp_path / "train" / "bag").rename(tmp_path / "train" / os.fsdecode(b"b\xe4g"))
+    module = ImageFolder(**arguments)
+    module.setup("fit")
+    assert module.classes == ("boot", r"b\xe4g", "shoe")
+    assert [*module.skipped] == [str(tmp_path / "train" / "boot") + r"/caf\xe9.png"]
+    assert sum(map(len, module.samples.values())) == 63
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
