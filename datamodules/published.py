@@ -18,7 +18,7 @@ from aal.data.samples import Samples
 from aal.data.splits import grouped, of_each_class, stratified
 from aal.datamodules.base import ActiveDataModule
 from aal.errors import RunStopped, UserError
-from aal.runs.files import NO_SPACE
+from aal.runs.files import NO_SPACE, refuse_irregular
 from aal.runs.progress import Progress
 from aal.seeds import generator
 
@@ -242,10 +242,13 @@ class Published(Stored):
                 else UserError(f"root: {self.root} cannot be written to ({error.strerror})")
             )
 
+    def _needed(self) -> list[str]:
+        """Return the files or folders that are needed."""
+        return [*dict.fromkeys(file for part in self.parts for file in self.files(part))]
+
     def _absent(self) -> list[str]:
-        """Return which of the files or folders that are needed are not there."""
-        needed = dict.fromkeys(file for part in self.parts for file in self.files(part))
-        return [file for file in needed if not (Path(self.root) / file).exists()]
+        """Return which of them are not there."""
+        return [file for file in self._needed() if not (Path(self.root) / file).exists()]
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits, if all files are there."""
@@ -259,6 +262,8 @@ class Published(Stored):
             absent,
             f"root: {self.root} has no {', '.join(absent)}; put them there ({self.source}), or set download: true",
         )
+        for file in self._needed():
+            refuse_irregular(Path(self.root) / file)
         return super().load()
 
 

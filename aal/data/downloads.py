@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from aal.checks import refuse
 from aal.errors import UserError
-from aal.runs.files import PARTIAL, read_bytes, whole_or_absent
+from aal.runs.files import PARTIAL, read_bytes, refuse_irregular, whole_or_absent
 from aal.runs.progress import Progress
 
 CHUNK = 2**20  # bytes
@@ -35,6 +35,7 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> None:
             that was there already is not what was published.
     """
     if path.exists():
+        refuse_irregular(path)
         if checksum is not None:
             with path.open("rb") as file:
                 refuse_altered(file, checksum, path, "delete it and run again")

@@ -103,12 +103,22 @@ def write_tensors(path: Path, tensors: "dict[str, Tensor]", *, durable: bool = T
     write_bytes(path, data, durable=durable)
 
 
+def refuse_irregular(path: Path) -> None:
+    """Refuse a pipe or a device, reading which may never end.
+
+    Raises:
+        UserError: It is one.
+    """
+    refuse(path.exists() and not (path.is_file() or path.is_dir()), f"{path}: a pipe or a device, no regular file")
+
+
 def read_bytes(path: Path) -> bytes:
     """Read a file.
 
     Raises:
-        UserError: The file is missing or cannot be read.
+        UserError: The file is missing, no regular one or cannot be read.
     """
+    refuse_irregular(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,6 +1,7 @@
 """What every datamodule must hold: a new one is tested by being exported and given its files in ``FILES``."""
 
 import inspect
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,19 @@ class TestEveryDataSetInFiles:
                 said = complaint(module, arguments[module], root=str(tmp_path / "copy"), **both_parts(module))
                 assert file.name in said, f"{file} of {size} bytes"
             file.write_bytes(whole)
+
+    def test_a_pipe_or_a_device_is_named_and_not_waited_for(
+        self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        shutil.copytree(arguments[module]["root"], tmp_path / "copy")
+        for file in sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())[:5]:
+            file.rename(tmp_path / "whole")
+            for put in (lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero")):  # noqa: B023 - called here
+                put()
+                said = complaint(module, arguments[module], root=str(tmp_path / "copy"), **both_parts(module))
+                assert file.name in said
+                file.unlink()
+            (tmp_path / "whole").rename(file)
 
 
 @every_published
