@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentError, set_dumper, set_loader
+from jsonargparse import ArgumentError, Namespace, set_dumper, set_loader
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
@@ -75,18 +75,32 @@ class AALCLI(LightningCLI):
         check_trainer(config["trainer"])
         if config["ckpt_path"] not in (None, "last"):
             raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
-        dump = from_yaml(self.parser.dump(self.config, skip_unset=False))["fit"]
-        self.dump = {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
+        self.dump = self._dumped(config)
         if getattr(rank_zero_only, "rank", 0) == 0:
             self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
             try:
-                self.folder.compare(self.dump, MAY_CHANGE)
+                self.folder.compare(self.dump, MAY_CHANGE, self._completed)
             except UserError:
                 self._release()
                 raise
         config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
+
+    def _dumped(self, config: Namespace) -> dict[str, Any]:
+        """Return what a run's ``config.yaml`` says: every key and its value."""
+        dump = from_yaml(self._parser("fit").dump(config, skip_unset=False))
+        return {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
+
+    def _completed(self, before: dict[str, Any]) -> dict[str, Any]:
+        """Return an earlier configuration as it is read today: keys that are new since have their defaults.
+
+        One that cannot be read any more, since a key or a class has gone, is returned as it is.
+        """
+        try:
+            return self._dumped(self._parser("fit").parse_object(before))
+        except (ArgumentError, UserError):
+            return before
 
     def _add_instantiators(self) -> None:
         """Add none: what is built, and how, is noted in :meth:`instantiate_classes`."""

@@ -1,7 +1,7 @@
 """The folder of one run: taken by one process, new or resumed with the configuration it was started with."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,18 @@ class RunFolder:
         for left in path.rglob(HALF_WRITTEN):  # by processes that died
             left.unlink()
 
-    def compare(self, config: dict[str, Any], may_change: Collection[str]) -> None:
+    def compare(
+        self,
+        config: dict[str, Any],
+        may_change: Collection[str],
+        completed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> None:
         """Refuse to go on with another configuration than the run was started with.
 
         Args:
             config: The configuration of this process.
             may_change: Dotted keys, each with all below it, that may differ.
+            completed: Gives an earlier configuration the keys that are new since, with their defaults.
 
         Raises:
             UserError: A key differs; the message names it with both values.
@@ -65,7 +71,7 @@ class RunFolder:
         if not path.exists():
             return
         refuse_earlier(self.path)
-        before, now = flattened(read_mapping(path)), flattened(config)
+        before, now = flattened(completed(read_mapping(path))), flattened(config)
         for key in sorted(before.keys() | now.keys()):
             changed = before.get(key) != now.get(key)
             if changed and not any(key == free or key.startswith(free + ".") for free in may_change):

@@ -2,17 +2,19 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from aal.__main__ import main
 from aal.cli.refusals import MAY_CHANGE
-from tests.commands import EXPERIMENT, ROOT, SMALL, aal, fit
+from tests.commands import EXPERIMENT, ROOT, SMALL, MadeOnce, aal, finished, fit
 
 SHIPPED = ROOT / "aal" / "networks" / "weights" / "digit_backbone.safetensors"
 
@@ -217,3 +219,24 @@ def test_what_may_differ_when_a_run_goes_on_stands_in_the_readme_and_has_a_reaso
     for key, reason in MAY_CHANGE.items():
         assert key.rpartition(".")[2] in told, key
         assert reason
+
+
+@pytest.mark.slow
+def test_a_key_that_is_new_since_a_run_was_started_has_its_default_and_is_no_difference(
+    made_once: MadeOnce, tmp_path: Path
+) -> None:
+    out = shutil.copytree(made_once("small", finished), tmp_path / "run")
+    before = yaml.safe_load((out / "config.yaml").read_text())
+    for part, key in (
+        (before["trainer"], "barebones"),
+        (before["data"]["init_args"], "val"),
+        (before["model"]["init_args"]["head"], "dropout"),
+        (before["query"]["init_args"], "warm_start"),
+        (before["poison"]["init_args"]["attack"]["init_args"], "patience"),
+        (before, "secured"),
+    ):
+        del part[key]
+    (out / "config.yaml").write_text(yaml.safe_dump(before))
+    assert fit(out, "--query.init_args.warm_start=true", "--ckpt_path=last").returncode == 2
+    run = fit(out, "--ckpt_path=last")
+    assert run.returncode == 0, run.stderr
