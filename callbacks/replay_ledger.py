@@ -1,6 +1,8 @@
 """Replay of a ledger: another network is trained on the labels, and crafted copies, that a finished run chose."""
 
 import csv
+import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from aal.callbacks.rounds import Rounds
 from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.models.classifier import Classifier
-from aal.runs.files import read_tensors
+from aal.runs.files import read_bytes, read_tensors, refuse_changed
 from aal.runs.reading import read_summary
 
 NONE = torch.empty(0, dtype=torch.int64)
+NUMBERS = ("index", "label", "labeler", "round")  # columns of a ledger that are replayed
 
 
 class ReplayLedger(Rounds):
@@ -35,9 +38,9 @@ class ReplayLedger(Rounds):
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
 
     Raises:
-        UserError: ``at`` is not ascending; in ``setup``, no finished run in the folder, one on other data or that
-            labelled poisons, or fewer labels than ``at`` asks for; where this run goes on, another ledger than the one
-            that it began with.
+        UserError: ``at`` is not ascending; in ``setup``, no finished run in the folder, one on other data, that
+            labelled poisons or whose ledger was altered, or fewer labels than ``at`` asks for; where this run goes on,
+            another ledger than the one that it began with.
     """
 
     crafts = True  # as the run may have that is replayed
@@ -59,17 +62,14 @@ class ReplayLedger(Rounds):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Read the run's files."""
-        self.ledger = read_ledger(Path(self.run), data_of(trainer).fingerprint)
+        assert isinstance(module, Classifier)
+        data = data_of(trainer)
+        natural = len(data.pool.of_origin("natural"))
+        self.ledger = read_ledger(Path(self.run), data.fingerprint, natural, module.num_classes)
+        self.inputs = {f"query.init_args.run, its {name}": digest for name, digest in self.ledger.digests.items()}
         rounds = self.ledger.labels["round"]
         self.sizes = self.at or [*(rounds.diff().nonzero()[:, 0] + 1).tolist(), len(rounds)]
         refuse(self.sizes[-1] > len(rounds), f"at: {self.sizes[-1]} labels, but {self.run} has {len(rounds)}")
-
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Refuse another ledger than the one whose labels were given already; give those of the first round."""
-        given = [[row.index, row.label] for row in data_of(trainer).pool.ledger]
-        known = torch.stack([self.ledger.labels[name] for name in ("index", "label")], dim=1)[: len(given)].tolist()
-        refuse(given != known, f"run: {self.run} has another ledger than the one that this run began with")
-        super().on_fit_start(trainer, module)
 
     def first_labels(self, trainer: pl.Trainer) -> None:
         """Give the labels of the first round."""
@@ -128,12 +128,14 @@ class Ledger:
             ascending, ``(L,)`` each.
         copies: Crafted copies ``x`` ``(M, ...)``, the index ``source`` that each was made from, and the ``round`` that
             first trained on it ``(M,)``.
+        digests: SHA-256 of the files that this was read from, by their names.
     """
 
     strategy: str
     initial: int
     labels: dict[str, Tensor]
     copies: dict[str, Tensor]
+    digests: dict[str, str]
 
     def copies_until(self, labels: int) -> Tensor:
         """Tell which copies came with the first ``labels`` labels, bool ``(M,)``."""
@@ -141,40 +143,64 @@ class Ledger:
         return torch.isin(self.copies["source"], self.labels["index"][:labels]) & (self.copies["round"] <= latest)
 
 
-def read_ledger(run: Path, fingerprint: str) -> Ledger:
+def read_ledger(run: Path, fingerprint: str, pool: int, classes: int) -> Ledger:
     """Read what a finished run labelled and crafted.
 
     Args:
         run: The run's folder.
         fingerprint: SHA-256 of the data that it must have been of.
+        pool: Natural samples of these data's pool.
+        classes: Classes that labels may be of.
 
     Raises:
-        UserError: A file is missing or is not a run's; the run had other data, or labelled poisons.
+        UserError: A file is missing, is not a run's, or not as that run left it; every row that cannot be replayed is
+            named. The run had other data, or labelled poisons.
     """
     refuse(not (run / "summary.json").is_file(), f"run: {run}: no finished run there")
-    summary = read_summary(run)
+    summary, path, crafted = read_summary(run), run / "ledger.csv", run / "crafted.safetensors"
     refuse(
         summary.get("environment", {}).get("data_fingerprint") != fingerprint,
         f"run: {run}: that run had other data, or another seed that drew its splits",
     )
     try:
-        with (run / "ledger.csv").open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["status"] == "kept"]
-        labels = {
-            name: torch.tensor([int(row[name]) for row in rows], dtype=torch.int64)
-            for name in ("index", "label", "labeler", "round")
-        }
-        initial = sum(row["strategy"] == "initial" for row in rows)
-        poisons = sum(row["origin"] != "natural" for row in rows)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{run / 'ledger.csv'}: not the ledger of a run ({error})") from None
+        table = csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
+        rows = {line: row for line, row in enumerate(table, start=2) if row["status"] == "kept"}
+        poisons = sum(row["origin"] != "natural" for row in rows.values())
+        initial = sum(row["strategy"] == "initial" for row in rows.values())
+        faults = [*_faults(rows, pool, classes)]
+    except (csv.Error, KeyError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not the ledger of a run ({error})") from None
     refuse(
         not rows or poisons,
         f"run: {run}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed",
     )
-    path = run / "crafted.safetensors"
-    crafted = read_tensors(path) if path.is_file() else {"x": torch.empty(0), "source": NONE, "round": NONE}
-    refuse(not {"x", "source", "round"} <= crafted.keys(), f"{path}: not the crafted copies of a run")
-    copies, wanted = len(crafted["source"]), summary.get("crafted", 0)
-    refuse(copies != wanted, f"{path}: {copies} copies, but that run crafted {wanted}")
-    return Ledger(summary["strategy"], initial, labels, crafted)
+    refuse(faults, f"{path}: altered since the run ended: {'; '.join(faults)}")
+    digests = {name: digest for name, digest in summary.get("files", {}).items() if name in (path.name, crafted.name)}
+    for file in (path, crafted):
+        if file == path or file.name in digests:
+            refuse_changed(file, digests.get(file.name), "replay another run, or run that one anew")
+    labels = {name: torch.tensor([int(row[name]) for row in rows.values()]) for name in NUMBERS}
+    none = {"x": torch.empty(0), "source": NONE, "round": NONE}
+    copies = read_tensors(crafted) if crafted.name in digests else none
+    return Ledger(summary["strategy"], initial, labels, copies, digests)
+
+
+def _faults(rows: Mapping[int, Mapping[str, str]], pool: int, classes: int) -> Iterator[str]:
+    """Tell what is wrong with rows that are to be replayed, by the line of each."""
+    seen, latest = set(), 0
+    for line, row in rows.items():
+        try:
+            index, label, labeler, round = (int(row[name]) for name in NUMBERS)
+        except (TypeError, ValueError):
+            yield f"line {line} lacks a whole number"
+            continue
+        wrong = {
+            f"index {index} is outside the pool of {pool}": not 0 <= index < pool,
+            f"index {index} is given twice": index in seen,
+            f"there is no class {label} among {classes}": not 0 <= label < classes,
+            f"round {round} comes after round {latest}": not latest <= round < 2**31,
+            f"there is no labeler {labeler}": not -1 <= labeler < 2**31,
+        }
+        yield from (f"line {line}: {what}" for what, there in wrong.items() if there)
+        seen.add(index)
+        latest = max(latest, min(round, 2**31))

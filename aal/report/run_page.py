@@ -28,7 +28,7 @@ from aal.runs.reading import Run, number, read_run
 
 # What makes the page of a run of another kind than queries, with run_page; None of others. Callbacks append theirs.
 PAGES: list[Callable[[Run], str | None]] = []
-LISTED = ("environment", "labelers")  # of the summary's parts, those that have a table of their own
+LISTED = ("environment", "files", "labelers")  # of the summary's parts, those that have a table of their own
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (

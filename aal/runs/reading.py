@@ -13,6 +13,7 @@ from aal.runs.documents import read_mapping
 from aal.runs.folder import refuse_earlier
 
 TEXTS = ("data", "strategy")
+MAPPINGS = ("environment", "files")
 NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
 
 
@@ -63,6 +64,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         refuse(not isinstance(summary.get(key), str), f"{path}: {key} must be text, not {summary.get(key)!r}")
     for key in NUMBERS:
         refuse(number(summary, key) is None, f"{path}: {key} must be a number, not {summary.get(key)!r}")
+    for key in MAPPINGS:
+        refuse(not isinstance(summary.get(key, {}), dict), f"{path}: {key} must hold keys with values")
     return summary
 
 

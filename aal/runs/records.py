@@ -14,7 +14,7 @@ from torch import Tensor
 from aal import __version__
 from aal.extras import Extras
 from aal.pool import ORIGINS, Pool
-from aal.runs.files import append_line, write_csv, write_json, write_tensors
+from aal.runs.files import append_line, digest_of, write_csv, write_json, write_tensors
 
 LEDGER_COLUMNS = (
     "index",
@@ -80,7 +80,9 @@ def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, devic
         "git_commit": _git_commit(),
         "data_fingerprint": fingerprint,
     }
-    write_json(folder / "summary.json", {**summary, "environment": environment})
+    left = (folder / name for name in ("ledger.csv", "crafted.safetensors"))  # what another run may read
+    digests = {path.name: digest_of(path) for path in left if path.exists()}
+    write_json(folder / "summary.json", {**summary, "files": digests, "environment": environment})
 
 
 def _git_commit() -> str | None:

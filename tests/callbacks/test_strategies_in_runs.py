@@ -204,13 +204,16 @@ class TestReplay:
         summary = json.loads((replay / "summary.json").read_text())
         assert (summary["strategy"], summary["budget"], summary["ended_by"]) == ("CEAL", 6, "ledger")
 
-    def test_the_same_network_learns_the_same_without_pseudo_labels(self, tmp_path: Path) -> None:
+    def test_the_same_network_learns_the_same_without_pseudo_labels(self, run: Path, tmp_path: Path) -> None:
         dfal = f"--config={ROOT}/configs/query/dfal.yaml"
         first = fit(tmp_path / "run", *CLEAN, dfal)
         again = fit(tmp_path / "again", *CLEAN, *replaying(tmp_path / "run"))
         assert first.returncode == again.returncode == 0, first.stderr + again.stderr
         ours, theirs = rounds(tmp_path / "again"), rounds(tmp_path / "run")
         assert [record["loss"] for record in ours] == [record["loss"] for record in theirs]
+        other = fit(tmp_path / "again", *CLEAN, *replaying(run), "--ckpt_path=last")
+        assert other.returncode == 2
+        assert other.stderr.startswith("error: query.init_args.run, its ledger.csv: the run in "), other.stderr
 
     def test_only_the_sizes_asked_for_are_trained_at(self, run: Path, tmp_path: Path) -> None:
         done = fit(tmp_path / "run", *CLEAN, *replaying(run), "--query.init_args.at=[22, 25]")
@@ -228,13 +231,46 @@ class TestReplay:
         (lost / "crafted.safetensors").unlink()
         done = fit(tmp_path / "run", *CLEAN, *replaying(lost))
         assert done.returncode == 2
-        assert "crafted.safetensors: 0 copies, but that run crafted 6" in done.stderr
+        assert "crafted.safetensors: no such file" in done.stderr
+        (lost / "crafted.safetensors").write_bytes((run / "crafted.safetensors").read_bytes()[:-1] + b"x")
+        done = fit(tmp_path / "run", *CLEAN, *replaying(lost))
+        assert done.returncode == 2
+        assert "crafted.safetensors: altered since it was written" in done.stderr
         poisoned = shutil.copytree(run, tmp_path / "poisoned")
         text = (poisoned / "ledger.csv").read_text().replace("natural", "poison", 3)
         (poisoned / "ledger.csv").write_text(text)
         done = fit(tmp_path / "run", *CLEAN[1:], *replaying(poisoned))
         assert done.returncode == 2
         assert "3 of its 26 labels are of poisons" in done.stderr
+
+    def test_every_row_that_was_altered_is_named_and_nothing_is_replayed(self, run: Path, tmp_path: Path) -> None:
+        altered = shutil.copytree(run, tmp_path / "altered")
+        header, *rows = (altered / "ledger.csv").read_text().splitlines()
+        cells = [row.split(",") for row in rows]
+        cells[1][0] = "99999"
+        cells[2][0] = cells[0][0]
+        cells[4][6] = "77"
+        cells[5][1] = "often"
+        cells[25][1] = "0"
+        (altered / "ledger.csv").write_text("\n".join([header, *map(",".join, cells)]) + "\n")
+        done = fit(tmp_path / "run", *CLEAN, *replaying(altered))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        for said in (
+            "ledger.csv: altered since the run ended: line 3: index 99999 is outside the pool of 1438; ",
+            f"line 4: index {cells[0][0]} is given twice; ",
+            "line 6: there is no class 77 among 10; ",
+            "line 7 lacks a whole number; ",
+            "line 27: round 0 comes after round ",
+        ):
+            assert said in done.stderr
+        assert not (tmp_path / "run").exists()
+        cells = [row.split(",") for row in rows]
+        cells[3][6] = str((int(cells[3][6]) + 1) % 10)
+        (altered / "ledger.csv").write_text("\n".join([header, *map(",".join, cells)]) + "\n")
+        done = fit(tmp_path / "run", *CLEAN, *replaying(altered))
+        assert done.returncode == 2
+        assert "ledger.csv: altered since it was written" in done.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
