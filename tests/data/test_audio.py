@@ -1,5 +1,9 @@
 """Sound files: what is read is what was written, at the rate and length asked for, and what cannot be read says why."""
 
+import itertools
+import math
+import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from aal.data.audio import read_clip
+from aal.data.audio import _ogg_checksum, read_clip
 from aal.data.decoding import Unreadable
 
 RATE = 16_000
+ID3 = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
 NOISE = np.random.default_rng(0).integers(-(2**15), 2**15, 5000).astype(np.int16)
 
 
@@ -89,6 +94,93 @@ def test_the_beginning_of_a_long_file_is_that_of_the_whole(
     monkeypatch.setattr(soundfile.SoundFile, "read", counting)
     assert largest_difference(read_clip(path, RATE, RATE), whole[:RATE]) <= 1
     assert rate <= decoded <= 1.2 * rate, "a second of sixty"
+
+
+WALK = (np.cumsum(np.random.default_rng(3).normal(0, 0.01, 30_000)).clip(-1, 1) * 2**15 * 0.99).astype(np.int16)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_the_beginning_of_whole_ogg_files_of_any_length(subtype: str, tmp_path: Path) -> None:
+    """Of some lengths the decoder finds no sample where it is told to go near the end."""
+    path = tmp_path / "x.ogg"
+    for samples in range(10_000, 30_000, 331):
+        soundfile.write(path, tone(RATE, 400, samples / RATE), RATE, format="OGG", subtype=subtype)
+        assert np.abs(np.fft.rfft(read_clip(path, RATE, 8000))).argmax() == 200, samples
+
+
+@pytest.mark.parametrize("subtype", sorted(soundfile.available_subtypes("WAV").keys() - {"MPEG_LAYER_III"}))
+def test_the_beginning_of_a_wav_of_every_kind(subtype: str, tmp_path: Path) -> None:
+    """Some of them the decoder cannot wind."""
+    rate = 8000 if subtype.startswith(("NMS", "G721", "GSM")) else RATE
+    soundfile.write(tmp_path / "x.wav", tone(rate, rate / 40, 2), rate, subtype=subtype)
+    assert np.abs(np.fft.rfft(read_clip(tmp_path / "x.wav", rate, 8000))).argmax() == 200
+
+
+def without_length(flac: bytes) -> bytes:
+    """Return what an encoder writes into a pipe: no number of samples and no digest of them."""
+    rates = int.from_bytes(flac[18:26]) >> 36 << 36
+    return flac[:18] + rates.to_bytes(8) + bytes(16) + flac[42:]
+
+
+def frames_of(flac: bytes) -> list[bytes]:
+    """Return metadata and frames, of which each says its number."""
+    places, place = [], 0
+    while place >= 0:
+        places.append(place)
+        number = re.escape(bytes([len(places) - 1]))
+        found = re.compile(rb"\xff\xf8.." + number, re.DOTALL).search(flac, place + 1)
+        place = found.start() if found else -1
+    return [flac[start:end] for start, end in itertools.pairwise([*places, len(flac)])]
+
+
+def within_ogg(flac: bytes, serial: int = 7) -> bytes:
+    """Return FLAC in OGG pages, a packet each (https://xiph.org/flac/ogg_mapping.html)."""
+    metadata, *frames = frames_of(flac)
+    packets = [b"\x7fFLAC\1\0\0\1" + metadata[:42], metadata[42:], *frames]
+    pages = b""
+    for number, packet in enumerate(packets):
+        flags = (2 if not number else 0) + (4 if number == len(packets) - 1 else 0)
+        head = b"OggS\0" + struct.pack("<BqIIIB", flags, 0, serial, number, 0, len(packet) // 255 + 1)
+        page = head + b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) + packet
+        pages += page[:22] + _ogg_checksum(page).to_bytes(4, "little") + page[26:]
+    return pages
+
+
+@pytest.mark.parametrize("samples", [30_000, 7 * 4096, 100, 4097])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_flac_from_a_pipe_and_within_ogg(subtype: str, samples: int, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    soundfile.write(path, WALK[:samples], RATE, format="FLAC", subtype=subtype)
+    flac = path.read_bytes()
+    assert len(frames_of(flac)) == math.ceil(samples / 4096) + 1
+    for content in (
+        without_length(flac),
+        within_ogg(flac),
+        within_ogg(without_length(flac)),
+        ID3 + without_length(flac),
+    ):
+        path.write_bytes(content)
+        for length in (50, samples, 40_000):
+            expected = np.pad(WALK[: min(length, samples)], (0, max(length - samples, 0)))
+            assert np.array_equal(read_clip(path, RATE, length), expected)
+        path.write_bytes(content[:-20])
+        with pytest.raises(Unreadable, match="truncated"):
+            read_clip(path, RATE, 50)
+
+
+def test_streams_one_after_another_are_refused_and_tags_before_a_sound_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    soundfile.write(path, WALK, RATE, format="OGG")
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(Unreadable, match="several OGG streams one after another"):
+        read_clip(path, RATE, RATE)
+    soundfile.write(path, WALK, RATE, format="WAV")
+    wav = ID3 + path.read_bytes()
+    path.write_bytes(wav)
+    assert np.array_equal(read_clip(path, RATE, 8000), WALK[:8000])
+    path.write_bytes(wav[:-1])
+    with pytest.raises(Unreadable, match="truncated"):
+        read_clip(path, RATE, 8000)
 
 
 def made(path: Path) -> dict[str, Path]:
