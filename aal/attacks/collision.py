@@ -25,8 +25,9 @@ class CollisionAttack(FeatureCollision):
     Args:
         beta: Weight of the perturbation's size, in the paper's units (see ``half_range``), at least 0. The paper takes
             1e-5 for images and 0.3 for audio.
-        half_range: Half the data's range in the units of ``beta``: 127 for pixels, 2**15 for audio samples. ``d`` in
-            data units counts ``2 * half_range / (high - low)`` times as much.
+        half_range: Half the data's range in the units of ``beta``: 127 for pixels, as in the paper; 1 for sound, where
+            its 2**15 with its 0.3 leaves no sample moved. ``d`` in data units counts ``2 * half_range / (high - low)``
+            times as much.
         steps: Most iterations for a sample; each is one forward and one backward pass. The first evaluates the start.
         step_size: The share of Polyak's step, ``objective / ||gradient||`` long, to begin with; above 0.
         momentum: What the running mean of the steps keeps in an iteration, in [0, 1).

@@ -4,10 +4,13 @@ import math
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from aal.attacks import GaussianNoise
 from aal.errors import UserError
+from aal.poisons.distortion import psnr
+from tests.commands import ROOT
 
 WIDE = (-math.inf, math.inf)
 
@@ -41,6 +44,24 @@ def test_elements_are_clipped_to_the_bounds() -> None:
     result = GaussianNoise(variance=1.0)(Sum(), x, y, bounds=(0.0, 0.5))
     at = [(result.x == end).double().mean().item() for end in (0.0, 0.5)]
     assert at == pytest.approx([0.5, 0.3085], abs=0.04)  # the normal distribution below 0, and above 0.5
+
+
+def test_the_papers_noise_is_subtle() -> None:
+    """Its variance of 0.3 is of pixels from 0 to 255: 10 log10(255^2 / 0.3) = 53.4 dB, in the configurations too."""
+    x = torch.rand(20, 3, 32, 32, dtype=torch.float64)
+    for attack in (GaussianNoise(), *shipped()):
+        copies = attack(Sum(), x, torch.ones(20, dtype=torch.int64)).x
+        assert psnr(copies, x, (0.0, 1.0)).mean().item() == pytest.approx(53.4, abs=0.1)
+        assert ((copies == 0) | (copies == 1)).double().mean() < 0.005, "next to nothing is clipped"
+
+
+def shipped() -> list[GaussianNoise]:
+    """Return the noise of all configurations of retraining."""
+    texts = [yaml.safe_load(path.read_text()) for path in (ROOT / "configs" / "retraining").glob("*.yaml")]
+    attacks = [attack for text in texts for attack in text["retraining"]["init_args"]["attacks"].values()]
+    found = [GaussianNoise(**attack["init_args"]) for attack in attacks if attack["class_path"] == "GaussianNoise"]
+    assert len(found) == 3
+    return found
 
 
 def test_no_variance_changes_nothing() -> None:
