@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.ascent import log_odds_and_gradient
+from aal.attacks.ascent import log_odds_and_gradient, own_units
 from aal.attacks.base import FROM_1, Adversarial, Attack, Task, gradient_of
 from aal.attacks.norms import NORMS
 from aal.checks import positive
@@ -94,5 +94,5 @@ def _look(task: Task, rows: Tensor, labels: Tensor, x: Tensor) -> tuple[Tensor, 
         leaf, logits = task.look(part_x, part_rows)
         values = logits.detach()
         fooled.append(task.reached(values, part_labels))
-        gradients.append(gradient_of(logits, leaf, log_odds_and_gradient(values, part_labels)[1]))
+        gradients.append(gradient_of(logits, leaf, log_odds_and_gradient(values / own_units(values), part_labels)[1]))
     return torch.cat(fooled), torch.cat(gradients)

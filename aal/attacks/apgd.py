@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from aal.attacks.ascent import Points, log_odds
+from aal.attacks.ascent import Points, climbed
 from aal.attacks.base import FROM_1, Adversarial, PerSample, Task, WithinRadius, column
 from aal.attacks.margins import aims, dlr, rivals, slope, targeted_dlr
 from aal.checks import one_of
@@ -20,7 +20,8 @@ RISES = 0.75  # the step is halved where a smaller share of the steps since the 
 class APGD(WithinRadius):
     """Climb the loss from a random point of the ball, in steps of ``2 * radius`` that are halved where they stall.
 
-    A sample is finished once it is fooled. The cross entropy is climbed as the log-odds, which have its order and
+    A sample is finished once it is fooled. The cross entropy is climbed as the log-odds in the logits' own
+    units (:mod:`aal.attacks.ascent`), which have its order and
     direction, but do not vanish where probabilities round to 1.
 
     Source: Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
@@ -54,7 +55,7 @@ class APGD(WithinRadius):
         def loss(logits: Tensor, rows: Tensor) -> Tensor:
             labels = task.labels[rows]
             if self.loss == "ce":
-                return log_odds(logits, labels) * (-1 if task.targeted else 1)
+                return climbed(logits, labels) * (-1 if task.targeted else 1)
             return targeted_dlr(logits, rivals(task, logits, rows), labels) if task.targeted else dlr(logits, labels)
 
         climb(task, task.rows, loss, self, self.steps, draw=0, found=found, queries=queries)

@@ -1,9 +1,16 @@
-"""What attacks that ascend a loss share: the log-odds, and the best point of each sample so far."""
+"""What attacks that ascend a loss share: the log-odds, and the best point of each sample so far.
+
+The direction of the cross entropy depends on the units of the logits: multiplied by little they count all other classes
+alike, by much the highest alone. So that an attack finds the same whatever the units, it takes logits in units of their
+own, in which their standard deviation over the classes is 4, about that of a trained classifier.
+"""
 
 import torch
 from torch import Tensor
 
-from aal.attacks.base import PerSample, column
+from aal.attacks.base import PerSample, column, divisor
+
+DEVIATION = 4.0
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
@@ -30,6 +37,17 @@ def log_odds_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
     total = others.logsumexp(1, keepdim=True)
     odds = total - logits.gather(1, labels[:, None])
     return odds.squeeze(1), others.sub_(total).exp_().scatter_(1, labels[:, None], -1.0)
+
+
+def own_units(logits: Tensor) -> Tensor:
+    """Return the unit ``(B, 1)`` in which logits ``(B, C)`` have a standard deviation of 4; a constant to autograd."""
+    return divisor(logits.detach().std(1, correction=0, keepdim=True) / DEVIATION)
+
+
+def climbed(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return what attacks climb, the log-odds of logits ``(B, C)`` in their own units, times that unit, ``(B,)``."""
+    unit = own_units(logits)
+    return log_odds(logits / unit, labels) * unit.squeeze(1)
 
 
 class Points(PerSample):

@@ -19,7 +19,7 @@ from aal.attacks.base import (
     or_none,
 )
 from aal.attacks.boundary import Ways, finite, onto_hyperplane, refine
-from aal.attacks.margins import beyond, rivals, rounding
+from aal.attacks.margins import beyond, note_rounding, rivals, rounding
 from aal.attacks.norms import NORMS, Norm, but_l1
 
 SLOPES = {"l2": 2.0, "linf": 1.0}  # the order of the norm that is dual to that of the perturbation
@@ -141,6 +141,7 @@ class DeepFool(Attack):
             slope, distances = self._nearest(task, slopes, x, gaps, step == 0)
             distance = aims.choose(distances, gaps)
             if step == 0:
+                note_rounding(task, rows, slope, x)
                 linearised[rows] = distance
                 classes = distances.shape[1]
                 nearest = distances.topk(min(self.classes or classes, classes), largest=False).indices
@@ -222,7 +223,9 @@ class _Aims(PerSample):
 
         A class that was aimed at in vain waits until every other was, else points circle where it is nearly reached.
         """
-        gaps = logits.gather(1, rivals(task, logits, rows)[:, None]) - logits + 2 * rounding(logits)[:, None]
+        gaps = (
+            logits.gather(1, rivals(task, logits, rows)[:, None]) - logits + 2 * rounding(task, logits, rows)[:, None]
+        )
         last = self.last[:, None]
         vain = gaps.gather(1, last) >= self.gap[:, None]
         failed = self.failed.scatter(1, last, self.failed.gather(1, last) | vain)

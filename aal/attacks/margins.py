@@ -5,8 +5,7 @@ from torch import Tensor
 
 from aal.attacks.base import Task, divisor, gradient_of
 
-ROUNDING = 16.0  # of the largest logit, in units of its precision
-SMALL = 0.25  # a logit below it is a sum of larger terms that cancel, or goes into a sigmoid, which rounds 0.5 + z / 4
+ROUNDING = 8.0  # of what a margin is the sum of, in units of its precision
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -80,12 +79,21 @@ def beyond(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
 
     The smallest perturbation ends on the boundary, where the class is a matter of rounding.
     """
-    return lead(task, logits, rows) - rounding(logits)
+    return lead(task, logits, rows) - rounding(task, logits, rows)
 
 
-def rounding(logits: Tensor) -> Tensor:
-    """Return by how much logits ``(N, C)`` may differ when they are computed again, in another batch, ``(N,)``."""
-    return ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(1).clamp_min(SMALL)
+def rounding(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
+    """Return by how much margins may differ when logits ``(N, C)`` are computed again, in another batch, ``(N,)``."""
+    return torch.finfo(logits.dtype).eps * logits.abs().amax(1) + task.rounding[rows]
+
+
+def note_rounding(task: Task, rows: Tensor, slope: Tensor, x: Tensor) -> None:
+    """Keep by how much a margin may differ, given its slope at points ``(N, ...)``: as if their last digits changed.
+
+    Thus it is in the units of the logits, whatever they are, and what is added to all logits makes no difference.
+    """
+    terms = (slope * x).nan_to_num(0, 0, 0).flatten(1).abs().sum(1)
+    task.rounding[rows] = task.rounding[rows].maximum(ROUNDING * torch.finfo(x.dtype).eps * terms)
 
 
 def rivals(task: Task, logits: Tensor, rows: Tensor) -> Tensor:

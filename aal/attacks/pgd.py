@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.ascent import Points, log_odds_and_gradient
+from aal.attacks.ascent import Points, log_odds_and_gradient, own_units
 from aal.attacks.base import FROM_1, Adversarial, Task, WarmStart, gradient_of, or_none
 from aal.attacks.norms import any_norm
 from aal.checks import positive, refuse
@@ -56,7 +56,8 @@ class PGD(WarmStart):
         """Attack a classifier.
 
         Returns:
-            Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
+            Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds
+            in the logits' own units, times that unit: see :mod:`aal.attacks.ascent`).
         """
         best = Points.none(task.x)
         queries = torch.zeros_like(task.rows)
@@ -84,9 +85,10 @@ class PGD(WarmStart):
             leaf, logits = task.look(x, rows, slope=not last)
             values = logits.detach()
             fooled = task.reached(values, labels)
-            odds, weights = log_odds_and_gradient(values, labels)
+            unit = own_units(values)
+            odds, weights = log_odds_and_gradient(values / unit, labels)
             if step > 0 or self.early_stop:  # the point to begin with is none of the attack's
-                found.improve(x, fooled, odds * sign)
+                found.improve(x, fooled, odds * unit.squeeze(1) * sign)
             if last:
                 break
             gradient = gradient_of(logits, leaf, weights * sign)

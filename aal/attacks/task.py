@@ -44,6 +44,7 @@ class Task:
         high: The upper end of the bounds.
         seeds: int64 ``(B,)``; where none were given, each sample's row.
         rows: The row of every sample ``(B,)``, 0 to B - 1.
+        rounding: By how much each sample's margin may differ when it is computed again ``(B,)``, as far as is known.
         named: What the rows are called in messages ``(B,)``: they themselves, but in a part of another task.
     """
 
@@ -63,6 +64,7 @@ class Task:
         self.low, self.high = bounds
         self.rows = self.named = torch.arange(len(x), device=x.device)
         self.seeds = self.rows if seeds is None else self._whole("seeds", seeds)
+        self.rounding = x.new_zeros(len(x))
         self._finite = x.new_zeros(len(x))  # NaN where an output was not finite
         self._checked = False  # the labels, against the model's classes
         check_samples(self.x, bounds)
@@ -108,6 +110,8 @@ class Task:
         if outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1):
             known = self._sigmoid.get("output")
             ends = known is not None and (outputs is known or outputs._base is known)
+            if ends:  # which rounds 0.5 + z / 4
+                self.rounding.clamp_min_(4 * torch.finfo(x.dtype).eps)
             z = (self._sigmoid["input"] if ends else outputs).reshape(-1, 1)
             outputs = torch.cat([torch.zeros_like(z), z], dim=1)
         wrong = outputs.ndim != 2 or len(outputs) != len(x)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import PGD, Adversarial
-from aal.attacks.ascent import log_odds
+from aal.attacks.ascent import climbed
 from aal.attacks.base import Task, attacking, check_samples, or_none
 from aal.attacks.norms import NORMS, Norm, any_norm
 from aal.checks import at_least, positive, refuse
@@ -119,8 +119,8 @@ class Examinee:
 
     @cached_property
     def loss(self) -> Tensor:
-        """The log-odds ``(N,)`` of the natural samples not being what they are predicted as."""
-        return log_odds(self.logits, self.labels)
+        """What attacks climb, at the natural samples ``(N,)``: log-odds of not being what they are predicted as."""
+        return climbed(self.logits, self.labels)
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return the logits ``(M, C)`` of samples ``(M, ...)``, put into the range, in eval mode without gradients."""

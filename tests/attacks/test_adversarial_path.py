@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aal.attacks import AdversarialPath
+from aal.attacks.ascent import own_units
 from aal.errors import UserError
 from aal.seeds import generator
 
@@ -33,7 +34,7 @@ def points(n: int = 40) -> Tensor:
 
 
 def walked(model: nn.Module, x: Tensor, y: int, target: int | None, step_size: float, steps: int) -> list[Tensor]:
-    """The path of one sample ``(6,)``: Algorithm 2 as it is written, on the cross entropy."""
+    """The path of one sample ``(6,)``: Algorithm 2 as it is written, on the cross entropy in the logits' own units."""
     path = [x]
     while len(path) <= steps:
         leaf = path[-1].clone().requires_grad_()
@@ -41,7 +42,7 @@ def walked(model: nn.Module, x: Tensor, y: int, target: int | None, step_size: f
         predicted = int(logits.argmax())
         if predicted == target or (target is None and predicted != y):
             break
-        F.cross_entropy(logits, torch.tensor([y if target is None else target])).backward()
+        F.cross_entropy(logits / own_units(logits), torch.tensor([y if target is None else target])).backward()
         assert leaf.grad is not None
         path.append(path[-1] + step_size * leaf.grad.sign() * (1 if target is None else -1))
     return path

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aal.attacks import BIM, FGSM, PGD, Attack
-from aal.attacks.ascent import log_odds, log_odds_and_gradient
+from aal.attacks.ascent import log_odds, log_odds_and_gradient, own_units
 from aal.attacks.norms import NORMS
 from aal.errors import UserError
 from aal.seeds import generator
@@ -125,6 +125,13 @@ def test_log_odds_order_points_as_the_cross_entropy_does_and_have_its_direction(
     torch.testing.assert_close(log_odds_and_gradient(logits.detach(), labels)[1] * (1 - p)[:, None], entropy)
     (odds,) = torch.autograd.grad(log_odds(logits, labels).sum(), logits)
     torch.testing.assert_close(log_odds_and_gradient(logits.detach(), labels)[1], odds)
+
+
+def test_logits_in_their_own_units_are_those_of_a_trained_classifier() -> None:
+    logits = torch.tensor([[9.0, 1.0, 5.0, 5.0]], dtype=torch.float64)
+    torch.testing.assert_close(own_units(logits), torch.tensor([[math.sqrt(8) / 4]]).double())
+    torch.testing.assert_close(own_units(1e-5 * logits + 3), 1e-5 * own_units(logits))
+    assert (torch.ones(1, 4) / own_units(torch.ones(1, 4))).isfinite().all(), "without any difference too"
 
 
 class Wall(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aal import attacks
-from aal.attacks import Adversarial, Attack
+from aal.attacks import FABT, Adversarial, Attack, CarliniWagner, DeepFool
 from aal.attacks.feature_collision import FeatureCollision
 from aal.errors import RunStopped, UserError
 from aal.seeds import generator, sample_seeds
@@ -268,6 +268,16 @@ class TestEveryAttackOnClassifiers:
         assert torch.equal(found.success, wanted.success)
         torch.testing.assert_close(found.distance, wanted.distance, rtol=1e-3, atol=1e-6)
 
+    @pytest.mark.parametrize(("scale", "added"), [(1e-5, 0.0), (1e-3, 0.0), (1e5, 0.0), (1.0, 1000.0), (1e-3, -7.0)])
+    def test_the_units_of_the_logits_make_no_difference(self, attack: Attack, scale: float, added: float) -> None:
+        other = model()
+        with torch.no_grad():
+            other[5].weight *= scale
+            other[5].bias.mul_(scale).add_(added)
+        wanted, found = run(attack, model(), n=24), run(attack, other, n=24)
+        assert torch.equal(found.success, wanted.success)
+        torch.testing.assert_close(found.distance, wanted.distance, rtol=1e-3, atol=1e-6)
+
     @pytest.mark.parametrize("slope", ["zero", "none", "another's"])
     def test_a_model_without_slope_is_survived(self, attack: Attack, slope: str) -> None:
         x, y, seeds = batch()
@@ -284,6 +294,31 @@ class TestEveryAttackOnClassifiers:
         y[5] = CLASSES
         with pytest.raises(UserError, match=f"sample 5 has class {CLASSES}"):
             attack(model(), x, y, seeds=seeds)
+
+
+@every([DeepFool(norm="l2"), DeepFool(norm="linf"), FABT(norm="l2", steps=10), FABT(steps=10), CarliniWagner()])
+class TestTheNearestInSinglePrecision:
+    """An affine model of 48 inputs and 10 classes, whose nearest boundary is at the least of ``|f| / ||w||``."""
+
+    @pytest.mark.parametrize(("scale", "added"), [(1.0, 0.0), (1e-5, 0.0), (1e-3, 0.0), (1e5, 0.0), (1.0, 1000.0)])
+    def test_is_at_the_closed_form_whatever_the_units(self, attack: Attack, scale: float, added: float) -> None:
+        torch.manual_seed(0)
+        network, x = nn.Linear(48, 10), 0.2 + 0.6 * torch.rand(50, 48)
+        weight, logits = network.weight.double(), network(x).double()
+        y = logits.argmax(1)
+        order = 1.0 if getattr(attack, "norm", "l2") == "linf" else 2.0
+        slopes = torch.linalg.vector_norm(weight[y][:, None] - weight, order, dim=2)
+        gaps = logits.gather(1, y[:, None]) - logits
+        nearest = (gaps / slopes).scatter(1, y[:, None], math.inf).amin(1).detach()
+        with torch.no_grad():
+            network.weight *= scale
+            network.bias.mul_(scale).add_(added)
+        result = attack(network, x, y)
+        assert result.success.all()
+        assert torch.equal(torch.cat([network(row[None]).argmax(1) for row in result.x]) != y, result.success)
+        ratio = result.distance.double() / nearest
+        assert ratio.min() > 0.995
+        assert ratio.max() < (1.05 if added else 1.006), "added to all logits, 1000 leaves them four digits"
 
 
 @every(NORMED)

@@ -10,13 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aal.attacks import BIM, FGSM, PGD, CarliniWagner, DeepFool
-from aal.attacks.ascent import log_odds
+from aal.attacks.ascent import climbed, own_units
 from aal.attacks.norms import NORMS
 from aal.networks import LeNet5, ResNet20
 from tests.real_data import cifar10, data, mnist
 
 foolbox = pytest.importorskip("foolbox", reason="Foolbox is not installed (extra peers)")
 pytestmark = pytest.mark.data
+
+
+class InOwnUnits(nn.Module):
+    """A network whose logits are brought to the units that attacks take them in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        return logits / own_units(logits)
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,12 @@ class Case:
     carlini: dict[str, float]
 
     def foolbox(self, attack: object, radius: float | None) -> Tensor:
-        """Return what an attack of Foolbox makes of the images; ``None``: no limit."""
-        seen = foolbox.PyTorchModel(self.network, bounds=(0, 1), device=self.x.device)
+        """Return what an attack of Foolbox makes of the images; ``None``: no limit.
+
+        Those within a radius follow the cross entropy, which ours take in the logits' own units.
+        """
+        network = self.network if radius is None else InOwnUnits(self.network)
+        seen = foolbox.PyTorchModel(network.eval(), bounds=(0, 1), device=self.x.device)
         attacked: Tensor = attack(seen, self.x, self.y, epsilons=radius)[1]  # type: ignore[operator]
         return attacked
 
@@ -49,9 +65,9 @@ class Case:
             return self.network(x).argmax(1) != self.y
 
     def loss(self, x: Tensor) -> Tensor:
-        """Return the log-odds against the label for each image ``x``."""
+        """Return the log-odds against the label for each image ``x``, in the logits' own units, times that unit."""
         with torch.no_grad():
-            return log_odds(self.network(x), self.y)
+            return climbed(self.network(x), self.y)
 
 
 def case(network: nn.Module, x: Tensor, y: Tensor, size: int, **settings: dict[str, float]) -> Case:

@@ -39,7 +39,7 @@ def test_an_affine_classifiers_accuracy_at_each_radius_is_that_of_its_margins(at
 @pytest.mark.parametrize("targets", [None, next_class(4), {2: 0, 1: 3}])
 def test_it_is_a_loop_over_single_samples(targets: dict[int, int] | None) -> None:
     model, x, y = network(), cloud(40, 6), torch.arange(40) % 4
-    attack = PGD(radius=0.15, steps=5, restarts=2)
+    attack = PGD(radius=0.25, steps=5, restarts=2)
     found = evaluate(model, x, y, {"pgd": attack}, targets=targets, seed=5, batch_size=9)
     model.eval()
     rows = [i for i in range(40) if targets is None or int(y[i]) in targets]
