@@ -79,9 +79,7 @@ def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Co
     shared = _configs(path, base, f"{path}: configs")
     refuse(not shared, f"{path}: configs must name at least one config file")
     for name in arms:
-        safe = isinstance(name, str) and SAFE.fullmatch(name) and name.lower() not in reserved
-        allowed = "use letters, digits, '_', '-' and inner '.'"
-        refuse(not safe, f"{path}: arms: {name!r} cannot name a folder; {allowed}")
+        refuse_no_folder(name, f"{path}: arms", reserved)
     alike = len({name.lower() for name in arms}) < len(arms)
     refuse(alike, f"{path}: arms: two names differ only in case, which some file systems cannot tell apart")
     configs = {name: shared + _configs(path, own, f"{path}: arms.{name}") for name, own in arms.items()}
@@ -90,6 +88,21 @@ def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Co
         sources = [done[source] for source in named(configs[name])]
         done[name] = Arm(configs[name], fingerprint(configs[name], threads, sources, f"{path}: configs of {name}"))
     return {name: done[name] for name in configs}
+
+
+def refuse_no_folder(name: object, called: str, reserved: Collection[str] = ()) -> None:
+    """Refuse what cannot name a folder within a study's, so that nothing is read or written outside it.
+
+    Args:
+        name: The name of an arm or of a study.
+        called: What an error starts with.
+        reserved: Names that something else in the folder has.
+
+    Raises:
+        UserError: Names it.
+    """
+    safe = isinstance(name, str) and SAFE.fullmatch(name) and name.lower() not in reserved
+    refuse(not safe, f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'")
 
 
 def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[Arm], called: str) -> str:

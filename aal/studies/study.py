@@ -11,7 +11,7 @@ from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import refuse_earlier
 from aal.runs.reading import Run
-from aal.studies.arms import Arm, read_arms
+from aal.studies.arms import Arm, read_arms, refuse_no_folder
 from aal.studies.results import Table
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
         UserError: Anything in the file, or in the YAML of a config it names, is wrong.
     """
     text = _mapping(read_mapping(path), str(path), REQUIRED, OPTIONAL, "a study has")
-    for key in ("name", "title", "note", "table"):
-        refuse(not isinstance(text.get(key, ""), str), f"{path}: {key} must be text, not {text.get(key)!r}")
+    _refuse_texts(text, path)
     table, there = text["table"], ", ".join(sorted(tables))
     refuse(table not in tables, f"{path}: table: no table {table!r}; there is {there}")
     kind = tables[table]
@@ -157,7 +156,12 @@ def load_study(directory: Path) -> Study:
     try:
         arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
         rows = tuple(Row(**row) for row in record["rows"])
-        return Study(**{**record, "seeds": tuple(record["seeds"]), "arms": arms, "rows": rows})
+        _refuse_texts(record, path)
+        for name in arms:
+            refuse_no_folder(name, f"{path}: arms", RESERVED)
+        for row in rows:
+            refuse(row.arm not in arms or row.against not in (None, *arms), f"{path}: rows: {row} is of no arm")
+        return Study(**{**record, "seeds": _seeds(record["seeds"], f"{path}: seeds"), "arms": arms, "rows": rows})
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not the record of a study ({error})") from None
 
@@ -186,6 +190,13 @@ def claim_folder(study: Study, directory: Path) -> None:
             f"--out {directory}: the arm {name!r} has cells there, but its configs or threads have changed since;"
             " use another folder or remove the arm's",
         )
+
+
+def _refuse_texts(text: Mapping[str, Any], path: Path) -> None:
+    """Refuse what is no text where it must be, and a name that cannot be a folder's, as it is of several studies."""
+    for key in ("name", "title", "note", "table"):
+        refuse(not isinstance(text.get(key, ""), str), f"{path}: {key} must be text, not {text.get(key)!r}")
+    refuse_no_folder(text["name"], f"{path}: name")
 
 
 def _mapping(

@@ -125,7 +125,7 @@ def test_a_studys_report_has_table_tests_curves_pairs_and_configurations(tmp_pat
 
 
 def test_hostile_texts_are_only_text(tmp_path: Path) -> None:
-    out = make_study(tmp_path, seeds=1, title=EVIL, note=EVIL, name=EVIL)
+    out = make_study(tmp_path, seeds=1, title=EVIL, note=EVIL)
     for arm in ("clean", "poisoned"):
         folder = out / arm / "seed=0"
         (folder / "config.yaml").write_text(f"evil: {json.dumps(EVIL)}\n")

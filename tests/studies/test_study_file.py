@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aal.cli.refusals import MAY_CHANGE
 from aal.errors import UserError
@@ -191,6 +192,38 @@ def test_rows_may_stand_alone_and_settings_are_recorded(tmp_path: Path) -> None:
     assert study.settings == settings
     save_study(study, tmp_path / "out")
     assert load_study(tmp_path / "out") == study
+
+
+def escaping(name: str) -> tuple[dict[str, object], ...]:
+    """Records of a study whose names lead out of its folder, or that say what no study says."""
+    return (
+        {"name": name},
+        {"arms": {name: {"configs": [], "fingerprint": ""}}},
+        {"arms": {"clean": {"configs": 3, "fingerprint": ""}}},
+        {"arms": [name]},
+        {"rows": [{"arm": name}]},
+        {"rows": [{"arm": ["clean"]}]},
+        {"rows": [{"arm": "clean", "against": name}]},
+        {"seeds": [name]},
+        {"table": None},
+    )
+
+
+@pytest.mark.parametrize("change", escaping("../../x"), ids=str)
+def test_nothing_outside_a_studys_folder_is_read_and_its_record_says_what_a_study_says(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    save_study(read_study(make_study_file(tmp_path), TABLES), tmp_path / "out")
+    record = tmp_path / "out" / "study.yaml"
+    record.write_text(yaml.safe_dump(yaml.safe_load(record.read_text()) | change))
+    with pytest.raises(UserError, match=r"out/study\.yaml: (name|arms|rows|seeds|table|not the record of a study)"):
+        load_study(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../escaped", "a/b", "..", ".hidden", "", "/x", "a\nb"])
+def test_the_name_of_a_study_is_the_name_of_a_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"name: .* cannot name a folder"):
+        read_study(make_study_file(tmp_path, name=name), TABLES)
 
 
 def test_a_folder_of_another_versions_study_is_refused(tmp_path: Path) -> None:
