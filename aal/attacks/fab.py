@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, PerSample, Task, column, divisor, or_none
 from aal.attacks.boundary import onto_hyperplane
-from aal.attacks.margins import aims, beyond, note_rounding, rivals, slope
+from aal.attacks.margins import aims, beyond, note_rounding, rivals, rounding, slope
 from aal.attacks.norms import NORMS, Norm, but_l1
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
@@ -83,7 +83,7 @@ class FABT(Attack):
             towards, away = logits.gather(1, between).unbind(1)
             normal = slope(towards - away, leaf)
             note_rounding(task, rows, normal, x)
-            short = (away - towards).detach()
+            short = (away - towards).detach() + 2 * rounding(task, logits.detach(), rows)
             fell = (normal * (x - origin)).flatten(1).sum(1)
             both = torch.cat([x, origin]), torch.cat([normal, normal]), torch.cat([short, short + fell])
             step, whole = onto_hyperplane(*both, self.norm, task.low, task.high).chunk(2)

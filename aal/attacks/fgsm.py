@@ -29,7 +29,7 @@ class FGSM(WithinRadius):
         """Attack a classifier.
 
         Returns:
-            Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
+            Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss``, as of :class:`PGD`.
         """
         return BIM(radius=self.radius, norm=self.norm, steps=1).attack(task)
 
@@ -62,7 +62,7 @@ class BIM(WarmStart):
         """Attack a classifier.
 
         Returns:
-            Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss`` (log-odds).
+            Samples, ``success``, ``distance`` in the attack's norm, and in ``info`` the ``loss``, as of :class:`PGD`.
         """
         length = self.step_size or self.radius / self.steps or None  # with a radius of 0 any length will do
         return PGD(

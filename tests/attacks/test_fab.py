@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from aal.attacks import FABT
 from aal.attacks.boundary import onto_hyperplane
 from aal.errors import UserError
+from aal.networks import LeNet5
 from aal.seeds import generator
 
 DUAL = {"linf": 1.0, "l2": 2.0}
@@ -121,6 +122,26 @@ class Seen(nn.Module):
         self.samples += len(x)
         logits: Tensor = self.model(x)
         return logits
+
+
+class Offset(nn.Module):
+    """A network whose logits are about a hundredth apart, with a constant added to all."""
+
+    def __init__(self, added: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network, self.added = LeNet5((1, 28, 28), 10), added
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x) + self.added
+        return logits
+
+
+def test_steps_near_the_boundary_are_longer_than_what_rounding_hides() -> None:
+    x = torch.rand(12, 1, 28, 28, generator=generator(0, "x"))
+    y = Offset(0.0)(x).argmax(1)
+    plain, added = (FABT(norm="l2", steps=10)(Offset(constant), x, y).distance for constant in (0.0, 1000.0))
+    assert (added / plain).max() < 1.1
 
 
 def test_queries_are_what_the_model_saw() -> None:
