@@ -28,6 +28,7 @@ from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_
 from aal.report.robustness import robust_parts
 from aal.report.run_page import run_page, run_title
 from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
+from aal.runs.files import read_bytes
 from aal.runs.reading import Run, number
 
 ENDS = ("_not_target", "_distance")  # of columns that belong to an attack's
@@ -177,7 +178,7 @@ def _class_shares(run: Run, round: int) -> dict[tuple[str, int], float]:
 def _paths(run: Run) -> Section:
     """Draw how long the adversarial paths are, each walk apart, those to a target and those away from the label too."""
     kinds: dict[str, list[tuple[int, int, int]]] = {}
-    for row in _rows(run.folder / PATHS):
+    for row in _rows(run.folder / PATHS, "target", "walk"):
         kind = "to the class that a point would be labelled" if row["target"] else "to any other class"
         figures = int(row["steps"]), int(row["arrived"]), int(row["label"])
         kinds.setdefault(f"{kind} ({row['walk']})", []).append(figures)
@@ -225,6 +226,18 @@ def _not_memorised(run: Run) -> Section:
     return Section("Not memorised", "Rounds that ended at the limit of epochs.", grids=(grid,))
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table, none where there is no such file."""
-    return list(csv.DictReader(io.StringIO(path.read_bytes().decode()))) if path.is_file() else []
+def _rows(path: Path, *texts: str) -> list[dict[str, str]]:
+    """Return the rows of a table of paths, which has these columns besides, none where there is no such file.
+
+    Raises:
+        UserError: The file is something else.
+    """
+    if not path.exists():
+        return []
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
+        for row in rows:
+            _ = [row[key] for key in texts], [int(row[key]) for key in ("steps", "arrived", "label")], float(row["l2"])
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not as a run writes it ({type(error).__name__}: {error})") from None
+    return rows

@@ -13,7 +13,7 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"  # what a process left of a file that it was writing when it died is .*.partial
 NOTHING = hashlib.sha256().hexdigest()  # of no bytes
+WRITTEN = (".yaml", ".json", ".jsonl", ".csv", ".html", ".safetensors", ".ckpt")  # endings of files
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -176,6 +177,23 @@ def from_json(text: str | bytes, path: Path, called: str = "JSON") -> Any:  # no
         raise UserError(f"{path}: not {called} ({error})") from None
     except RecursionError:
         raise UserError(f"{path}: not {called} (nested too deeply)") from None
+
+
+def refuse_misplaced(folder: Path, folders: Collection[str]) -> None:
+    """Refuse files in the place of folders, and folders with names of files, among what was written into a folder.
+
+    Args:
+        folder: Where to look.
+        folders: Names of the folders that may be there.
+
+    Raises:
+        UserError: Names the first of them.
+    """
+    for entry in sorted(folder.iterdir()):
+        if entry.name in folders:
+            refuse(not entry.is_dir(), f"{entry}: a file in the place of a folder; remove it")
+        else:
+            refuse(entry.suffix in WRITTEN and entry.is_dir(), f"{entry}: a folder in the place of a file; remove it")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401

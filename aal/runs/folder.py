@@ -7,11 +7,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.documents import read_mapping, to_yaml
-from aal.runs.files import NO_SPACE, PARTIAL, write_text
+from aal.runs.files import NO_SPACE, PARTIAL, refuse_misplaced, write_text
 
 LOCK = ".lock"
+FOLDERS = ("checkpoints", "figures", "poisons", "robust", "sets", "wandb")  # of a run's folder
 HALF_WRITTEN = f".*{PARTIAL}"
 EARLIER = re.compile(r"class_path: callbacks\.(QueryRounds|ReplayLedger|TargetedSets|LabelFlip)$", re.MULTILINE)
 
@@ -24,7 +26,8 @@ class RunFolder:
         resumes: Whether a run that is there already may go on.
 
     Raises:
-        UserError: Another process holds it, it holds something and ``resumes`` is not set, or it cannot be written to.
+        UserError: Another process holds it, it holds something and ``resumes`` is not set, or it cannot be written to;
+            a file stands where a run has a folder, or a folder where it has a file.
     """
 
     def __init__(self, path: Path, resumes: bool) -> None:
@@ -45,9 +48,12 @@ class RunFolder:
             refusal = f"is in use (it holds {found[0]}); choose another, or add --ckpt_path last"
         elif found and not {"config.yaml", "poisons"} & set(found):
             refusal = f"holds {found[0]}, but no run that could go on"
-        if refusal:
+        try:
+            refuse(refusal, f"out: {path} {refusal}")
+            refuse_misplaced(path, FOLDERS)
+        except UserError:
             self.release()
-            raise UserError(f"out: {path} {refusal}")
+            raise
         for left in path.rglob(HALF_WRITTEN):  # by processes that died
             left.unlink()
 

@@ -1,13 +1,11 @@
 """Run folders as tables and reports read them back."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aal.checks import refuse
-from aal.errors import UserError
 from aal.runs import files
 from aal.runs.documents import read_mapping
 from aal.runs.folder import refuse_earlier
@@ -75,13 +73,15 @@ def read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
     Raises:
         UserError: The file holds something else.
     """
-    path = folder / "rounds.jsonl"
-    try:
-        lines = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
-        rounds = tuple(json.loads(line) for line in lines)
-    except ValueError as error:
-        raise UserError(f"{path}: not the rounds of a run ({error})") from None
-    refuse(not all(isinstance(record, dict) for record in rounds), f"{path}: not the rounds of a run")
+    path, called = folder / "rounds.jsonl", "the rounds of a run"
+    lines = files.read_bytes(path).rpartition(b"\n")[0].splitlines() if path.exists() else []
+    rounds = tuple(files.from_json(line, path, called) for line in lines)
+    latest = -1
+    for line, record in enumerate(rounds, start=1):
+        wrong = not isinstance(record, dict) or any(number(record, key) is None for key in ("labels", "accuracy"))
+        wrong = wrong or type(record.get("round")) is not int or record["round"] <= latest
+        refuse(wrong, f"{path}: not {called}: line {line} is no record of a round")
+        latest = record["round"]
     return rounds
 
 

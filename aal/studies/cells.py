@@ -53,7 +53,7 @@ class Cell:
         """Labels at the last finished round, for the progress display only; None before the first."""
         path = self.folder / "rounds.jsonl"
         # No round yet, or a run from elsewhere: the run's own reader will say so.
-        with suppress(FileNotFoundError, LookupError, TypeError, ValueError), path.open("rb") as file:
+        with suppress(OSError, LookupError, RecursionError, TypeError, ValueError), path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
             return int(json.loads(file.read().split(b"\n")[-2])["labels"])
         return None

@@ -179,6 +179,7 @@ def claim_folder(study: Study, directory: Path) -> None:
         refuse(used, f"--out {directory}: the folder is in use, and not by a study")
         return
     before = load_study(directory)
+    files.refuse_misplaced(directory, (*study.arms, BANK, "figures"))
     other = f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}"
     refuse(before.name != study.name, other)
     for config in directory.glob("*/seed=*/config.yaml"):

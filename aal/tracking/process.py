@@ -64,9 +64,12 @@ def whole_rounds(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (RecursionError, ValueError):
             break
+        if not isinstance(row, dict) or not isinstance(row.get("round"), int):
+            break
+        rows.append(row)
     return rows
 
 

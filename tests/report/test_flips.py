@@ -12,7 +12,7 @@ from aal.attacks import PGD
 from aal.errors import UserError
 from aal.report.curves import sweeps_panel
 from aal.report.flip_figures import path_bins, paths_figure
-from aal.report.flips_page import attack_columns, flips_title
+from aal.report.flips_page import _rows, attack_columns, flips_title
 from aal.report.run_page import write_run_report
 from aal.robustness.results import Evaluation, Outcome
 from aal.runs.files import write_bytes, write_csv
@@ -261,3 +261,13 @@ def test_a_studys_page_has_lines_claims_and_the_curves(tmp_path: Path) -> None:
         assert part in page.text, part
     assert page.images == [(out / "figures" / f"flips_{name}.png").read_bytes() for name in ("adversarial", "natural")]
     assert "Accuracy on the test split after each round" not in page.text
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe", b"steps\nmany\n", b"walk,target,steps,arrived,label,l2\nw,,1.5,1,0,0.1\n"]
+)
+@pytest.mark.parametrize("name", ["paths.csv", "suspects.csv"])
+def test_a_table_of_paths_that_says_something_else_is_named(name: str, text: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(UserError, match=rf"{name}: not as a run writes it"):
+        _rows(tmp_path / name)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,25 @@ def test_bad_tensor_files_are_named(tmp_path: Path) -> None:
         files.read_tensors(path)
     with pytest.raises(UserError, match=r"absent\.safetensors: no such file"):
         files.read_tensors(tmp_path / "absent.safetensors")
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (print, ("loaded",))
+
+
+@pytest.mark.parametrize("kind", ["pickle", "object", "script", "cut", "empty", "text"])
+def test_what_holds_more_than_tensors_is_refused_without_advice_to_load_it(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    if kind == "script":
+        torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+    elif kind == "object":
+        torch.save({"a": Evil()}, path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps(Evil()))
+    else:
+        torch.save({"a": torch.zeros(100)}, path)
+        path.write_bytes({"cut": path.read_bytes()[:-50], "empty": b"", "text": b"weights"}[kind])
+    with pytest.raises(UserError, match=r"w\.pt: (holds more than tensors|truncated, or not a weight file)") as caught:
+        files.read_pickled(path, "a weight file")
+    assert not any(word in str(caught.value) for word in ("weights_only", "trust", "torch", "False"))
