@@ -66,7 +66,7 @@ class ReplayLedger(Rounds):
         data = data_of(trainer)
         natural = len(data.pool.of_origin("natural"))
         self.ledger = read_ledger(Path(self.run), data.fingerprint, natural, module.num_classes)
-        self.inputs = {f"query.init_args.run, its {name}": digest for name, digest in self.ledger.digests.items()}
+        self.inputs = {f"the run that is replayed, its {name}": digest for name, digest in self.ledger.digests.items()}
         rounds = self.ledger.labels["round"]
         self.sizes = self.at or [*(rounds.diff().nonzero()[:, 0] + 1).tolist(), len(rounds)]
         refuse(self.sizes[-1] > len(rounds), f"at: {self.sizes[-1]} labels, but {self.run} has {len(rounds)}")

@@ -15,14 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from aal.attacks.norms import any_norm
-from aal.callbacks import QueryRounds, RoundProgress, StopRule, WholeCheckpointIO
+from aal.callbacks import QueryRounds, RoundProgress, StopRule
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive
 from aal.cli.fit import AALCLI
 from aal.cli.keys import CLI_ARGUMENTS
 from aal.cli.refusals import check_trainer
 from aal.errors import RunStopped, UserError
-from aal.runs.files import write_json
+from aal.runs.files import read_pickled, write_json
 from aal.runs.progress import Progress
 from aal.seeds import generator, sample_seeds
 from aal.selftest.examinee import Examinee, Verdict
@@ -94,7 +94,7 @@ class SelftestCLI(AALCLI):
         return f"trained on the true labels of {len(self.datamodule.pool.labelled)} samples, epochs: {clock.epoch}"
 
     def _load(self, path: Path) -> None:
-        checkpoint = WholeCheckpointIO().load_checkpoint(path, map_location="cpu")
+        checkpoint = read_pickled(path, "a checkpoint of a run")
         self.model.on_load_checkpoint(checkpoint)
         try:
             self.model.load_state_dict(checkpoint["state_dict"])

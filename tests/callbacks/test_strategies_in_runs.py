@@ -213,7 +213,7 @@ class TestReplay:
         assert [record["loss"] for record in ours] == [record["loss"] for record in theirs]
         other = fit(tmp_path / "again", *CLEAN, *replaying(run), "--ckpt_path=last")
         assert other.returncode == 2
-        assert other.stderr.startswith("error: query.init_args.run, its ledger.csv: the run in "), other.stderr
+        assert other.stderr.startswith("error: the run that is replayed, its ledger.csv: the run in "), other.stderr
 
     def test_only_the_sizes_asked_for_are_trained_at(self, run: Path, tmp_path: Path) -> None:
         done = fit(tmp_path / "run", *CLEAN, *replaying(run), "--query.init_args.at=[22, 25]")

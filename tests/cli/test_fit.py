@@ -174,7 +174,7 @@ def test_a_finished_folder_is_taken_and_goes_on_only_as_it_was(
     for damaged in (b"", b"hello", whole[:5000]):
         saved.write_bytes(damaged)
         refused = refusal(monkeypatch, capsys, *SMALL, "--ckpt_path=last", out=out)
-        assert refused.startswith(f"error: {saved}: damaged, or not a checkpoint")
+        assert refused.startswith(f"error: {saved}: not as this run saved it: damaged, altered")
     saved.write_bytes(whole)
     same = fit(out, "--ckpt_path=last")
     assert same.returncode == 0, same.stderr
