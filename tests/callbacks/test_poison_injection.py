@@ -206,7 +206,12 @@ def test_other_code_of_an_attack_makes_other_poisons(tmp_path: Path, monkeypatch
     source = tmp_path / "faded.py"
     code = Path(sounds.__file__).read_text()
     source.write_text(code)
-    monkeypatch.setattr(feature_key.inspect, "getsourcefile", lambda kind: str(source) if kind is Halve else None)
+    found = feature_key.inspect.getsourcefile  # torch, too, asks it where it imports
+
+    def moved(kind: object) -> str | None:
+        return str(source) if getattr(kind, "__module__", "") == Halve.__module__ else found(kind)
+
+    monkeypatch.setattr(feature_key.inspect, "getsourcefile", moved)
     assert len(left_by(tmp_path, Halve())) == 1
     assert len(left_by(tmp_path, Halve())) == 1
     source.write_text(code + "# another\n")
