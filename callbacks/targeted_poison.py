@@ -89,11 +89,10 @@ class TargetedPoison(Poisoning):
         self.found: tuple[TargetSet, dict[str, Tensor]] | None = None
         self.folder = PoisonFolder(place, data.samples["test"], recipe)
         if self.folder.rows:
-            saved = read_json(place / MANIFEST)["recipe"]
-            self.facts = {name: saved[name] for name in ("number", "target", "base_class", "opacity", "bases")}
+            self.facts = read_json(place / MANIFEST)["recipe"]["facts"]
         else:
             self.facts = self._chosen(data) if self.sets is None else self._given(data, Path(self.sets))
-        self.folder.recipe |= self.facts
+        self.folder.recipe["facts"] = self.facts  # not among the arguments, two of which they are named as
         refuse(
             self.sets is None and not module.encoded and not self.folder.rows,
             "sets: a network trained end to end has no features yet; name the sets of a run",
