@@ -37,7 +37,7 @@ def uninterrupted(made_once: MadeOnce) -> Callable[[tuple[str, ...]], dict[str, 
     [
         (100, "config.yaml", ()),
         (4_000, "manifest.json", ()),
-        (16_000, "features.png", ()),
+        (24_000, "features.png", ()),
         (16_000, "last.ckpt", ("--poison=null",)),
         (200_000, "report.html", ()),
     ],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import final
 
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from aal.runs.files import write_csv
 PATHS, SUSPECTS = "paths.csv", "suspects.csv"  # files of a run
 
 
+@final  # so that a configuration gives its arguments, without its name
 @dataclass(frozen=True)
 class Suspects(Checked):
     """The training set, or the classes that a map of targets names, by the paths' lengths, the most suspicious first.
