@@ -62,8 +62,7 @@ def one_of(known: Sequence[str], values: Mapping[str, object]) -> None:
         UserError: Names the first such argument, the words and the value.
     """
     for name, value in values.items():
-        if value not in known:
-            raise UserError(f"{name}: must be one of {', '.join(known)}, got {value!r}")
+        refuse(value not in known, f"{name}: must be one of {', '.join(known)}, got {value!r}")
 
 
 def positive(values: Mapping[str, float | None]) -> None:
@@ -104,10 +103,8 @@ def below_one(values: Mapping[str, float | None]) -> None:
 
 def _refuse_others(values: Mapping[str, float | None], fits: Callable[[float], bool], range: str) -> None:
     for name, value in values.items():
-        if isinstance(value, int) and abs(value) >= 2**63:
-            raise UserError(f"{name}: must be an integer of 64 bits, got {value}")
-        if value is None or not math.isfinite(value) or not fits(value):
-            raise UserError(f"{name}: must be {range}, got {value}")
+        refuse(isinstance(value, int) and abs(value) >= 2**63, f"{name}: must be an integer of 64 bits, got {value}")
+        refuse(value is None or not math.isfinite(value) or not fits(value), f"{name}: must be {range}, got {value}")
 
 
 class Checked:
