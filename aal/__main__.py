@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle thread
 import logging
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +15,7 @@ from aal import __version__
 from aal.cli.exits import end_with
 from aal.errors import UserError, did_you_mean
 
-COMMANDS = "fit", "selftest", "study", "configs", "completion"
+COMMANDS = "fit", "selftest", "study", "configs", "completion"  # each a module of aal.cli, and a function in it
 USAGE = """aal: attack and defend active learners
 
   aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
@@ -58,28 +59,10 @@ def command() -> int:
         UserError: There is no such command.
     """
     match sys.argv[1:]:
-        case ["fit", *_]:
-            from aal.cli.fit import fit  # Lightning takes seconds to import
-
+        case [name, *arguments] if name in COMMANDS:
+            module = import_module(f"aal.cli.{name}")  # not the others: Lightning takes seconds to import
             keep_lightning_quiet()
-            fit()
-        case ["selftest", *_]:
-            from aal.cli.selftest import selftest_command
-
-            keep_lightning_quiet()
-            return selftest_command()
-        case ["study", *arguments]:
-            from aal.cli.study import study
-
-            return study(arguments)
-        case ["configs", *arguments]:
-            from aal.cli.configs import configs
-
-            return configs(arguments)
-        case ["completion", *arguments]:
-            from aal.cli.completion import completion
-
-            return completion(arguments)
+            return int(getattr(module, name)(arguments))
         case ["--version"]:
             print(f"aal {__version__}")
         case [] | ["-h" | "--help", *_]:

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from jsonargparse import _typehints
 
-from aal.errors import UserError, did_you_mean
+from aal.checks import refuse
+from aal.errors import did_you_mean
 
 MOVED = ("callbacks", "datamodules")  # where aal's own classes once were; a project may have folders of these names
 INSTALLED = ("site-packages", "dist-packages")
@@ -29,22 +30,17 @@ def class_path(base: Any, name: str) -> str:  # noqa: ANN401 - a class, a tuple 
         UserError: The name fits several classes, or it is one of before; the line has the whole paths.
     """
     if "." in name:
-        _refuse_moved(name)
+        moved = name.partition(".")[0] in MOVED and not _exists(name) and _exists(f"aal.{name}")
+        refuse(moved, f"{name}: is called aal.{name} now; {name.rpartition('.')[2]} for short")
         return name
     bases = base if isinstance(base, tuple) else (base,)
     known = {path for one in bases for path in _typehints.get_all_subclass_paths(one)}
     found = sorted(path for path in known if path.rpartition(".")[2] == name)
     nearer = [path for path in found if not _of_a_library(path)] or found
-    if len(nearer) > 1:
-        raise UserError(f"{name}: could be {' or '.join(nearer)}; give the whole path")
-    if not nearer and (near := did_you_mean(name, (path.rpartition(".")[2] for path in known))):
-        raise UserError(f"{name}: no such class{near}")
+    refuse(len(nearer) > 1, f"{name}: could be {' or '.join(nearer)}; give the whole path")
+    near = "" if nearer else did_you_mean(name, (path.rpartition(".")[2] for path in known))
+    refuse(near, f"{name}: no such class{near}")
     return nearer[0] if nearer else str(_by_the_parser(base, name))
-
-
-def _refuse_moved(name: str) -> None:
-    if name.partition(".")[0] in MOVED and not _exists(name) and _exists(f"aal.{name}"):
-        raise UserError(f"{name}: is called aal.{name} now; {name.rpartition('.')[2]} for short")
 
 
 def _exists(path: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.config_names import ALIKE, NAMED, config_path, laid_out, named_file
 from aal.runs.documents import read_mapping, to_yaml
 
@@ -40,8 +40,10 @@ def _config_arguments(name: str) -> list[str]:
     path = config_path(name)
     config = read_mapping(path)
     for key in ("trainer", "checkpoint"):
-        if not isinstance(config.get(key, {}), dict):
-            raise UserError(f"{path}: {key} must hold keys with values, not {config[key]!r}")
+        refuse(
+            not isinstance(config.get(key, {}), dict),
+            f"{path}: {key} must hold keys with values, not {config.get(key)!r}",
+        )
     parts = laid_out(config)
     if parts == [config]:
         return ["--config", str(path)]

@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser
 
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser
+from jsonargparse import capture_parser
 
 from aal.cli.configs import configs_parser
 from aal.cli.exits import OneLineParser
@@ -15,10 +15,6 @@ from aal.errors import UserError
 from aal.runs.config_names import ALIKE, NAMED, shipped
 
 SHELLS = "bash", "zsh"
-
-
-class _Asked(Exception):
-    """Carries the parser that was asked for."""
 
 
 def completion(argv: list[str]) -> int:
@@ -56,15 +52,7 @@ def completion(argv: list[str]) -> int:
 
 def _parser_of(base: type[AALCLI]) -> ArgumentParser:
     """Return the parser of a command that is made from classes, with the names that stand for files."""
-
-    class Asking(base):  # type: ignore[misc, valid-type]
-        def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-            raise _Asked(parser)
-
-    try:
-        Asking(**CLI_ARGUMENTS, run=False)
-    except _Asked as asked:
-        parser: ArgumentParser = asked.args[0]
+    parser = capture_parser(base, **CLI_ARGUMENTS, run=False, args=[])
     for key in ALIKE:
         parser.add_argument(f"--{key}")
     for action in parser._actions:

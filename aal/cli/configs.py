@@ -1,10 +1,11 @@
 """``aal configs list``, ``show`` and ``copy``: the configurations that ship."""
 
 import sys
+from itertools import groupby
 from pathlib import Path
 
+from aal.checks import refuse
 from aal.cli.exits import OneLineParser
-from aal.errors import UserError
 from aal.runs.config_names import SHIPPED, config_path, shipped
 from aal.runs.files import write_text
 
@@ -24,7 +25,7 @@ def configs(argv: list[str]) -> int:
     arguments = configs_parser().parse_args(argv)
     match arguments.action:
         case "list":
-            sys.stdout.write("".join(_listed()))
+            _list()
         case "show":
             name = arguments.name.removeprefix(SHIPPED)
             sys.stdout.write(config_path(SHIPPED + name).read_text(encoding="utf-8"))
@@ -44,21 +45,20 @@ def configs_parser() -> OneLineParser:
     return parser
 
 
-def _listed() -> list[str]:
+def _list() -> None:
     width = max(map(len, shipped()))
-    lines, last = [], None
-    for name, path in shipped().items():
-        folder = name.partition("/")[0]
-        lines += [f"{folder}\n"] if folder != last else []
-        last = folder
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        said = first.removeprefix("# ") if first.startswith("# ") else ""
-        lines.append(f"  {name:{width}}  {said}".rstrip() + "\n")
-    return lines
+    for folder, found in groupby(shipped().items(), lambda item: item[0].partition("/")[0]):
+        print(folder)
+        for name, path in found:
+            first = path.read_text(encoding="utf-8").partition("\n")[0]
+            said = first.removeprefix("# ") if first.startswith("# ") else ""
+            print(f"  {name:{width}}  {said}".rstrip())
 
 
 def _copy(directory: Path) -> None:
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UserError(f"{directory}: is in use; name a new or empty folder")
+    refuse(
+        directory.exists() and (not directory.is_dir() or any(directory.iterdir())),
+        f"{directory}: is in use; name a new or empty folder",
+    )
     for name, path in shipped().items():
         write_text(directory / f"{name}.yaml", path.read_text(encoding="utf-8"))

@@ -1,8 +1,7 @@
 """``aal fit``: LightningCLI with few additions."""
 
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentError, Namespace, set_dumper, set_loader
@@ -13,13 +12,13 @@ from yaml import YAMLError
 
 from aal.callbacks import RoundCheckpoint, RoundProgress, Rounds, RunRecords, WholeCheckpointIO, last_checkpoint
 from aal.callbacks.rounds import clock_of
+from aal.checks import refuse
 from aal.cli.class_names import use_class_names
 from aal.cli.command_line import with_files
 from aal.cli.exits import reason
-from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, number_of_logits
+from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, MAY_CHANGE, check_trainer, number_of_logits, whole_seed
 from aal.cli.loggers import loggers_in
 from aal.cli.origins import Origins
-from aal.cli.refusals import MAY_CHANGE, check_trainer, whole_seed
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier
@@ -57,9 +56,9 @@ class AALCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the command line and the configurations it names."""
+        """Parse the command line, a list of words, and the configurations it names."""
         try:
-            self.config = parser.parse_args(with_files(sys.argv[1:]))
+            self.config = parser.parse_args(with_files(cast(list[str], args)))
         except (ArgumentError, RecursionError) as error:
             raise UserError(reason(error)) from error
 
@@ -69,12 +68,13 @@ class AALCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Take the run's folder before anything is built."""
         config = self.config["fit"]
-        if config["out"] is None:
-            raise UserError("out: a run needs a folder; name one with --out")
+        refuse(config["out"] is None, "out: a run needs a folder; name one with --out")
         out = Path(config["out"])
         check_trainer(config["trainer"])
-        if config["ckpt_path"] not in (None, "last"):
-            raise UserError(f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}")
+        refuse(
+            config["ckpt_path"] not in (None, "last"),
+            f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}",
+        )
         self.dump = self._dumped(config)
         if getattr(rank_zero_only, "rank", 0) == 0:
             self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
@@ -130,8 +130,11 @@ class AALCLI(LightningCLI):
             raise RunStopped(f"interrupted; {GO_ON}") from None
         finally:
             self._release()
-        if not clock_of(self.trainer).finished:
-            raise RunStopped(f"interrupted, or cut short by a key of the trainer; {GO_ON}")
+        refuse(
+            not clock_of(self.trainer).finished,
+            f"interrupted, or cut short by a key of the trainer; {GO_ON}",
+            RunStopped,
+        )
 
     def _release(self) -> None:
         if self.folder is not None:
@@ -142,15 +145,21 @@ class AALCLI(LightningCLI):
         config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
         clocks = sum(isinstance(callback, Rounds) for callback in chosen)
-        if not clocks:
-            raise UserError("query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
-        if clocks > 1:
-            raise UserError("query: a run has one clock, and flips is another; set query: null, or flips: null")
+        refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
+        refuse(clocks > 1, "query: a run has one clock, and flips is another; set query: null, or flips: null")
         folder, dump = self.folder, self.dump
         keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
         return super()._instantiate_trainer(config, [RoundProgress(), *chosen, RunRecords(keep_config)])
 
 
-def fit() -> None:
-    """Run ``aal fit`` with the arguments in ``sys.argv``."""
-    AALCLI(**CLI_ARGUMENTS)
+def fit(argv: list[str]) -> int:
+    """Run ``aal fit`` with its arguments.
+
+    Args:
+        argv: What follows ``aal fit`` on the command line.
+
+    Returns:
+        The exit code, 0.
+    """
+    AALCLI(**CLI_ARGUMENTS, args=["fit", *argv])
+    return 0

@@ -1,7 +1,6 @@
 """``aal selftest``: an experiment's data and model, its weights, the checks and their table."""
 
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from rich.text import Text
 from aal.attacks.norms import any_norm
 from aal.callbacks import QueryRounds, RoundProgress, StopRule
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least, positive
+from aal.checks import at_least, positive, refuse
 from aal.cli.fit import AALCLI
-from aal.cli.keys import CLI_ARGUMENTS
-from aal.cli.refusals import check_trainer
+from aal.cli.keys import CLI_ARGUMENTS, PARSER, check_trainer
 from aal.errors import RunStopped, UserError
 from aal.runs.files import read_pickled, write_json
 from aal.runs.progress import Progress
@@ -34,6 +32,15 @@ WIDTH = 120  # columns of the printed table where the output is no terminal
 COLOURS = {"passed": "green", "warned": "yellow", "failed": "red"}
 # Of the experiment's trainer only where and how exactly it computes is kept.
 NOT_KEPT = ("logger", "callbacks", "plugins", "profiler", "strategy", "devices", "num_nodes", "max_steps", "max_time")
+# What to test: options with their type, default and help.
+OPTIONS: tuple[tuple[str, Any, object, str], ...] = (
+    ("samples", int, 200, "Samples of the test split, drawn at random."),
+    ("radius", float | None, None, "The attacks' radius (default: 8/255 of the data's range)"),
+    ("norm", str, "linf", "The attacks' norm: linf, l2 or l1."),
+    ("epochs", int, 20, "Most epochs on the pool's true labels; 0: the model as it is built."),
+    ("ckpt_path", str | None, None, "A run's checkpoint with the weights, instead of epochs."),
+    ("json", str | None, None, "A file to write the verdicts to as well."),
+)
 
 
 class SelftestCLI(AALCLI):
@@ -42,18 +49,8 @@ class SelftestCLI(AALCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the experiment's keys, of which most are not used here, and what to test."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--samples", type=int, default=200, help="Samples of the test split, drawn at random.")
-        parser.add_argument(
-            "--radius", type=float | None, default=None, help="The attacks' radius (default: 8/255 of the data's range)"
-        )
-        parser.add_argument("--norm", type=str, default="linf", help="The attacks' norm: linf, l2 or l1.")
-        parser.add_argument(
-            "--epochs", type=int, default=20, help="Most epochs on the pool's true labels; 0: the model as it is built."
-        )
-        parser.add_argument(
-            "--ckpt_path", type=str | None, default=None, help="A run's checkpoint with the weights, instead of epochs."
-        )
-        parser.add_argument("--json", type=str | None, default=None, help="A file to write the verdicts to as well.")
+        for name, kind, default, said in OPTIONS:
+            parser.add_argument(f"--{name}", type=kind, default=default, help=said)
 
     def before_instantiate_classes(self) -> None:
         """Refuse values that make no sense; take from the trainer's keys what is not for one training in one place."""
@@ -63,8 +60,10 @@ class SelftestCLI(AALCLI):
         any_norm({"norm": config["norm"]})
         if config["radius"] is not None:
             positive({"radius": config["radius"]})
-        if config["ckpt_path"] is not None and not Path(config["ckpt_path"]).is_file():
-            raise UserError(f"ckpt_path: {config['ckpt_path']}: no such file")
+        refuse(
+            config["ckpt_path"] is not None and not Path(config["ckpt_path"]).is_file(),
+            f"ckpt_path: {config['ckpt_path']}: no such file",
+        )
         if config["json"] is not None:
             _check_writable(Path(config["json"]))
         check_trainer(config["trainer"])
@@ -89,8 +88,7 @@ class SelftestCLI(AALCLI):
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise RunStopped("interrupted") from None
         clock = clock_of(self.trainer)
-        if not clock.finished:
-            raise RunStopped("interrupted")
+        refuse(not clock.finished, "interrupted", RunStopped)
         return f"trained on the true labels of {len(self.datamodule.pool.labelled)} samples, epochs: {clock.epoch}"
 
     def _load(self, path: Path) -> None:
@@ -110,8 +108,11 @@ class SelftestCLI(AALCLI):
         return pl.Trainer(**{**config, **own})
 
 
-def selftest_command() -> int:
-    """Run ``aal selftest`` with the arguments in ``sys.argv``.
+def selftest(argv: list[str]) -> int:
+    """Run ``aal selftest`` with its arguments.
+
+    Args:
+        argv: What follows ``aal selftest`` on the command line.
 
     Returns:
         The exit code: 0, or 1 where a check failed.
@@ -120,8 +121,7 @@ def selftest_command() -> int:
         UserError: The arguments or a configuration are wrong.
         RunStopped: The training was interrupted, or its loss is not finite.
     """
-    sys.argv = ["aal selftest", *sys.argv[2:]]  # LightningCLI reads it
-    cli = SelftestCLI(**CLI_ARGUMENTS, run=False)
+    cli = SelftestCLI(**CLI_ARGUMENTS | {"parser_kwargs": {**PARSER, "prog": "aal selftest"}}, run=False, args=argv)
     weights = cli.train()
     config, data = cli.config, cli.datamodule
     samples, labels = data.samples["test"], data.labels["test"]
@@ -154,15 +154,15 @@ def _check_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"json: {path} cannot be written to ({error.strerror})") from None
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UserError(f"json: {path} is a folder, or in one that cannot be written to")
+    refuse(
+        path.is_dir() or not os.access(path.parent, os.W_OK),
+        f"json: {path} is a folder, or in one that cannot be written to",
+    )
 
 
 def print_verdicts(verdicts: list[Verdict], title: str) -> None:
     """Print a table of verdicts, and how many there were of each kind."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = Console(highlight=False, width=None if Console().is_terminal else WIDTH)
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("check", "status", "what it means"):
         table.add_column(name, no_wrap=name != "what it means")

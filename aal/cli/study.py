@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from aal.checks import refuse
 from aal.cli.exits import OneLineParser
 from aal.errors import UserError
 from aal.runs.config_names import config_path
-from aal.studies.execution import Broken, run_study
+from aal.studies.execution import run_study
 from aal.studies.results import print_table, write_table
 from aal.studies.study import load_study, read_study
 from aal.studies.tables import TABLES, study_table
@@ -38,26 +39,32 @@ def study(argv: list[str]) -> int:
         return 0
     studies = [read_study(config_path(file), TABLES, arguments.seeds) for file in arguments.files]
     folders = [arguments.out] if len(studies) == 1 else [arguments.out / study.name for study in studies]
-    twice = [study.name for study, folder in zip(studies, folders, strict=True) if folders.count(folder) > 1]
-    if twice:
-        raise UserError(f"aal study: two of the studies are called {twice[0]}, and would share a folder")
+    for study, folder in zip(studies, folders, strict=True):
+        refuse(
+            folders.count(folder) > 1,
+            f"aal study: two of the studies are called {study.name}, and would share a folder",
+        )
+    errors = Console(stderr=True, highlight=False)
     code = 0
     for study, folder in zip(studies, folders, strict=True):
         jobs = arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads)
         try:
             broken = run_study(study, folder, jobs)
         except KeyboardInterrupt:
-            Console(stderr=True).print("stopped; the same command goes on from here")
+            errors.print("stopped; the same command goes on from here")
             return INTERRUPTED
         except UserError as error:
             if len(studies) == 1:
                 raise
-            Console(stderr=True, highlight=False).print(f"error: {study.name}: {error}", soft_wrap=True, markup=False)
+            errors.print(f"error: {study.name}: {error}", soft_wrap=True, markup=False)
             code = REFUSED
             continue
         _conclude(folder)
-        _name(broken)
-        code = BROKEN if broken and not code else code
+        if broken:
+            named = (f"{cell.name}: {why}" for cell, why in broken.items())
+            lines = (f"{len(broken)} cells did not finish; the same command tries them again:", *named)
+            errors.print("\n".join(lines), style="red", soft_wrap=True, markup=False)
+            code = code or BROKEN
     return code
 
 
@@ -69,22 +76,12 @@ def _conclude(directory: Path) -> None:
     table, cells = study_table(study, directory)
     write_table(table, directory / "table.csv")
     write_study_report(directory)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = Console(highlight=False, width=None if Console().is_terminal else WIDTH)
     print_table(table, console, study.title, study.note)
     missing = sum(seed not in runs for runs in cells.values() for seed in study.seeds)
     if missing:
         console.print(f"Incomplete: {missing} of {len(study.arms) * len(study.seeds)} cells have not finished.")
     console.print(f"Report: {directory / 'report.html'}", soft_wrap=True, markup=False)
-
-
-def _name(broken: list[Broken]) -> None:
-    console = Console(stderr=True, highlight=False)
-    if broken:
-        console.print(f"{len(broken)} cells did not finish; the same command tries them again:", style="red")
-    for failure in broken:
-        console.print(str(failure), style="red", soft_wrap=True, markup=False)
 
 
 def study_parser() -> OneLineParser:

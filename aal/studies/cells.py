@@ -136,11 +136,6 @@ class CellProcess:
                 start_new_session=True,  # Ctrl-C reaches the study alone, which then ends its cells
             )
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self.started
-
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
         code = self._process.poll()

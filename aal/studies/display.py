@@ -52,10 +52,10 @@ class StudyProgress(Progress):
         self.advance(self._task)
         self._line(f"{cell.name}: done in {seconds:.0f} s ({self._count} of {self._cells} cells)")
 
-    def broken(self, cell: Cell, what: str, *, again: bool) -> None:
+    def broken(self, cell: Cell, why: str, *, again: bool) -> None:
         """Show that a cell's process ended without finishing, and whether it is tried again."""
         self._running.remove(cell)
-        self._line(f"{what}{'; trying again' if again else ''}", style="red")
+        self._line(f"{cell.name}: {why}{'; trying again' if again else ''}", style="red")
 
     def look(self) -> None:
         """Refresh what the running cells are at, now and then: it reads their files."""

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -26,21 +25,7 @@ ATTEMPTS = 2  # a second one resumes a run that something outside it ended
 USER_ERROR = 2  # the exit code of wrong input, which no second attempt makes right
 
 
-@dataclass(frozen=True)
-class Broken:
-    """A cell that did not finish: its exit code, None if it was not started, and the last line that it printed."""
-
-    cell: Cell
-    code: int | None
-    line: str
-
-    def __str__(self) -> str:
-        if self.code is None:
-            return f"{self.cell.name}: not started: {self.line}"
-        return f"{self.cell.name}: exit code {self.code}: {self.line} (log: {self.cell.log})"
-
-
-def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_command) -> list[Broken]:
+def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_command) -> dict[Cell, str]:
     """Run the cells of a study that have not finished yet.
 
     Args:
@@ -50,7 +35,7 @@ def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_c
         command: Makes a cell's command line. The command goes on where an earlier one of the same cell was killed.
 
     Returns:
-        The cells that are still broken.
+        The cells that are still broken, each with why: exit code and last line, or which broken one it reads.
 
     Raises:
         UserError: ``directory`` holds something else, cells of an arm that has changed, or another process runs a study
@@ -72,7 +57,7 @@ def run_study(study: Study, directory: Path, jobs: int, command: Command = fit_c
         raise UserError(f"--out {directory}: another process is running a study into this folder") from None
 
 
-def _run_cells(study: Study, directory: Path, jobs: int, command: Command, received: list[int]) -> list[Broken]:
+def _run_cells(study: Study, directory: Path, jobs: int, command: Command, received: list[int]) -> dict[Cell, str]:
     cells = cells_of(study, directory)
     places = {cell: place for place, cell in enumerate(cells) if not cell.finished}
     sources = {
@@ -83,14 +68,14 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
     order.prepare()
     ready: list[tuple[int, int]] = []  # attempts and places: seed by seed, those tried again last
     running: list[tuple[CellProcess, int]] = []
-    broken: list[Broken] = []
+    broken: dict[Cell, str] = {}
     with StudyProgress(cells=len(cells), skipped=len(cells) - len(places)) as progress:
         try:
             while True:
                 _end_as(received)
                 ready = sorted(ready + [(1, places[cell]) for cell in order.get_ready()])
                 if not ready and not running:
-                    return broken + _lost(sources, broken)
+                    return _with_lost(broken, sources)
                 while ready and len(running) < jobs:
                     attempt, place = ready.pop(0)
                     cell = cells[place]
@@ -103,14 +88,14 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
                     failure = _failure(process)
                     if failure is None:
                         order.done(process.cell)
-                        progress.done(process.cell, process.seconds)
+                        progress.done(process.cell, time.monotonic() - process.started)
                         continue
                     again = attempt < ATTEMPTS
-                    progress.broken(process.cell, str(failure), again=again)
+                    progress.broken(process.cell, failure, again=again)
                     if again:
                         ready.append((attempt + 1, places[process.cell]))
                     else:
-                        broken.append(failure)
+                        broken[process.cell] = failure
                 progress.look()
                 time.sleep(0.05)
         finally:
@@ -118,7 +103,7 @@ def _run_cells(study: Study, directory: Path, jobs: int, command: Command, recei
                 process.kill()
 
 
-def _failure(process: CellProcess) -> Broken | None:
+def _failure(process: CellProcess) -> str | None:
     """Return why a cell whose process has ended did not finish, None if it did.
 
     Raises:
@@ -129,18 +114,16 @@ def _failure(process: CellProcess) -> Broken | None:
         return None
     line = cell.last_line() if code else "it ended without a summary and a report"
     refuse(code == USER_ERROR, f"{cell.name}: {line.removeprefix('error: ')}")
-    return Broken(cell, code, line)
+    return f"exit code {code}: {line} (log: {cell.log})"
 
 
-def _lost(sources: dict[Cell, list[Cell]], broken: list[Broken]) -> list[Broken]:
-    """Return the cells that could not start since one that they read, over others or not, is broken."""
-    gone = {failure.cell for failure in broken}
-    lost = []
+def _with_lost(broken: dict[Cell, str], sources: dict[Cell, list[Cell]]) -> dict[Cell, str]:
+    """Add the cells that could not start since one that they read, over others or not, is broken."""
     for cell in TopologicalSorter(sources).static_order():
-        if (source := next((source for source in sources[cell] if source in gone), None)) is not None:
-            lost.append(Broken(cell, None, f"it reads {source.name}, which is broken"))
-            gone.add(cell)
-    return lost
+        for source in sources[cell]:
+            if source in broken:
+                broken.setdefault(cell, f"not started: it reads {source.name}, which is broken")
+    return broken
 
 
 def _check_unchanged(study: Study, arm: str) -> None:

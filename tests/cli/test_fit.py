@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from aal.__main__ import main
-from aal.cli.refusals import MAY_CHANGE
+from aal.cli.keys import MAY_CHANGE
 from tests.commands import EXPERIMENT, ROOT, SMALL, MadeOnce, aal, finished, fit
 
 SHIPPED = ROOT / "aal" / "networks" / "weights" / "digit_backbone.safetensors"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aal.cli.refusals import MAY_CHANGE
+from aal.cli.keys import MAY_CHANGE
 from aal.errors import UserError
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.folder import RunFolder

@@ -14,7 +14,7 @@ import pytest
 from aal.cli import study as study_command
 from aal.errors import UserError
 from aal.studies.cells import Cell, fit_command
-from aal.studies.execution import Broken, run_study
+from aal.studies.execution import run_study
 from aal.studies.study import Study, read_study, save_study
 from aal.studies.tables import TABLES
 from tests.studies.made_runs import make_run, make_study_file
@@ -100,14 +100,14 @@ def wait_for(path: Path) -> None:
 
 @pytest.mark.quick
 def test_every_cell_runs_once_under_its_configs_and_threads(study: Study, out: Path) -> None:
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
     for arm in ("clean", "poisoned"):
         for seed in range(3):
             ((_, _, threads, policy),) = starts(out, arm, seed)
             assert (threads, policy) == ("2", "PASSIVE")
             configs = (out / arm / f"seed={seed}" / "configs").read_text()
             assert ("poison: null" in configs) == (arm == "clean")
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
     assert len(starts(out, "clean", 0)) == 1
 
 
@@ -128,7 +128,7 @@ def test_no_more_cells_than_jobs_run_at_once(study: Study, out: Path) -> None:
 @pytest.mark.parametrize("first", ["exit3", "exit1", "killed", "nothing"])
 def test_a_cell_that_broke_once_is_tried_again(study: Study, out: Path, first: str) -> None:
     act(out, "poisoned", 1, first, "done")
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
     assert len(starts(out, "poisoned", 1)) == 2
 
 
@@ -137,10 +137,12 @@ def test_broken_cells_are_named_and_tried_again_by_the_next_invocation(
 ) -> None:
     act(out, "poisoned", 1, "exit3", "killed", "done")
     broken = run_study(study, out, 2, fast_cell)
-    found = {(failure.cell.arm, failure.cell.seed, failure.code, failure.line) for failure in broken}
-    assert found == {("poisoned", 1, 137, "this is the killed line")}
+    log = out / "poisoned" / "seed=1.log"
+    assert {(cell.arm, cell.seed, why) for cell, why in broken.items()} == {
+        ("poisoned", 1, f"exit code 137: this is the killed line (log: {log})")
+    }
     assert "poisoned seed=1: exit code 3: this is the exit3 line" in capfd.readouterr().err
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
 
 
 def test_a_configuration_that_a_cell_refuses_ends_the_study(study: Study, out: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_configuration_that_a_cell_refuses_ends_the_study(study: Study, out: P
         run_study(study, out, 1, fast_cell)
     assert len(starts(out, "clean", 0)) == 1, "wrong input was tried again"
     assert not (out / "clean" / "seed=1.log").exists(), "the study went on"
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
 
 
 def test_output_goes_to_a_log_beside_the_cell(study: Study, out: Path) -> None:
@@ -171,14 +173,14 @@ def test_a_config_that_changes_while_the_study_runs_ends_it(study: Study, out: P
 def test_several_studies_run_one_after_the_other_each_in_a_folder_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(study: Study, folder: Path, jobs: int) -> list[Broken]:
+    def run(study: Study, folder: Path, jobs: int) -> dict[Cell, str]:
         if study.name == "two":
             raise UserError("no weights")
         for arm in study.arms:
             for seed in study.seeds:
                 make_run(folder / arm / f"seed={seed}", seed=seed, poisoned=arm == "poisoned")
         save_study(study, folder)
-        return []
+        return {}
 
     monkeypatch.setattr(study_command, "run_study", run)
     files = [str(make_study_file(tmp_path / name, name=name)) for name in ("one", "two", "three")]
@@ -209,7 +211,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.studies.test_study_run import fast_cell
-from aal.studies.execution import Broken, run_study
+from aal.studies.execution import run_study
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES
 run_study(read_study(Path({file!r}), TABLES), Path({out!r}), 2, fast_cell)
@@ -245,7 +247,7 @@ def test_no_moment_loses_an_interrupt(study: Study, out: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_study(study, out, 1, command)
     assert not (out / "poisoned").exists(), "the study went on"
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
 
 
 def test_a_study_in_a_scripts_background_is_as_deaf_to_interrupts_as_it(study: Study, out: Path) -> None:
@@ -255,7 +257,7 @@ def test_a_study_in_a_scripts_background_is_as_deaf_to_interrupts_as_it(study: S
 
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert run_study(study, out, 2, command) == []
+        assert run_study(study, out, 2, command) == {}
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -274,7 +276,7 @@ def test_no_cell_outlives_a_killed_study_and_the_next_one_continues(
     assert process.wait(20) != 0
     for arm in ("clean", "poisoned"):
         assert gone(int(starts(out, arm, 0)[0][0]))
-    assert run_study(study, out, 2, fast_cell) == []
+    assert run_study(study, out, 2, fast_cell) == {}
     assert [len(starts(out, arm, seed)) for arm in ("clean", "poisoned") for seed in range(3)] == [2, 1, 1, 2, 1, 1]
 
 
@@ -310,7 +312,7 @@ def test_a_cell_starts_when_those_that_it_reads_have_finished_and_is_told_where(
     reading: Study, tmp_path: Path, jobs: int
 ) -> None:
     out = tmp_path / "out"
-    assert run_study(reading, out, jobs, fast_cell) == []
+    assert run_study(reading, out, jobs, fast_cell) == {}
     for seed in range(2):
         began = {arm: float(starts(out, arm, seed)[0][1]) for arm in ("middle", "last")}
         assert began["middle"] >= max(ended(out, arm, seed) for arm in ("clean", "poisoned"))
@@ -320,14 +322,14 @@ def test_a_cell_starts_when_those_that_it_reads_have_finished_and_is_told_where(
             assert str(out / arm / f"seed={seed}") in told
         assert "cell:" not in told
         assert f"run: {out / 'middle' / f'seed={seed}'}\n" in (out / "last" / f"seed={seed}" / "configs").read_text()
-    assert run_study(reading, out, jobs, fast_cell) == []
+    assert run_study(reading, out, jobs, fast_cell) == {}
     assert len(starts(out, "last", 1)) == 1
 
 
 def test_a_source_that_broke_once_is_waited_for(reading: Study, tmp_path: Path) -> None:
     save_study(reading, tmp_path / "out")
     act(tmp_path / "out", "clean", 0, "exit3", "done")
-    assert run_study(reading, tmp_path / "out", 2, fast_cell) == []
+    assert run_study(reading, tmp_path / "out", 2, fast_cell) == {}
     assert float(starts(tmp_path / "out", "middle", 0)[0][1]) >= ended(tmp_path / "out", "clean", 0)
 
 
@@ -336,14 +338,14 @@ def test_cells_that_read_a_broken_one_are_named_and_run_when_it_has_been_mended(
     save_study(reading, out)
     act(out, "poisoned", 1, "exit3", "exit3", "done")
     broken = run_study(reading, out, 2, fast_cell)
-    assert [(failure.cell.name, failure.code) for failure in broken] == [
-        *(("poisoned seed=1", 3), ("middle seed=1", None), ("last seed=1", None)),
+    assert [(cell.name, why) for cell, why in broken.items()] == [
+        ("poisoned seed=1", f"exit code 3: this is the exit3 line (log: {out / 'poisoned' / 'seed=1.log'})"),
+        ("middle seed=1", "not started: it reads poisoned seed=1, which is broken"),
+        ("last seed=1", "not started: it reads middle seed=1, which is broken"),
     ]
-    assert str(broken[1]) == "middle seed=1: not started: it reads poisoned seed=1, which is broken"
-    assert str(broken[2]) == "last seed=1: not started: it reads middle seed=1, which is broken"
     assert (out / "last" / "seed=0" / "summary.json").exists(), "the other seed had to wait"
     assert not (out / "middle" / "seed=1").exists()
-    assert run_study(reading, out, 2, fast_cell) == []
+    assert run_study(reading, out, 2, fast_cell) == {}
     assert float(starts(out, "last", 1)[0][1]) >= ended(out, "middle", 1) >= ended(out, "poisoned", 1)
 
 
@@ -354,5 +356,5 @@ def test_a_study_stopped_while_a_source_ran_goes_on(reading: Study, tmp_path: Pa
     with pytest.raises(UserError, match="clean seed=0"):
         run_study(reading, out, 2, fast_cell)
     assert not (out / "middle" / "seed=0").exists()
-    assert run_study(reading, out, 2, fast_cell) == []
+    assert run_study(reading, out, 2, fast_cell) == {}
     assert float(starts(out, "middle", 0)[0][1]) >= ended(out, "clean", 0)
