@@ -8,18 +8,20 @@ import subprocess
 import sys
 import uuid
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.files import write_text
 from aal.tracking.process import KEPT, PARTLY, SENT
 
 log = logging.getLogger(__name__)
 
+PROCESS = Path(__file__).with_name("process.py")  # started by its path: the package would load torch
 GRACE_SECONDS = 2.0  # between asking a process that hangs to stop and killing it
 
 
@@ -53,6 +55,8 @@ class WandbTracker(Logger):
         UserError: ``save_dir`` is empty, or ``wait`` no number of seconds.
     """
 
+    name = version = ""  # parts of Lightning's default paths: none, everything is in the run's folder
+
     def __init__(
         self,
         save_dir: str = "",
@@ -66,10 +70,8 @@ class WandbTracker(Logger):
         wait: float = 60.0,
     ) -> None:
         super().__init__()
-        if not save_dir:
-            raise UserError("save_dir: must name the run's folder, got an empty text")
-        if not 0 <= wait < float("inf"):
-            raise UserError(f"wait: must be a number of seconds from 0 on, got {wait}")
+        refuse(not save_dir, "save_dir: must name the run's folder, got an empty text")
+        refuse(not 0 <= wait < float("inf"), f"wait: must be a number of seconds from 0 on, got {wait}")
         self._folder = Path(os.path.abspath(save_dir))
         arm, cell = self._folder.parent.name, self._folder.name
         in_study = cell.startswith("seed=")
@@ -86,16 +88,6 @@ class WandbTracker(Logger):
         self.axis = "labels"
         self._started = (mode or os.environ.get("WANDB_MODE")) == "disabled"  # then there is nothing to start
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def name(self) -> str:
-        """Part of Lightning's default paths: none, everything is in the run's folder."""
-        return ""
-
-    @property
-    def version(self) -> str:
-        """Part of Lightning's default paths: none, everything is in the run's folder."""
-        return ""
 
     @property
     def save_dir(self) -> str:
@@ -128,11 +120,9 @@ class WandbTracker(Logger):
         if self._process is None or self._process.stdin is None:
             return
         finished = status == "success"
-        try:
+        with suppress(OSError):  # it died, or reads nothing: its exit code says so below
             self._process.stdin.write(b"finish\n" if finished else b"failed\n")
             self._process.stdin.close()
-        except OSError:  # it died, or reads nothing: its exit code says so below
-            pass
         if finished:
             self._await(self._process)
             self._process = None
@@ -141,10 +131,9 @@ class WandbTracker(Logger):
         home = self._folder / "wandb"
         try:
             options = json.dumps({**self._options, "axis": self.axis, "id": run_id(home / "run_id")})
-            command = [sys.executable, "-u", "-m", "aal.tracking.process", str(self._folder), options]
             with (home / "tracking.log").open("ab") as output:
                 self._process = subprocess.Popen(
-                    command,
+                    [sys.executable, "-u", "-P", str(PROCESS), str(self._folder), options],
                     bufsize=0,
                     stdin=subprocess.PIPE,
                     stdout=output,
@@ -198,10 +187,6 @@ def run_id(path: Path) -> str:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a group, and the group with it: ask first, then kill."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, number)
             process.wait(GRACE_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue

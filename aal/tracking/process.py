@@ -1,8 +1,8 @@
-"""The process that shows a run's folder in Weights & Biases: ``python -m aal.tracking.process FOLDER OPTIONS``.
+"""The process that shows a run's folder in Weights & Biases: ``python process.py FOLDER OPTIONS``.
 
-It reads the run's files and nothing else (it does not even load torch), so that whatever happens in ``wandb`` happens
-here and not to the run. The line ``finish`` on stdin says that the run is complete; anything else, and the end of stdin
-above all, says that the run failed or died.
+It reads the run's files and nothing else (it is started by its path, so that neither ``aal`` nor torch is loaded): what
+happens in ``wandb`` happens here and not to the run. The line ``finish`` on stdin says that the run is complete;
+anything else, and the end of stdin above all, says that the run failed or died.
 """
 
 import csv
@@ -87,8 +87,7 @@ def set_defaults(folder: Path, wait: float) -> None:
         "WANDB_FINISH_TIMEOUT_RAISES": "true",
         "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "2",  # seconds of its records that a kill may cost, 15 otherwise
     }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(defaults | os.environ)
 
 
 def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bool]:  # noqa: ANN401
@@ -105,28 +104,19 @@ def open_run(wandb: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, bo
     config_path = folder / "config.yaml"
     config = yaml.safe_load(config_path.read_text()) if config_path.exists() else {}
 
-    def init(mode: str | None) -> Any:  # noqa: ANN401
-        return wandb.init(
-            project=options["project"],
-            entity=options["entity"],
-            group=options["group"],
-            name=options["name"],
-            notes=options["notes"],
-            tags=options["tags"] or None,
-            mode=mode,
-            dir=str(folder),
-            id=options["id"],
-            resume="allow",
-            config=config,
-            allow_val_change=True,
-        )
-
+    arguments = {name: options[name] for name in ("project", "entity", "group", "name", "notes", "id")} | {
+        "tags": options["tags"] or None,
+        "dir": str(folder),
+        "resume": "allow",
+        "config": config,
+        "allow_val_change": True,
+    }
     try:
-        run, kept = init(options["mode"]), False
+        run, kept = wandb.init(**arguments, mode=options["mode"]), False
     except wandb.errors.Error:  # no key, no network, no answer: keep the run for `wandb sync`
         traceback.print_exc()
         wandb.teardown()  # its service still holds the run's id
-        run, kept = init("offline"), True
+        run, kept = wandb.init(**arguments, mode="offline"), True
     run.define_metric(options["axis"], hidden=True)
     run.define_metric("*", step_metric=options["axis"])
     return run, kept
@@ -179,8 +169,9 @@ def typed_column(texts: list[str]) -> list[int | float | str | None]:
 
 def log_media(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
     """Log the PNG figures and the report."""
-    pngs = sorted((folder / "figures").glob("*.png"))
-    media: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in pngs}
+    media: dict[str, Any] = {
+        f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted((folder / "figures").glob("*.png"))
+    }
     if (folder / "report.html").exists():
         media["report"] = wandb.Html((folder / "report.html").read_text(), inject=False)
     if media:

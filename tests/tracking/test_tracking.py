@@ -23,9 +23,9 @@ from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader, TensorDataset
 
-from aal.cli.loggers import loggers_in
+from aal.cli.keys import loggers_in
 from aal.errors import UserError
-from aal.tracking.logger import WandbTracker
+from aal.tracking.logger import PROCESS, WandbTracker
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "logger"
 
@@ -373,8 +373,7 @@ def test_killed_run_is_marked_as_failed(orphan: bool, fake: Fake, tmp_path: Path
     options = {name: None for name in ("project", "entity", "group", "name", "notes", "tags", "mode")}
     command = [
         sys.executable,
-        "-m",
-        "aal.tracking.process",
+        *("-P", str(PROCESS)),
         str(tmp_path),
         json.dumps({**options, "wait": 5, "id": "x", "axis": "labels"}),
     ]
@@ -468,7 +467,8 @@ def test_logger_config_stays_as_the_user_wrote_it(tmp_path: Path) -> None:
 
 def test_the_process_starts_without_torch() -> None:
     code = (
-        "import aal.tracking.process, sys; print(sorted({'torch', 'pytorch_lightning', 'wandb'} & sys.modules.keys()))"
+        f"import runpy, sys; runpy.run_path({str(PROCESS)!r}); "
+        "print(sorted({'aal', 'torch', 'pytorch_lightning', 'wandb'} & sys.modules.keys()))"
     )
     started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert started.stdout == "[]\n"
