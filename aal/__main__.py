@@ -15,7 +15,14 @@ from aal import __version__
 from aal.cli.exits import end_with
 from aal.errors import UserError, did_you_mean
 
-COMMANDS = "fit", "selftest", "study", "configs", "completion"  # each a module of aal.cli, and a function in it
+# Each a module of aal.cli, with the function in it that runs the command.
+COMMANDS = {
+    "fit": "fit",
+    "selftest": "selftest_command",
+    "study": "study",
+    "configs": "configs",
+    "completion": "completion",
+}
 USAGE = """aal: attack and defend active learners
 
   aal fit --config FILE [--config FILE ...] --out DIR [--seed_everything N] [--ckpt_path last]
@@ -42,14 +49,10 @@ def main() -> NoReturn:
 
     ``aal selftest`` exits with 1 where a check failed.
     """
-    sys.path.insert(_place_of_own(), str(Path.cwd()))  # a configuration may name classes of the user's own
-    end_with(command)
-
-
-def _place_of_own() -> int:
-    """Return where in the path the working directory goes: before a clone of aal, which has folders of common names."""
+    # A configuration may name classes of the user's own. They go before a clone of aal: it has folders of common names.
     clone = str(Path(__file__).parent.parent)
-    return sys.path.index(clone) if clone in sys.path else len(sys.path)
+    sys.path.insert(sys.path.index(clone) if clone in sys.path else len(sys.path), str(Path.cwd()))
+    end_with(command)
 
 
 def command() -> int:
@@ -62,7 +65,7 @@ def command() -> int:
         case [name, *arguments] if name in COMMANDS:
             module = import_module(f"aal.cli.{name}")  # not the others: Lightning takes seconds to import
             keep_lightning_quiet()
-            return int(getattr(module, name)(arguments))
+            return int(getattr(module, COMMANDS[name])(arguments))
         case ["--version"]:
             print(f"aal {__version__}")
         case [] | ["-h" | "--help", *_]:

@@ -16,8 +16,7 @@ from aal.checks import refuse
 from aal.cli.class_names import use_class_names
 from aal.cli.command_line import with_files
 from aal.cli.exits import reason
-from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, MAY_CHANGE, check_trainer, number_of_logits, whole_seed
-from aal.cli.loggers import loggers_in
+from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, MAY_CHANGE, check_trainer, loggers_in, number_of_logits, whole_seed
 from aal.cli.origins import Origins
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
@@ -153,13 +152,6 @@ class AALCLI(LightningCLI):
 
 
 def fit(argv: list[str]) -> int:
-    """Run ``aal fit`` with its arguments.
-
-    Args:
-        argv: What follows ``aal fit`` on the command line.
-
-    Returns:
-        The exit code, 0.
-    """
+    """Run ``aal fit`` with ``argv``, what follows it on the command line; return its exit code, 0."""
     AALCLI(**CLI_ARGUMENTS, args=["fit", *argv])
     return 0

@@ -1,7 +1,10 @@
-"""The keys of a run's configuration: the callbacks that have one, the trainer's defaults, what is refused."""
+"""The keys of a run's configuration: the callbacks that have one, the trainer's defaults, loggers, what is refused."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from jsonargparse import Namespace
 
 from aal.callbacks import (
     AdversarialRetraining,
@@ -60,6 +63,7 @@ DEFAULTS = {
     "min_epochs": None,
     "min_steps": None,
 }
+CSV_LOGGER = "pytorch_lightning.loggers.CSVLogger"
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 CLI_ARGUMENTS: dict[str, Any] = {
     "model_class": Classifier,
@@ -77,6 +81,28 @@ CLI_ARGUMENTS: dict[str, Any] = {
 def number_of_logits(classes: int, *callbacks: RoundCallback | None) -> int:
     """Return how many logits a classifier has: one a class of the data, and of what callbacks add to them."""
     return classes + sum(callback.new_classes for callback in callbacks if callback is not None)
+
+
+def loggers_in(folder: Path, configured: Namespace | list[Namespace] | bool | None) -> list[Namespace]:
+    """Return what ``trainer.logger`` names as a list of configurations that write into the run's folder.
+
+    Args:
+        folder: The run's folder, ``--out``.
+        configured: The parsed ``trainer.logger``: True and None mean the CSV logger, False none.
+
+    Returns:
+        Copies, each with an empty ``save_dir`` filled in; the configuration itself stays as the user wrote it.
+    """
+    if configured is None or configured is True:
+        init_args = Namespace(save_dir="", name="", version="")  # type: ignore[no-untyped-call]
+        configured = Namespace(class_path=CSV_LOGGER, init_args=init_args)  # type: ignore[no-untyped-call]
+    if isinstance(configured, bool):
+        return []
+    loggers = [logger.clone() for logger in (configured if isinstance(configured, list) else [configured])]
+    for logger in loggers:
+        if logger.get("init_args.save_dir") == "":
+            logger["init_args.save_dir"] = str(folder)
+    return loggers
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:

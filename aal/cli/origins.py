@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from types import CodeType
 from typing import Any, cast
 
 from jsonargparse import Namespace, add_instantiator
@@ -76,11 +75,10 @@ class Origins:
 
     def _in_traceback(self, error: BaseException) -> Iterator[tuple[type[Any], dict[str, Any]]]:
         """Give class and arguments of the configured objects that were at work, or being built, the innermost last."""
-        code: CodeType = Origins._build.__code__
         step = error.__traceback__
         while step is not None:
             within = step.tb_frame.f_locals
-            if step.tb_frame.f_code is code:
+            if step.tb_frame.f_code is Origins._build.__code__:
                 yield within["class_type"], within["arguments"]
             elif (known := self._arguments(within.get("self"))) is not None:
                 yield type(within["self"]), known

@@ -108,7 +108,7 @@ class SelftestCLI(AALCLI):
         return pl.Trainer(**{**config, **own})
 
 
-def selftest(argv: list[str]) -> int:
+def selftest_command(argv: list[str]) -> int:
     """Run ``aal selftest`` with its arguments.
 
     Args:

@@ -36,14 +36,9 @@ class Arm:
 
 def named(configs: Collection[Config]) -> tuple[str, ...]:
     """Return the arms that inline configs name by ``cell:ARM``, in order."""
-    found: list[str] = []
-
-    def folder(arm: str) -> Path:
-        found.append(arm)
-        return Path()
-
-    resolved([config for config in configs if isinstance(config, dict)], folder)
-    return tuple(dict.fromkeys(found))
+    found: dict[str, Path] = {}
+    resolved([config for config in configs if isinstance(config, dict)], lambda arm: found.setdefault(arm, Path()))
+    return tuple(found)
 
 
 def resolved(value: Any, folder: Callable[[str], Path]) -> Any:  # noqa: ANN401 - whatever a config holds
@@ -57,7 +52,7 @@ def resolved(value: Any, folder: Callable[[str], Path]) -> Any:  # noqa: ANN401 
     return value
 
 
-def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Collection[str]) -> dict[str, Arm]:
+def read_arms(path: Path, base: object, arms: Any, threads: int, reserved: Collection[str]) -> dict[str, Arm]:  # noqa: ANN401
     """Check the arms of a study file.
 
     Args:
@@ -74,14 +69,17 @@ def read_arms(path: Path, base: object, arms: object, threads: int, reserved: Co
         UserError: A name cannot be a folder's, a config is missing or broken, or a cell that is read is of no arm, or
             reads in turn, over others or not, the cell that reads it; or a config file names one.
     """
-    if not isinstance(arms, dict) or not arms:
-        raise UserError(f"{path}: arms must name at least one arm, each with a list of configs")
+    refuse(
+        not isinstance(arms, dict) or not arms, f"{path}: arms must name at least one arm, each with a list of configs"
+    )
     shared = _configs(path, base, f"{path}: configs")
     refuse(not shared, f"{path}: configs must name at least one config file")
     for name in arms:
         refuse_no_folder(name, f"{path}: arms", reserved)
-    alike = len({name.lower() for name in arms}) < len(arms)
-    refuse(alike, f"{path}: arms: two names differ only in case, which some file systems cannot tell apart")
+    refuse(
+        len({name.lower() for name in arms}) < len(arms),
+        f"{path}: arms: two names differ only in case, which some file systems cannot tell apart",
+    )
     configs = {name: shared + _configs(path, own, f"{path}: arms.{name}") for name, own in arms.items()}
     done: dict[str, Arm] = {}
     for name in _sources_first(path, configs):
@@ -125,17 +123,18 @@ def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[A
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _configs(path: Path, value: object, called: str) -> tuple[Config, ...]:
-    if not isinstance(value, list):
-        raise UserError(f"{called} must be a list of config files and inline configs, not {value!r}")
+def _configs(path: Path, value: Any, called: str) -> tuple[Config, ...]:  # noqa: ANN401
+    refuse(not isinstance(value, list), f"{called} must be a list of config files and inline configs, not {value!r}")
     items = (_laid_out(path, item, f"{called}[{index}]") for index, item in enumerate(value))
     return tuple(chain.from_iterable(items))
 
 
-def _laid_out(path: Path, item: object, called: str) -> list[Config]:
+def _laid_out(path: Path, item: Any, called: str) -> list[Config]:  # noqa: ANN401
     """Return the files and inline configs that an item of a list of configs stands for."""
-    if not isinstance(item, str) and not (isinstance(item, dict) and all(isinstance(key, str) for key in item)):
-        raise UserError(f"{called} must be the path of a config or a config itself, not {item!r}")
+    refuse(
+        not isinstance(item, str) and not (isinstance(item, dict) and all(isinstance(key, str) for key in item)),
+        f"{called} must be the path of a config or a config itself, not {item!r}",
+    )
     try:
         file = config_path(item, path.parent).resolve() if isinstance(item, str) else None
         content = item if isinstance(item, dict) else read_mapping(cast(Path, file))
@@ -158,10 +157,12 @@ def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[s
     reads = {name: named(own) for name, own in configs.items()}
     for name, sources in reads.items():
         for source in sources:
-            line = f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}"
-            refuse(source not in configs, line)
+            refuse(
+                source not in configs,
+                f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}",
+            )
     try:
         return [*TopologicalSorter(reads).static_order()]
     except CycleError as error:
-        circle = reversed(error.args[1])  # it has each arm before one that reads it
-        raise UserError(f"{path}: arms: each reads a cell of the next: {' -> '.join(circle)}") from None
+        circle = " -> ".join(reversed(error.args[1]))  # it has each arm before one that reads it
+        raise UserError(f"{path}: arms: each reads a cell of the next: {circle}") from None

@@ -124,7 +124,6 @@ class CellProcess:
         """
         self.cell = cell
         self.started = time.monotonic()
-        limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
         cell.log.parent.mkdir(parents=True, exist_ok=True)
         with cell.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -132,7 +131,12 @@ class CellProcess:
                 stdin=subprocess.PIPE,  # never written to; its end tells the guard that the study is gone
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **limits},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": str(threads),
+                    "MKL_NUM_THREADS": str(threads),
+                    "OMP_WAIT_POLICY": "PASSIVE",
+                },
                 start_new_session=True,  # Ctrl-C reaches the study alone, which then ends its cells
             )
 

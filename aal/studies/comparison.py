@@ -1,4 +1,4 @@
-"""What all tables of studies have in common: rows of estimates over seeds, paired tests, a paper's figures, notes."""
+"""What tables of studies share: what they measure, rows of estimates, paired tests, a paper's figures, notes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aal.checks import refuse
 from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, common, number
-from aal.studies.paired import PairedTest, paired_test, paired_values
+from aal.studies.paired import ALIKE, PairedTest, paired_test, paired_values
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study
 
@@ -19,6 +20,7 @@ DATA = "Data: what the last round was trained on: labels, crafted copies and pse
 NAMED = "[ ]: the figure that the paper prints under the name in the study's row; the study's note says what differs."
 
 DIFFERENCE = ("n", "mean", "sd", "t", "p", "remark")  # of a paired test, as the CSV file has it
+AT = "columns"  # the setting that lists numbers of labels
 ARM, SEEDS = Column("arm", "arm"), Column("n", "n", counts=True)
 AGAINST = (Column("against", printed=False), *(Column(f"difference_{key}", printed=False) for key in DIFFERENCE))
 
@@ -42,11 +44,6 @@ def _papers() -> list[dict[str, Any]]:
     return [read_mapping(path) for path in sorted(PAPERS.glob("*.yaml"))]
 
 
-def named_in(figures: Mapping[str, Figures]) -> Callable[[Row], Figures]:
-    """Return what finds the figures that a row names, if it names any."""
-    return lambda row: figures.get(row.paper or "", {})
-
-
 def difference(test: PairedTest | None) -> dict[str, Value]:
     """Return a row's values for the columns of a paired test; none where it is compared with no other arm."""
     return {f"difference_{key}": getattr(test, key) for key in DIFFERENCE if test}
@@ -64,7 +61,7 @@ def compared(
     cells: Cells,
     columns: Sequence[Column],
     *,
-    paper: Callable[[Row], Figures],
+    paper: Callable[[Row], Figures] | None = None,
     own: Own = lambda row, runs, figures: {},
     test: Callable[[Row], PairedTest] | None = None,
     tested: str = "Final accuracy",
@@ -78,7 +75,7 @@ def compared(
         study: The study.
         cells: Finished runs by arm and seed.
         columns: The columns. What ``own`` does not fill in is estimated over the runs, or said as their summaries do.
-        paper: Finds the paper's figures for a row.
+        paper: Finds the paper's figures for a row; None: those that it names.
         own: Fills in what is the table's own.
         test: Compares the arms of a row that is compared; None: their final accuracy.
         tested: What that test is of.
@@ -87,6 +84,7 @@ def compared(
         named: Sentence for studies whose rows name a paper's figures.
     """
     test = test or (lambda row: paired_test(row.arm, row.group, cells[row.arm], cells[row.group]))
+    paper = paper or (lambda row: papers_figures(study.table).get(row.paper or "", {}))
     rows, tests = [], []
     for row in study.rows:
         outcome = test(row) if row.against else None
@@ -118,6 +116,51 @@ def concluded(
     notes = (UNCORRECTED, *notes, *(column.note for column in shown if column.printed))
     names = named if any(row.paper for row in study.rows) else ""
     return Table(shown, tuple(rows), tuple(tests), tuple(filter(None, (*notes, names, *more))), tested)
+
+
+def accuracy_at(run: Run, labels: int) -> float | None:
+    """Return the accuracy of the round trained on just that many labels; None where there was none."""
+    return next((number(record, "accuracy") for record in run.rounds if record.get("labels") == labels), None)
+
+
+def seconds_at(run: Run, labels: int) -> float | None:
+    """Return the seconds that the query with just that many labels took; None where there was none."""
+    for record in run.rounds:
+        queried = number(record, "queried")
+        if queried and number(record, "labels") == labels + queried:  # a record has the query before its round
+            return number(record, "seconds_query")
+    return None
+
+
+def data(record: dict[str, Any]) -> float | None:
+    """Return the effective data that a round was trained on: labels, crafted copies and pseudo-labelled samples."""
+    labels = number(record, "labels")
+    return None if labels is None else labels + sum(number(record, key) or 0 for key in ("crafted", "pseudo"))
+
+
+def final_data(run: Run) -> float | None:
+    """Return the effective data of a run's last round."""
+    return data(run.rounds[-1]) if run.rounds else None
+
+
+def first_reaching(run: Run, accuracy: float | None) -> dict[str, Any] | None:
+    """Return the record of the first round whose accuracy is at least that high; None where there was none."""
+    least = float("inf") if accuracy is None else accuracy - ALIKE
+    return next((record for record in run.rounds if (number(record, "accuracy") or 0.0) >= least), None)
+
+
+def check_columns(study: Study, called: str) -> None:
+    """Refuse a setting ``columns`` that is not a list of ascending numbers of labels.
+
+    Raises:
+        UserError: Says so; the line starts with ``called``.
+    """
+    columns = study.settings[AT]
+    whole = isinstance(columns, list) and all(type(labels) is int and labels > 0 for labels in columns)
+    refuse(
+        not whole or not columns or columns != sorted(set(columns)),
+        f"{called}: settings.{AT} must list numbers of labels, ascending, not {columns!r}",
+    )
 
 
 def _value(column: Column, runs: list[Run], figures: Figures, known: Mapping[str, Value]) -> Value:

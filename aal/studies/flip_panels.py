@@ -34,8 +34,7 @@ def flips_sections(
     """
     columns = {"adversarial accuracy": adversarial, "natural accuracy": "accuracy"}
     if along is not None:
-        panels = along_panels(study, cells, columns, along)
-        drawn = {"along": (panels, along.rpartition(".")[2], "accuracy", ARMS)}
+        drawn = {"along": (along_panels(study, cells, columns, along), along.rpartition(".")[2], "accuracy", ARMS)}
     else:
         drawn = {
             name.partition(" ")[0]: (swept_panels(study, cells, column), "position", name, POSITIONS.format(name))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -127,8 +127,12 @@ def print_table(table: Table, console: Console, title: str, note: str) -> None:
     )
     for column in table.printed:
         # Headers of estimates may break; names and counts keep their line.
-        justify: JustifyMethod = "right" if column.right else "left"
-        grid.add_column(Text(column.title), justify=justify, no_wrap=not column.estimated, overflow="fold")
+        grid.add_column(
+            Text(column.title),
+            justify="right" if column.right else "left",
+            no_wrap=not column.estimated,
+            overflow="fold",
+        )
     for row in table.rows:
         grid.add_row(*(_cell(column, row[column.key]) for column in table.printed))
     console.print(grid)
@@ -143,9 +147,10 @@ def write_table(table: Table, path: Path) -> None:
     Raises:
         OSError: The file could not be written.
     """
-    header = [name for column in table.columns for name in _names(column)]
     files.write_csv(
-        path, header, [[field for column in table.columns for field in _fields(column, row)] for row in table.rows]
+        path,
+        [name for column in table.columns for name in _names(column)],
+        [[field for column in table.columns for field in _fields(column, row)] for row in table.rows],
     )
 
 

@@ -113,10 +113,9 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
     """
     text = _mapping(read_mapping(path), str(path), REQUIRED, OPTIONAL, "a study has")
     _refuse_texts(text, path)
-    table, there = text["table"], ", ".join(sorted(tables))
-    refuse(table not in tables, f"{path}: table: no table {table!r}; there is {there}")
+    table = text["table"]
+    refuse(table not in tables, f"{path}: table: no table {table!r}; there is {', '.join(sorted(tables))}")
     kind = tables[table]
-    takes = f"the table {table!r} takes"
     threads = _integer(text.get("threads", 1), 1, f"{path}: threads")
     arms = read_arms(path, text["configs"], text["arms"], threads, RESERVED)
     rows = text["rows"]
@@ -130,7 +129,13 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
         table=table,
         rows=tuple(_row(row, f"{path}: rows[{index}]", arms, kind) for index, row in enumerate(rows)),
         arms=arms,
-        settings=_mapping(text.get("settings", {}), f"{path}: settings", kind.required, kind.optional, takes),
+        settings=_mapping(
+            text.get("settings", {}),
+            f"{path}: settings",
+            kind.required,
+            kind.optional,
+            f"the table {table!r} takes",
+        ),
     )
     kind.check(study, str(path))
     return study
@@ -151,8 +156,10 @@ def load_study(directory: Path) -> Study:
     refuse(not directory.is_dir(), f"{directory}: no such folder")
     refuse(not path.exists(), f"{directory}: no study was run into this folder (it has no {RECORD})")
     record = read_mapping(path)
-    another = record.pop("format", None) != FORMAT
-    refuse(another, f"{path}: not the record of a study of this version of aal; run the study into another folder")
+    refuse(
+        record.pop("format", None) != FORMAT,
+        f"{path}: not the record of a study of this version of aal; run the study into another folder",
+    )
     try:
         arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
         rows = tuple(Row(**row) for row in record["rows"])
@@ -175,13 +182,17 @@ def claim_folder(study: Study, directory: Path) -> None:
         UserError: The folder holds something else, another study, or cells of an arm that has changed since.
     """
     if not (directory / RECORD).exists():
-        used = directory.is_dir() and any(not entry.name.startswith(".") for entry in directory.iterdir())
-        refuse(used, f"--out {directory}: the folder is in use, and not by a study")
+        refuse(
+            directory.is_dir() and any(not entry.name.startswith(".") for entry in directory.iterdir()),
+            f"--out {directory}: the folder is in use, and not by a study",
+        )
         return
     before = load_study(directory)
     files.refuse_misplaced(directory, (*study.arms, BANK, "figures"))
-    other = f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}"
-    refuse(before.name != study.name, other)
+    refuse(
+        before.name != study.name,
+        f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}",
+    )
     for config in directory.glob("*/seed=*/config.yaml"):
         refuse_earlier(config.parent)
     for name, arm in study.arms.items():
@@ -237,6 +248,8 @@ def _seeds(value: object, called: str) -> tuple[int, ...]:
 
 
 def _integer(value: Any, least: int, called: str) -> int:  # noqa: ANN401
-    whole = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**32
-    refuse(not whole, f"{called} must be a whole number of at least {least} (and below 2**32), not {value!r}")
+    refuse(
+        isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32,
+        f"{called} must be a whole number of at least {least} (and below 2**32), not {value!r}",
+    )
     return int(value)

@@ -47,8 +47,7 @@ def write_study_report(directory: Path) -> None:
     study = load_study(directory)
     table, cells = study_table(study, directory)
     finished = [run for runs in cells.values() for run in runs.values()]
-    arms = dict.fromkeys(row.arm for row in study.rows)
-    firsts = {arm: next(iter(cells[arm].values())) for arm in arms if cells[arm]}
+    firsts = {row.arm: next(iter(cells[row.arm].values())) for row in study.rows if cells[row.arm]}
     poisoned = {arm: run for arm, run in firsts.items() if number(run.summary, "poisons") is not None}
     sections = TABLES[study.table].sections
     page = render_page(
@@ -138,11 +137,10 @@ def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> 
         show(mean_sd(number(run.summary, key) for run in arm).mean, 3)
         for key in ("poison_success", "random_success_expected")
     )
-    difference = "—" if test.mean is None else f"{test.mean:+.3f}"
     return (
         Tile("accuracy, clean → poisoned", f"{theirs} → {ours}", row.arm),
         Tile("share of poisons queried", success, f"random queries: {random}"),
-        Tile("difference in accuracy", difference, _seeds_and_p(test)),
+        Tile("difference in accuracy", NONE if test.mean is None else f"{test.mean:+.3f}", _seeds_and_p(test)),
     )
 
 
@@ -153,15 +151,14 @@ def _seeds_and_p(test: PairedTest) -> str:
 
 def _sections(directory: Path, study: Study, cells: Cells, poisoned: dict[str, Run]) -> tuple[Section, ...]:
     """Show accuracy, and what poison did where there was any: its share of the queries, features and pairs."""
-    head = ("Accuracy", "accuracy", ACCURACY)
-    accuracy = _curves(directory, study, cells, head, record_curve, accuracy_figure)
+    accuracy = _curves(directory, study, cells, ("Accuracy", "accuracy", ACCURACY), record_curve, accuracy_figure)
     if not poisoned:
         return (accuracy,)
     arm, run = next(iter(poisoned.items()))
-    head = ("Poison among the queries", "poison_share", SHARE)
+    share = ("Poison among the queries", "poison_share", SHARE)
     return (
         accuracy,
-        _curves(directory, study, cells, head, poison_curve, poison_figure, expected_share),
+        _curves(directory, study, cells, share, poison_curve, poison_figure, expected_share),
         features_section(poisoned),
         pairs_section(run.folder, PAIRS, f"Base instances and poison: {arm}"),
     )
@@ -202,10 +199,9 @@ def _curves(
 
 def _cell_listing(study: Study, cells: Cells) -> Section:
     """List every cell with its end."""
-    shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4)}
-    if any("poison_success" in run.summary for runs in cells.values() for run in runs.values()):
-        shown["poisons queried"] = ("poison_success", 3)
-    shown["seconds"] = ("seconds", 1)
+    poisoned = any("poison_success" in run.summary for runs in cells.values() for run in runs.values())
+    queried = {"poisons queried": ("poison_success", 3)} if poisoned else {}
+    shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4), **queried, "seconds": ("seconds", 1)}
     rows = []
     for arm, runs in cells.items():
         for seed in sorted({*study.seeds, *runs}):

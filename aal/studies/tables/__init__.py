@@ -5,7 +5,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from aal.errors import UserError
+from aal.checks import refuse
 from aal.runs.reading import Run, read_cells
 from aal.studies.results import Table
 from aal.studies.study import Cells, Study, TableKind
@@ -28,8 +28,7 @@ def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[in
     Raises:
         UserError: A file of a cell is broken, or the study was recorded with a table that no longer exists.
     """
-    if study.table not in TABLES:
-        raise UserError(f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
+    refuse(study.table not in TABLES, f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
     cells = {arm: read_cells(directory, arm, study.seeds) for arm in study.arms}
     table = TABLES[study.table].make(study, cells)
     return replace(table, notes=(*table.notes, *_copies(cells))), cells

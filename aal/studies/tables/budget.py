@@ -3,7 +3,7 @@
 import math
 
 from aal.runs.reading import Run, common, number
-from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compared, named_in, papers_figures
+from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compared, first_reaching, papers_figures
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 from aal.studies.tables.effort import (
@@ -11,7 +11,6 @@ from aal.studies.tables.effort import (
     TOLERANCE,
     at_least_so_much,
     check_target,
-    needed,
     reached_by,
     target_of,
     test_of,
@@ -56,7 +55,7 @@ def budget_table(study: Study, cells: Cells) -> Table:
 
     def own(row: Row, runs: list[Run], figures: Figures) -> dict[str, Value]:
         target = target_of(study, row, cells)
-        records = [needed(run, target) for run in runs]
+        records = [first_reaching(run, target) for run in runs]
         reached = [record for record in records if record is not None]
         most = [most for run in runs if run.rounds and (most := number(run.rounds[-1], "labels")) is not None]
         budget = mean_sd((number(record, "labels") for record in reached), figures.get("budget"))
@@ -68,13 +67,12 @@ def budget_table(study: Study, cells: Cells) -> Table:
             "fooled": mean_sd(number(run.summary, "target_fooled") for run in runs),
         }
 
-    names = dict.fromkeys(row.paper for row in study.rows if row.paper)
-    spreads = [f"{name} {PAPER[name]['sd']:g}" for name in names if "sd" in PAPER[name]]
+    named = {row.paper: PAPER[row.paper] for row in study.rows if row.paper}
+    spreads = [f"{name} {figures['sd']:g}" for name, figures in named.items() if "sd" in figures]
     return compared(
         study,
         cells,
         COLUMNS,
-        paper=named_in(PAPER),
         own=own,
         test=lambda row: test_of(row, cells, target_of(study, row, cells)),
         tested="Labels to reach the target",

@@ -5,13 +5,22 @@ from typing import Any
 
 from aal.checks import refuse
 from aal.runs.reading import Run, number
-from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compare, compared, named_in, papers_figures
-from aal.studies.measures import data, final_data, first_reaching
+from aal.studies.comparison import (
+    AGAINST,
+    ARM,
+    SEEDS,
+    Figures,
+    compare,
+    compared,
+    data,
+    final_data,
+    first_reaching,
+    papers_figures,
+)
 from aal.studies.paired import PairedTest
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 
-PAPER = papers_figures("effort")
 TARGET, TOLERANCE = "target", "tolerance"
 NEEDED = (
     "Annotations and data (labels, crafted copies and pseudo-labelled samples) of the first round whose accuracy is at "
@@ -41,7 +50,7 @@ def effort_table(study: Study, cells: Cells) -> Table:
 
     def own(row: Row, runs: list[Run], figures: Figures) -> dict[str, Value]:
         target = target_of(study, row, cells)
-        reached = [record for run in runs if (record := needed(run, target)) is not None]
+        reached = [record for run in runs if (record := first_reaching(run, target)) is not None]
         annotations = mean_sd((number(record, "labels") for record in reached), figures.get("annotations"))
         labelled = mean_sd(map(data, reached), figures.get("data"))
         return reached_by(runs, target) | {
@@ -53,7 +62,6 @@ def effort_table(study: Study, cells: Cells) -> Table:
         study,
         cells,
         COLUMNS,
-        paper=named_in(PAPER),
         own=own,
         test=lambda row: test_of(row, cells, target_of(study, row, cells)),
         tested="Annotations to reach the target",
@@ -67,8 +75,10 @@ def check_target(study: Study, called: str) -> None:
         UserError: Says so; the line starts with ``called``.
     """
     tolerance, target = study.settings.get(TOLERANCE, 0.0), study.settings[TARGET]
-    share = not isinstance(tolerance, bool) and isinstance(tolerance, int | float) and 0 <= tolerance < 1
-    refuse(not share, f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}")
+    refuse(
+        isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1,
+        f"{called}: settings.{TOLERANCE} must be in [0, 1), not {tolerance!r}",
+    )
     called = f"{called}: settings.{TARGET}"
     groups = sorted({row.group for row in study.rows})
     targets = target if isinstance(target, dict) else dict.fromkeys(groups, target)
@@ -82,7 +92,13 @@ def check_target(study: Study, called: str) -> None:
         refuse(not accuracy and not arm, f"{called} must be in (0, 1] or the name of an arm, not {value!r}")
 
 
-KIND = TableKind(effort_table, papers=tuple(PAPER), required=(TARGET,), optional=(TOLERANCE,), check=check_target)
+KIND = TableKind(
+    effort_table,
+    papers=tuple(papers_figures("effort")),
+    required=(TARGET,),
+    optional=(TOLERANCE,),
+    check=check_target,
+)
 
 
 def target_of(study: Study, row: Row, cells: Cells) -> float | None:
@@ -99,22 +115,17 @@ def test_of(row: Row, cells: Cells, target: float | None) -> PairedTest:
     if target is None:
         return PairedTest(row.arm, row.group, 0, remark="not compared: no run has said yet what the target is")
     for arm in (row.arm, row.group):
-        failed = next((seed for seed, run in cells[arm].items() if needed(run, target) is None), None)
+        failed = next((seed for seed, run in cells[arm].items() if first_reaching(run, target) is None), None)
         if failed is not None:
             n = len(cells[row.arm].keys() & cells[row.group].keys())
             remark = f"not compared: seed {failed} of {arm} did not reach the target"
             return PairedTest(row.arm, row.group, n, remark=remark, digits=0)
-    return compare(row, cells, lambda run: number(needed(run, target) or {}, "labels"), digits=0)
-
-
-def needed(run: Run, target: float | None) -> dict[str, Any] | None:
-    """Return the record of the first round that reached the target; None where there was none."""
-    return None if target is None else first_reaching(run, target)
+    return compare(row, cells, lambda run: number(first_reaching(run, target) or {}, "labels"), digits=0)
 
 
 def reached_by(runs: list[Run], target: float | None) -> dict[str, Value]:
     """Return a row's target, and how many runs reached it."""
-    reached = sum(needed(run, target) is not None for run in runs)
+    reached = sum(first_reaching(run, target) is not None for run in runs)
     return {
         "target": None if target is None else f"{target:.4f}",
         "reached": f"{reached} of {len(runs)}" if runs and target is not None else None,

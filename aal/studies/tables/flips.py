@@ -116,11 +116,15 @@ def _check(study: Study, called: str) -> None:
     """
     settings = study.settings
     attack, kind, along = settings[ATTACK], settings.get(COLUMN, "accuracy"), settings.get(ALONG, "")
-    named = isinstance(attack, str) and attack.isidentifier()
-    refuse(not named, f"{called}: settings.{ATTACK} must be the name of an attack, not {attack!r}")
+    refuse(
+        not isinstance(attack, str) or not attack.isidentifier(),
+        f"{called}: settings.{ATTACK} must be the name of an attack, not {attack!r}",
+    )
     refuse(kind not in KINDS, f"{called}: settings.{COLUMN} must be {' or '.join(KINDS)}, not {kind!r}")
-    dotted = "the dotted key of a number in a configuration"
-    refuse(not isinstance(along, str), f"{called}: settings.{ALONG} must be {dotted}")
+    refuse(
+        not isinstance(along, str),
+        f"{called}: settings.{ALONG} must be the dotted key of a number in a configuration",
+    )
 
 
 def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ...]":

@@ -2,8 +2,19 @@
 
 from functools import partial
 
-from aal.studies.comparison import AGAINST, ARM, DATA, SEEDS, SPREAD, compared, named_in, papers_figures
-from aal.studies.measures import COLUMNS, accuracy_at, check_columns, final_data
+from aal.studies.comparison import (
+    AGAINST,
+    ARM,
+    AT,
+    DATA,
+    SEEDS,
+    SPREAD,
+    accuracy_at,
+    check_columns,
+    compared,
+    final_data,
+    papers_figures,
+)
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Study, TableKind
 
@@ -20,7 +31,7 @@ def labels_table(study: Study, cells: Cells) -> Table:
     """
     at = (
         Column(f"accuracy_{labels}", f"{labels} labels", 4, estimated=True, of=partial(accuracy_at, labels=labels))
-        for labels in study.settings[COLUMNS]
+        for labels in study.settings[AT]
     )
     columns = (
         ARM,
@@ -38,7 +49,7 @@ def labels_table(study: Study, cells: Cells) -> Table:
     }
     full = ", ".join(f"{setting} {accuracy:.4f}" for setting, accuracy in whole.items())
     more = [f"The paper's accuracy with the whole training set: {full}."] if whole else []
-    return compared(study, cells, columns, paper=named_in(PAPER), notes=(f"{SPREAD} {MISSING}",), more=more)
+    return compared(study, cells, columns, notes=(f"{SPREAD} {MISSING}",), more=more)
 
 
-KIND = TableKind(labels_table, papers=tuple(PAPER), required=(COLUMNS,), check=check_columns)
+KIND = TableKind(labels_table, papers=tuple(PAPER), required=(AT,), check=check_columns)

@@ -3,12 +3,21 @@
 from functools import partial
 
 from aal.runs.reading import Run
-from aal.studies.comparison import AGAINST, ARM, SEEDS, SPREAD, compare, compared, named_in, papers_figures
-from aal.studies.measures import COLUMNS, check_columns, seconds_at
+from aal.studies.comparison import (
+    AGAINST,
+    ARM,
+    AT,
+    SEEDS,
+    SPREAD,
+    check_columns,
+    compare,
+    compared,
+    papers_figures,
+    seconds_at,
+)
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Study, TableKind
 
-PAPER = papers_figures("seconds")
 MISSING = "—: not every run queried with just that many labels."
 
 
@@ -19,30 +28,35 @@ def seconds_table(study: Study, cells: Cells) -> Table:
         study: The study; its setting ``columns`` lists numbers of labels at which a query was made.
         cells: Finished runs by arm and seed.
     """
-    at: list[int] = study.settings[COLUMNS]
+    at: list[int] = study.settings[AT]
 
     def growth(run: Run) -> float | None:
         first, last = seconds_at(run, at[0]), seconds_at(run, at[-1])
         return last / first if first and last is not None else None
 
     times = f"{at[-1]} / {at[0]}"
-    longer = f"{times}: how many times as long the last takes as the first."
     columns = (
         ARM,
         SEEDS,
         *(Column(f"seconds_{n}", f"with {n} labels", 3, estimated=True, of=partial(seconds_at, labels=n)) for n in at),
-        Column("growth", times, 2, estimated=True, of=growth, note=longer),
+        Column(
+            "growth",
+            times,
+            2,
+            estimated=True,
+            of=growth,
+            note=f"{times}: how many times as long the last takes as the first.",
+        ),
         *AGAINST,
     )
     return compared(
         study,
         cells,
         columns,
-        paper=named_in(PAPER),
         test=lambda row: compare(row, cells, partial(seconds_at, labels=at[0])),
         tested=f"Seconds to select with {at[0]} labels",
         notes=(f"{SPREAD} {MISSING}",),
     )
 
 
-KIND = TableKind(seconds_table, papers=tuple(PAPER), required=(COLUMNS,), check=check_columns)
+KIND = TableKind(seconds_table, papers=tuple(papers_figures("seconds")), required=(AT,), check=check_columns)

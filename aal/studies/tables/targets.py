@@ -1,11 +1,10 @@
 """Success of targeted poisons by size of the training set and kind of learning: section III.D of paper *robust*."""
 
 from aal.runs.reading import number
-from aal.studies.comparison import AGAINST, ARM, SEEDS, compare, compared, named_in, papers_figures
+from aal.studies.comparison import AGAINST, ARM, SEEDS, compare, compared, papers_figures
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Study, TableKind
 
-PAPER = papers_figures("targets")
 SUCCESS = (
     "Attack success: share of the targets that were classified as wanted after training on all samples and the poisons "
     "of one target; those that were misclassified without poisons are not among them."
@@ -33,10 +32,9 @@ def targets_table(study: Study, cells: Cells) -> Table:
         study,
         cells,
         COLUMNS,
-        paper=named_in(PAPER),
         test=lambda row: compare(row, cells, lambda run: number(run.summary, "attack_success")),
         tested="Attack success",
     )
 
 
-KIND = TableKind(targets_table, papers=tuple(PAPER))
+KIND = TableKind(targets_table, papers=tuple(papers_figures("targets")))

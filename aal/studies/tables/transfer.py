@@ -2,12 +2,10 @@
 
 from aal.checks import refuse
 from aal.runs.reading import Run, class_and_arguments, common, number, part
-from aal.studies.comparison import AGAINST, ARM, DATA, SEEDS, Figures, compared, named_in, papers_figures
-from aal.studies.measures import final_data
+from aal.studies.comparison import AGAINST, ARM, DATA, SEEDS, Figures, compared, final_data, papers_figures
 from aal.studies.results import Column, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 
-PAPER = papers_figures("transfer")
 CHOOSER = "Chooser's accuracy: that of the network which chose the labels, at the end of its own run."
 COLUMNS = (
     ARM,
@@ -43,16 +41,18 @@ def transfer_table(study: Study, cells: Cells) -> Table:
             "source": source,
         }
 
-    return compared(study, cells, COLUMNS, paper=named_in(PAPER), own=own)
+    return compared(study, cells, COLUMNS, own=own)
 
 
 def _check(study: Study, called: str) -> None:
     for index, row in enumerate(study.rows):
-        line = f"{called}: rows[{index}].arm: {row.arm} must read the cells of one other arm (cell:ARM)"
-        refuse(len(study.arms[row.arm].reads) != 1, line)
+        refuse(
+            len(study.arms[row.arm].reads) != 1,
+            f"{called}: rows[{index}].arm: {row.arm} must read the cells of one other arm (cell:ARM)",
+        )
 
 
-KIND = TableKind(transfer_table, papers=tuple(PAPER), check=_check)
+KIND = TableKind(transfer_table, papers=tuple(papers_figures("transfer")), check=_check)
 
 
 def _network(runs: list[Run]) -> str | None:

@@ -10,7 +10,7 @@ import torch
 
 from aal.callbacks import StopRule
 from aal.runs.reading import read_run
-from aal.studies.measures import first_reaching
+from aal.studies.comparison import first_reaching
 from aal.studies.results import MeanSd
 from aal.studies.study import Study
 from aal.studies.tables.budget import quantile
