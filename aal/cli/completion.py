@@ -14,8 +14,6 @@ from aal.cli.study import study_parser
 from aal.errors import UserError
 from aal.runs.config_names import ALIKE, NAMED, shipped
 
-SHELLS = "bash", "zsh"
-
 
 def completion(argv: list[str]) -> int:
     """Run ``aal completion`` with its arguments.
@@ -32,7 +30,7 @@ def completion(argv: list[str]) -> int:
         UserError: The arguments are wrong, or the package ``shtab`` is not installed.
     """
     parser = OneLineParser(prog="aal completion", description="Print a script that completes the commands of aal.")
-    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("shell", choices=("bash", "zsh"))
     shell = parser.parse_args(argv).shell
     try:
         import shtab

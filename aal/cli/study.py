@@ -47,9 +47,8 @@ def study(argv: list[str]) -> int:
     errors = Console(stderr=True, highlight=False)
     code = 0
     for study, folder in zip(studies, folders, strict=True):
-        jobs = arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads)
         try:
-            broken = run_study(study, folder, jobs)
+            broken = run_study(study, folder, arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads))
         except KeyboardInterrupt:
             errors.print("stopped; the same command goes on from here")
             return INTERRUPTED

@@ -99,8 +99,10 @@ def refuse_no_folder(name: object, called: str, reserved: Collection[str] = ()) 
     Raises:
         UserError: Names it.
     """
-    safe = isinstance(name, str) and SAFE.fullmatch(name) and name.lower() not in reserved
-    refuse(not safe, f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'")
+    refuse(
+        not isinstance(name, str) or not SAFE.fullmatch(name) or name.lower() in reserved,
+        f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'",
+    )
 
 
 def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[Arm], called: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aal.report.curves import Panel, curves_figure, mean_curve, sweeps_panel
-from aal.report.flip_outcomes import FlipSelection, selections, values
+from aal.report.flip_outcomes import selections, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE
 from aal.runs.documents import read_mapping
@@ -79,15 +79,15 @@ def along_panels(study: Study, cells: Cells, columns: Mapping[str, str], along: 
     panels = []
     for title, column in columns.items():
         curves = (
-            mean_curve(str(selection), colour, {x: _tried(runs, selection, column) for x, runs in sorted(at.items())})
+            mean_curve(
+                str(selection),
+                colour,
+                {x: [*values(dict(enumerate(runs)), selection, column).values()] for x, runs in sorted(at.items())},
+            )
             for selection, colour in zip(known, PALETTE, strict=False)
         )
         panels.append(Panel(title, tuple(filter(None, curves))))
     return panels
-
-
-def _tried(runs: list[Run], selection: FlipSelection, column: str) -> list[float]:
-    return list(values(dict(enumerate(runs)), selection, column).values())
 
 
 def _configured(run: Run, key: str) -> Any:  # noqa: ANN401

@@ -167,8 +167,10 @@ def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: s
 
 def _difference(test: PairedTest) -> dict[str, Value]:
     """Return what a test comes to, for people and for the CSV file."""
-    p = None if test.p is None else f"{test.p:.2g}"
-    return {"change": MeanSd(test.mean, test.sd), "p": p} | difference(test)
+    return difference(test) | {
+        "change": MeanSd(test.mean, test.sd),
+        "p": None if test.p is None else f"{test.p:.2g}",
+    }
 
 
 def _test(row: Row, selection: FlipSelection, cells: Cells, column: str) -> PairedTest | None:
