@@ -101,6 +101,31 @@ def below_one(values: Mapping[str, float | None]) -> None:
     _refuse_others(values, lambda value: 0 <= value < 1, "in [0, 1)")
 
 
+def class_number(given: str | int | None, num_classes: int, names: Sequence[str] | None, key: str) -> int:
+    """Return a class's number.
+
+    Args:
+        given: A number, or a name. A text of digits, as the command line gives a number, is one where no class has such
+            a name.
+        num_classes: Number of classes C.
+        names: Their names, where they have any.
+        key: The argument's name.
+
+    Raises:
+        UserError: There is no such class; the line begins with ``key``.
+    """
+    known = list(names or ())
+    if isinstance(given, str) and given.isdecimal() and not any(name.isdecimal() for name in known):
+        given = int(given)
+    if isinstance(given, str):
+        refuse(not known, f"{key}: the classes have no names but numbers, 0 to {num_classes - 1}; got {given!r}")
+        refuse(given not in known, f"{key}: there is no class {given!r}; the classes are {', '.join(known)}")
+        return known.index(given)
+    between(0, num_classes - 1, {key: given})
+    assert given is not None
+    return given
+
+
 def _refuse_others(values: Mapping[str, float | None], fits: Callable[[float], bool], range: str) -> None:
     for name, value in values.items():
         refuse(isinstance(value, int) and abs(value) >= 2**63, f"{name}: must be an integer of 64 bits, got {value}")

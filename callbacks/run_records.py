@@ -77,7 +77,7 @@ class RunRecords(RoundCallback):
         """Write the ledger anew, and what is trained on besides."""
         data, folder = data_of(trainer), Path(trainer.default_root_dir)
         if trainer.is_global_zero:
-            write_ledger(folder, data.pool, data.labels["pool"], data.bases)
+            write_ledger(folder, data.pool, data.labels["pool"], data.bases, data.classes)
             write_crafted(folder, data.extras, data.pool)
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -92,6 +92,7 @@ class RunRecords(RoundCallback):
             **{name: last[name] for name in ("accuracy", "loss", "labels")},
             **{"rounds": last["round"] + 1, "seed": data.seed, "data": data.name},
             **{split: len(data.samples[split]) for split in data.held_out if split in data.samples},
+            **({} if data.classes is None else {"classes": list(data.classes)}),
             **({"data_skipped": len(data.skipped)} if data.skipped else {}),
             **({"head": module.head_name} if isinstance(module, TransferClassifier) else {}),
         }

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aal.attacks.draws import uniform
-from aal.checks import at_least, between, probability, refuse
+from aal.checks import at_least, class_number, probability, refuse
 from aal.oracles.base import Oracle, Truth
 from aal.pool import UNLABELLED
 from aal.seeds import sample_seeds
@@ -26,7 +26,7 @@ class Crowd(Oracle):
         honest: Number of honest labelers.
         malicious: Number of malicious labelers.
         error: Probability that an honest labeler errs, in [0, 1].
-        source: Class that malicious labelers flip, by its name or number.
+        source: Class that malicious labelers flip: a number counts from 0, a text is a name.
         target: Class that they say instead.
         malicious_error: Probability that a malicious labeler errs about a sample of another class.
         malicious_share: Probability that a query goes to one of the malicious labelers while one is trusted;
@@ -50,8 +50,8 @@ class Crowd(Oracle):
         honest: int = 10,
         malicious: int = 1,
         error: float = 0.05,
-        source: int | str | None = None,
-        target: int | str | None = None,
+        source: str | int | None = None,
+        target: str | int | None = None,
         malicious_error: float = 0.0,
         malicious_share: float | None = None,
         share_from: int = 1,
@@ -82,7 +82,7 @@ class Crowd(Oracle):
         self._flip = (NOBODY, NOBODY)  # no class is that
         if self.size > self.honest:
             source, target = (
-                _class_number(given, num_classes, names, key)
+                class_number(given, num_classes, names, key)
                 for key, given in (("source", self.source), ("target", self.target))
             )
             refuse(source == target, f"target: {self.target!r} is the class source itself, which would be no lie")
@@ -150,19 +150,3 @@ class Crowd(Oracle):
         share = share if malicious.any() else 0.0
         parts = (honest * (1 - share) / honest.sum().clamp(min=1), malicious * share / malicious.sum().clamp(min=1))
         return torch.cat(parts)
-
-
-def _class_number(given: int | str | None, num_classes: int, names: tuple[str, ...] | None, key: str) -> int:
-    """Return a class's number.
-
-    Raises:
-        UserError: There is no such class; the line begins with ``key``.
-    """
-    if isinstance(given, str):
-        known = names or ()
-        refuse(not known, f"{key}: the classes have no names but numbers, 0 to {num_classes - 1}; got {given!r}")
-        refuse(given not in known, f"{key}: there is no class {given!r}; the classes are {', '.join(known)}")
-        return known.index(given)
-    between(0, num_classes - 1, {key: given})
-    assert given is not None
-    return given

@@ -164,7 +164,7 @@ def _classes(run: Run) -> Section:
     for name, selected in found.items():
         classes = sorted(set().union(*selected.values()))
         means = ((str(one), *(show(fmean(tried[label]), 3) for label in classes)) for one, tried in selected.items())
-        grids.append(Grid((_called(name), *map(str, classes)), tuple(means)))
+        grids.append(Grid((_called(name), *map(run.called, classes)), tuple(means)))
     return Section("Class by class", CLASSES, grids=tuple(grids))
 
 

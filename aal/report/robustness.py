@@ -56,7 +56,7 @@ def _sections(run: Run, found: Evaluation, title: str, *, over_rounds: bool, amo
     pictures = (*(_over_rounds(run, found, name) if over_rounds else ()), *_over_radii(run, found))
     drawn = {name: run.folder / "figures" / f"robust_examples_{name}.png" for name in found.attacks}
     return [
-        Section(title, text, grids=(_attacks(found), _classes(found)), pictures=pictures),
+        Section(title, text, grids=(_attacks(found), _classes(run, found)), pictures=pictures),
         *(Section(f"Examples: {name}", EXAMPLES, saved_picture(path, EXAMPLES)) for name, path in drawn.items()),
     ]
 
@@ -85,14 +85,13 @@ def _attacks(found: Evaluation) -> Grid:
     return Grid(header, tuple(rows))
 
 
-def _classes(found: Evaluation) -> Grid:
+def _classes(run: Run, found: Evaluation) -> Grid:
     """Compare the classes, all of them together in the last row."""
-    table = {str(label): figures for label, figures in found.per_class().items()}
-    table["all"] = {"samples": len(found.index), **found.figures()}
-    names = [name for name in next(iter(table.values())) if name != "samples"]
+    table = [(run.called(label), figures) for label, figures in found.per_class().items()]
+    table += [("all", {"samples": len(found.index), **found.figures()})]
+    names = [name for name in table[0][1] if name != "samples"]
     rows = [
-        (label, f"{figures['samples']:,.0f}", *(show(figures[name], 3) for name in names))
-        for label, figures in table.items()
+        (label, f"{figures['samples']:,.0f}", *(show(figures[name], 3) for name in names)) for label, figures in table
     ]
     return Grid(("class", "samples", *(name.replace("_not_target", ": not target") for name in names)), tuple(rows))
 

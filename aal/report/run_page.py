@@ -28,7 +28,7 @@ from aal.runs.reading import Run, number, read_run
 
 # What makes the page of a run of another kind than queries, with run_page; None of others. Callbacks append theirs.
 PAGES: list[Callable[[Run], str | None]] = []
-LISTED = ("environment", "files", "labelers")  # of the summary's parts, those that have a table of their own
+LISTED = ("environment", "files", "labelers", "classes")  # of the summary's parts, those that have a table of their own
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
@@ -89,10 +89,17 @@ def run_page(
         listings=(
             *listings,
             Section("All final numbers", grids=(Grid(("", ""), numbers),)),
+            *classes_listing(run),
             Section("Configuration", run.config),
             environment_listing([run]),
         ),
     )
+
+
+def classes_listing(run: Run) -> tuple[Section, ...]:
+    """List which class has which number, where classes have names."""
+    rows = tuple((str(label), name) for label, name in enumerate(run.classes))
+    return (Section("Classes", grids=(Grid(("label", "class"), rows),)),) if rows else ()
 
 
 def query_page(run: Run) -> str:

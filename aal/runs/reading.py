@@ -31,6 +31,15 @@ class Run:
     rounds: tuple[dict[str, Any], ...]
     config: str
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by their labels; empty where they have none, or the run has not finished."""
+        return tuple(map(str, self.summary.get("classes") or ()))
+
+    def called(self, label: int) -> str:
+        """Return what a page calls a label: its class's name, where it has one."""
+        return dict(enumerate(self.classes)).get(label, str(label))
+
 
 def read_run(folder: Path) -> Run:
     """Read a run's folder, finished or not.

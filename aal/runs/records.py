@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ LEDGER_COLUMNS = (
     "origin",
     "base",
     "status",
+    "class",
+    "true_class",
 )
 
 
@@ -36,21 +39,25 @@ def append_round(folder: Path, record: dict[str, Any]) -> int:
     return append_line(folder / "rounds.jsonl", json.dumps(record, allow_nan=False))
 
 
-def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor) -> None:
-    """Write ``ledger.csv``, one row per label given.
+def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor, names: Sequence[str] | None = None) -> None:
+    """Write ``ledger.csv``, one row per label given, the names of labels too where classes have any.
 
     Args:
         folder: The run's folder.
         pool: Whose ledger.
         truth: The true label of each index ``(P,)``.
         bases: The index in ``craft`` that each sample was made from ``(P,)``, -1 for natural samples.
+        names: Names of the classes; a label beyond them, of a class that no sample has, is ``new``.
     """
+    called = dict(enumerate(names or ()))
+    beyond = "new" if called else None
     indices = torch.tensor([row.index for row in pool.ledger], dtype=torch.int64)
     known = zip(pool.ledger, *(column[indices].tolist() for column in (truth, pool.origins, bases)), strict=True)
     rows = (
         (
             *(row.index, row.round, row.rank, row.score, row.strategy, row.labeler, row.label),
             *(true_label, ORIGINS[origin], base if base >= 0 else None, row.status),
+            *(called.get(row.label, beyond), called.get(true_label)),
         )
         for row, true_label, origin, base in known
     )

@@ -26,6 +26,7 @@ SENT, FAILED, PARTLY, KEPT = (
     4,
 )  # exit codes: W&B has all, nothing is sure, parts are missing, it is on disk but not sent
 POLL_SECONDS = 1.0
+NAMES = ("strategy", "class", "true_class")  # columns of the ledger that are texts, whatever they look like
 NOT_IN_ARTIFACT = ("checkpoints", "wandb")
 
 
@@ -149,11 +150,12 @@ def log_summary(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
 
 
 def log_ledger(wandb: Any, run: Any, folder: Path) -> None:  # noqa: ANN401
-    """Log every label given as a table, numbers as numbers."""
+    """Log every label given as a table, numbers as numbers, but names of classes as texts."""
     with (folder / "ledger.csv").open(newline="") as file:
         columns, *rows = csv.reader(file)
     wandb.Table.MAX_ROWS = max(wandb.Table.MAX_ROWS, len(rows))  # else a ledger of more than 10,000 labels is cut
-    typed = [typed_column([row[i] for row in rows]) for i in range(len(columns))]
+    own = {name: [row[place] for row in rows] for place, name in enumerate(columns)}
+    typed = [[text or None for text in texts] if name in NAMES else typed_column(texts) for name, texts in own.items()]
     run.log({"ledger": wandb.Table(columns=columns, data=[list(row) for row in zip(*typed, strict=True)])})
 
 
