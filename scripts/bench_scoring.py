@@ -21,7 +21,7 @@ from aal.sharding import Results, Shard
 from aal.strategies import BALD, EGL, Entropy, Strategy, View
 from aal.strategies.bald import information_of
 from aal.strategies.egl import network_lengths, trained
-from aal.strategies.uncertainty import entropy_of
+from aal.strategies.entropy import entropy_of
 
 SAMPLES, CLASSES, DRAWS, MANY = 10_000, 10, 20, 1024
 IMAGES = 64

@@ -94,7 +94,7 @@ import os, signal, sys
 number, seen = int(sys.argv.pop(1)), 0
 def look(frame, what, argument):
     global seen
-    if what == "return" and frame.f_code.co_filename.endswith("uncertainty.py") and frame.f_code.co_name == "select":
+    if what == "return" and frame.f_code.co_filename.endswith("entropy.py") and frame.f_code.co_name == "select":
         seen += 1
         if seen == 3:
             os.kill(os.getpid(), number)

@@ -8,9 +8,11 @@ from aal.strategies.cluster_max_min import ClusterMaxMin
 from aal.strategies.core_set import CoreSet
 from aal.strategies.dfal import DFAL
 from aal.strategies.egl import EGL
+from aal.strategies.entropy import Entropy
+from aal.strategies.least_confidence import LeastConfidence
+from aal.strategies.margin import Margin
 from aal.strategies.neighbour_margin import NeighbourMargin
 from aal.strategies.screen import FeatureNorm, Screen, Screened, Subset
-from aal.strategies.uncertainty import Entropy, LeastConfidence, Margin
 from aal.strategies.view import View
 
 __all__ = [

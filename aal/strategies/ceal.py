@@ -6,7 +6,7 @@ import torch
 
 from aal.checks import FROM_0, FROM_1, or_none, positive
 from aal.strategies.base import Around, PseudoLabels, Selection, Strategy, View, ascending, refuse_nan
-from aal.strategies.uncertainty import Entropy, log_entropy_of
+from aal.strategies.entropy import Entropy, log_entropy_of
 
 
 @dataclass(frozen=True)

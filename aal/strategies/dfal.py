@@ -14,7 +14,7 @@ from aal.checks import FROM_1, one_of, or_none, positive, refuse
 from aal.errors import RunStopped
 from aal.strategies.base import Crafted, Selection, Strategy, View, ascending, points_in, refuse_nan
 from aal.strategies.k_center import k_center
-from aal.strategies.uncertainty import doubt_of
+from aal.strategies.least_confidence import doubt_of
 
 CHUNK = 64  # samples attacked between two looks at whether the nearest are found
 

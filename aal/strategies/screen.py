@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aal.checks import FROM_1, Checked, below_one
 from aal.strategies.base import Around, Selection, Strategy, View, ascending
-from aal.strategies.uncertainty import Entropy
+from aal.strategies.entropy import Entropy
 
 
 class Screen(Checked):

@@ -11,7 +11,9 @@ from aal.models import TransferClassifier
 from aal.networks import DenseHead
 from aal.seeds import generator
 from aal.strategies import Entropy, LeastConfidence, Margin, Strategy
-from aal.strategies.uncertainty import doubt_of, log_entropy_of, margin_of
+from aal.strategies.entropy import log_entropy_of
+from aal.strategies.least_confidence import doubt_of
+from aal.strategies.margin import margin_of
 from tests.contracts.test_strategies import Given
 from tests.strategies.views import view_of
 
