@@ -10,7 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from aal.report.flip_outcomes import RANDOM, FlipSelection, level, selections, swept, values
@@ -20,6 +20,7 @@ from aal.runs.reading import Run, number
 
 GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
 NEAR = 0.02  # how far from its curve's end a name may stand without a line that leads to it
+ALMOST = 1e-9  # what a tick may be above 1 by rounding
 MANY = 5  # curves above which a panel is made higher
 
 Found = Mapping[float | None, float | None]  # a quantity by another, as a run's records have them
@@ -158,7 +159,7 @@ def accuracy_figure(groups: Sequence[Panel]) -> Figure | None:
 
 def poison_figure(groups: Sequence[Panel]) -> Figure | None:
     """Draw the share of poison among the queries so far, with the random expectation as a dotted line."""
-    return curves_figure(groups, "labels queried", "poison among queries so far", share=True)
+    return curves_figure(groups, "labels queried", "share of poison among queries", share=True)
 
 
 @style()
@@ -191,9 +192,10 @@ def curves_figure(
             _plot(axes, curve, marked=apart)
         low, high = _limits([group] if apart else groups, share)
         axes.set(ylim=(low, high), title=group.title, xlabel=x_label, ylabel=y_label)
-        axes.set(xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1])
+        axes.set(
+            xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1 + ALMOST]
+        )
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if apart else 0))
         for height in group.levels.values():
             axes.axhline(height, color=MUTED, linewidth=1.2, linestyle=":")
         _label_ends(axes, group)

@@ -97,7 +97,7 @@ def trials_listing(run: Run) -> Section:
         position = number(record, "position")
         at = NONE if position is None else f"{position:g}"
         rows.append((str(record["round"]), str(record["selector"]), at, *_shown(record, columns)))
-    header = ("round", "flips", "position", "repeat", "labels", "memorised", "epochs", "natural accuracy")
+    header = ("round", "flips", "position", "repeat", "labels flipped", "memorised", "epochs", "natural accuracy")
     return Section("Every trial", grids=(Grid((*header, *map(_called, robust)), tuple(rows)),))
 
 
@@ -132,7 +132,7 @@ def _trials(run: Run) -> Section:
         tried = values({0: run}, one, "flips")
         cells = (str(one), str(len(tried)), show(level(tried), 0), show(_mean(run, one, "memorised"), 2))
         rows.append((*cells, *(_spread(values({0: run}, one, column)) for column in ("accuracy", *robust))))
-    header = ("flips", "repeats", "labels", "memorised", "natural accuracy", *map(_called, robust))
+    header = ("flips", "repeats", "labels flipped", "memorised", "natural accuracy", *map(_called, robust))
     return Section("What each selection did", TRIALS, grids=(Grid(header, tuple(rows)),))
 
 

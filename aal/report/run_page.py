@@ -1,7 +1,7 @@
 """The report of one run: its figures as files, and one HTML page."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from aal.errors import UserError
@@ -37,7 +37,7 @@ CRAFTED = (
 )
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
-SHARE = "Poison among the queries so far. Dotted: what random queries would find, N / (pool + N)."
+SHARE = "Poison among the queries so far, as a share of them. Dotted: that of random queries, N / (pool + N)."
 FEATURES = (
     "Features of the natural pool and of the poison on the first two principal components of both together. A "
     "collision maps poison of every class to one point."
@@ -173,13 +173,10 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         return ()
     tiles = [Tile("test accuracy", show(number(summary, "accuracy"), 3), f"{int(summary['labels'])} labels")]
     if number(summary, "poison_success") is not None:
-        success, random, before, after = (
-            show(number(summary, key), 3)
-            for key in ("poison_success", "random_success_expected", "norm_initial", "norm_saved")
-        )
+        before, after = (show(number(summary, key), 3) for key in ("norm_initial", "norm_saved"))
         tiles += (
-            Tile("share of poisons queried", success, f"random: {random}"),
-            Tile("poisons", show(number(summary, "poisons"), 0), f"in a pool of {int(summary['pool'])}"),
+            queries_tile([run]),
+            Tile("poisons", show(number(summary, "poisons"), 0), f"beside {int(summary['pool'])} natural samples"),
             Tile("mean ‖f-μ‖", after, f"{before} before the attack"),
             *_distortion(run),
         )
@@ -187,6 +184,18 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         yes, taken = ("yes", "taken") if summary["target_fooled"] else ("no", "not taken")
         tiles.append(Tile("target fooled", yes, f"in the last round {taken} for the poisons' class"))
     return tuple(tiles)
+
+
+def queries_tile(runs: Sequence[Run]) -> Tile:
+    """Show which share of the queries went to poison, in all runs, and what random queries would find of it."""
+    queried, budget, poisons = (
+        sum(number(run.summary, key) or 0 for run in runs) for key in ("poisons_queried", "budget", "poisons")
+    )
+    levels = dict.fromkeys(show(level, 3) for run in runs for level in expected_share(run).values())
+    told = f"{queried:,.0f} of {budget:,.0f} queries, {queried:,.0f} of {poisons:,.0f} poisons"
+    told += f" in {len(runs)} runs" if len(runs) > 1 else ""
+    share = queried / budget if budget else None
+    return Tile("poison among the queries", show(share, 3), f"{told}; random queries: {' to '.join(levels)}")
 
 
 def _distortion(run: Run) -> list[Tile]:

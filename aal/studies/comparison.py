@@ -2,46 +2,25 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from aal.checks import refuse
-from aal.runs.documents import read_mapping
 from aal.runs.reading import Run, common, number
+from aal.studies.likeness import Beside, Facts, Figures, facts_of
 from aal.studies.paired import ALIKE, PairedTest, paired_test, paired_values
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study
 
-PAPERS = Path(__file__).with_name("papers")
 UNCORRECTED = "p is not corrected for the number of rows."
 SPREAD = "Mean ±sample standard deviation over n seeds."
 DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
-NAMED = "[ ]: the figure that the paper prints under the name in the study's row; the study's note says what differs."
 
 DIFFERENCE = ("n", "mean", "sd", "t", "p", "remark")  # of a paired test, as the CSV file has it
 AT = "columns"  # the setting that lists numbers of labels
 ARM, SEEDS = Column("arm", "arm"), Column("n", "n", counts=True)
 AGAINST = (Column("against", printed=False), *(Column(f"difference_{key}", printed=False) for key in DIFFERENCE))
 
-Figures = Mapping[str, float | str]  # a paper's, by the key of the column that they stand in
 Own = Callable[[Row, list[Run], Figures], dict[str, Value]]  # what a table itself puts into a row
-
-
-def papers_figures(table: str) -> dict[str, Figures]:
-    """Read what the papers print for a kind of table, by the names that the rows of a study may use for it."""
-    printed = [paper[table] for paper in _papers() if table in paper]
-    return {
-        name: {column: figure for column, figure in zip(one["columns"], row, strict=True) if figure is not None}
-        for one in printed
-        for name, row in one["rows"].items()
-    }
-
-
-@cache
-def _papers() -> list[dict[str, Any]]:
-    """Read what all papers print, by the kind of table."""
-    return [read_mapping(path) for path in sorted(PAPERS.glob("*.yaml"))]
 
 
 def difference(test: PairedTest | None) -> dict[str, Value]:
@@ -61,13 +40,13 @@ def compared(
     cells: Cells,
     columns: Sequence[Column],
     *,
-    paper: Callable[[Row], Figures] | None = None,
+    paper: Callable[[Beside, Row, Run], Figures] | None = None,
+    facts: Callable[[Row, Run], Facts] = lambda row, run: {},
     own: Own = lambda row, runs, figures: {},
     test: Callable[[Row], PairedTest] | None = None,
     tested: str = "Final accuracy",
     notes: Iterable[str] = (SPREAD,),
-    more: Iterable[str] = (),
-    named: str = NAMED,
+    more: Callable[[Beside], Iterable[str]] = lambda beside: (),
 ) -> Table:
     """Make the table of a study with a row for each of the study's, those without a finished run included.
 
@@ -75,29 +54,30 @@ def compared(
         study: The study.
         cells: Finished runs by arm and seed.
         columns: The columns. What ``own`` does not fill in is estimated over the runs, or said as their summaries do.
-        paper: Finds the paper's figures for a row; None: those that it names.
+        paper: Finds the paper's figures for a row by one of its runs; None: those that it names.
+        facts: What else that run was, for them to be compared.
         own: Fills in what is the table's own.
         test: Compares the arms of a row that is compared; None: their final accuracy.
         tested: What that test is of.
         notes: Sentences before those of the columns.
-        more: Sentences after them.
-        named: Sentence for studies whose rows name a paper's figures.
+        more: Sentences after them, told which of the paper's figures the table has.
     """
+    beside = Beside(study.table)
+    paper = paper or (lambda beside, row, run: beside.figures(row.arm, row.paper, {**facts_of(run), **facts(row, run)}))
     test = test or (lambda row: paired_test(row.arm, row.group, cells[row.arm], cells[row.group]))
-    paper = paper or (lambda row: papers_figures(study.table).get(row.paper or "", {}))
     rows, tests = [], []
     for row in study.rows:
         outcome = test(row) if row.against else None
-        runs, figures = list(cells[row.arm].values()), paper(row)
+        runs = list(cells[row.arm].values())
+        figures = paper(beside, row, runs[0]) if runs else {}
         known: dict[str, Value] = {"arm": row.arm, "n": len(runs), "against": row.against, **difference(outcome)}
         known |= own(row, runs, figures)
         rows.append({column.key: _value(column, runs, figures, known) for column in columns})
         tests += [outcome] if outcome else []
-    return concluded(study, columns, rows, tests, tested=tested, notes=notes, more=more, named=named)
+    return concluded(columns, rows, tests, tested=tested, notes=notes, more=(*beside.notes(), *more(beside)))
 
 
 def concluded(
-    study: Study,
     columns: Sequence[Column],
     rows: Sequence[dict[str, Value]],
     tests: Sequence[PairedTest],
@@ -105,7 +85,6 @@ def concluded(
     tested: str,
     notes: Iterable[str],
     more: Iterable[str] = (),
-    named: str = NAMED,
 ) -> Table:
     """Make the table of finished rows; the arguments are those of :func:`compared`. What a row lacks is empty."""
     rows = [{column.key: _value(column, [], {}, row) for column in columns} for row in rows]
@@ -114,8 +93,7 @@ def concluded(
         for column in columns
     )
     notes = (UNCORRECTED, *notes, *(column.note for column in shown if column.printed))
-    names = named if any(row.paper for row in study.rows) else ""
-    return Table(shown, tuple(rows), tuple(tests), tuple(filter(None, (*notes, names, *more))), tested)
+    return Table(shown, tuple(rows), tuple(tests), tuple(filter(None, (*notes, *more))), tested)
 
 
 def accuracy_at(run: Run, labels: int) -> float | None:

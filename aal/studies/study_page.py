@@ -1,6 +1,7 @@
 """The report of a study: its table and tests, curves of every arm, what the attack did, and how it was run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from aal.report.curves import (
 )
 from aal.report.numbers import NONE, show
 from aal.report.page import Grid, Results, Section, Tile, figure_picture, render_page
-from aal.report.run_page import ACCURACY, SHARE, environment_listing, features_section, pairs_section
+from aal.report.run_page import ACCURACY, SHARE, environment_listing, features_section, pairs_section, queries_tile
 from aal.report.style import CLEAN, PALETTE
 from aal.runs import files
 from aal.runs.documents import to_yaml
@@ -129,18 +130,16 @@ def _tiles(table: Table) -> tuple[Tile, ...]:
 def _poison_tiles(study: Study, cells: Cells, tests: tuple[PairedTest, ...]) -> tuple[Tile, ...]:
     """Show the key numbers of the first row that is compared with another arm, whose test is the first."""
     row, test = next(row for row in study.rows if row.against), tests[0]
-    arm, clean = list(cells[row.arm].values()), list(cells[row.group].values())
-    if not arm or not clean:
+    arm, other = list(cells[row.arm].values()), list(cells[row.group].values())
+    if not arm or not other:
         return ()
-    ours, theirs = (show(mean_sd(number(run.summary, "accuracy") for run in runs).mean, 3) for runs in (arm, clean))
-    success, random = (
-        show(mean_sd(number(run.summary, key) for run in arm).mean, 3)
-        for key in ("poison_success", "random_success_expected")
-    )
+    ours, theirs = (show(mean_sd(number(run.summary, "accuracy") for run in runs).mean, 3) for runs in (arm, other))
+    queries = [queries_tile(arm)] if "poisons" in arm[0].summary else []
+    change = NONE if test.mean is None else f"{test.mean:+.3f}"
     return (
-        Tile("accuracy, clean → poisoned", f"{theirs} → {ours}", row.arm),
-        Tile("share of poisons queried", success, f"random queries: {random}"),
-        Tile("difference in accuracy", NONE if test.mean is None else f"{test.mean:+.3f}", _seeds_and_p(test)),
+        Tile("accuracy", f"{theirs} → {ours}", f"{row.against} → {row.arm}"),
+        *(replace(tile, title=f"{tile.title}, {row.arm}") for tile in queries),
+        Tile("difference in accuracy", change, f"{row.arm} minus {row.against}: {_seeds_and_p(test)}"),
     )
 
 
@@ -171,7 +170,7 @@ def _curves(
     head: tuple[str, str, str],
     curve: Callable[..., Curve | None],
     figure: Callable[[Sequence[Panel]], Figure | None],
-    levels: Callable[[Run], dict[str, float]] = lambda run: {},
+    level: Callable[[Run], dict[str, float]] = lambda run: {},
 ) -> Section:
     """Draw a curve of each arm, a panel for each arm that others are compared with.
 
@@ -182,7 +181,7 @@ def _curves(
         head: The section's title, the figure's name and what it shows.
         curve: Makes an arm's curve of its name, color and runs.
         figure: Draws panels.
-        levels: Levels to compare with, told a run of the panel.
+        level: A level to compare with, told a run; where those of a panel's arms differ, each has its arm's name.
     """
     title, name, text = head
     given, drawn = arm_colours(study), []
@@ -191,16 +190,25 @@ def _curves(
         curves = (curve(arm, given[arm][0], runs[arm], dashed=given[arm][1]) for arm in arms)
         if shown := tuple(filter(None, curves)):
             against = f"against {group}" if len(arms) > 1 else group
-            first = next(run for own in runs.values() for run in own)
-            drawn.append(Panel(against if group else "read by these", shown, levels(first)))
+            drawn.append(Panel(against if group else "read by these", shown, levels_of(runs, level)))
+    left = [arm for arm in study.arms if arm not in given]
+    text += BAND + (f" Not drawn: {', '.join(left)}." if left else "")
     pictures = figure_picture(directory, name, figure(drawn), text, captioned=False)
-    return Section(title, text + BAND, pictures, missing="" if pictures else "No finished run has it yet.")
+    return Section(title, text, pictures, missing="" if pictures else "No finished run has it yet.")
+
+
+def levels_of(runs: Mapping[str, list[Run]], level: Callable[[Run], dict[str, float]]) -> dict[str, float]:
+    """Return the levels of the arms of a panel: once where all are alike, else by arm."""
+    found = {arm: levels for arm, own in runs.items() if own and (levels := level(own[0]))}
+    if len({tuple(levels.items()) for levels in found.values()}) < 2:
+        return next(iter(found.values()), {})
+    return {f"{kind}, {arm}": height for arm, levels in found.items() for kind, height in levels.items()}
 
 
 def _cell_listing(study: Study, cells: Cells) -> Section:
     """List every cell with its end."""
-    poisoned = any("poison_success" in run.summary for runs in cells.values() for run in runs.values())
-    queried = {"poisons queried": ("poison_success", 3)} if poisoned else {}
+    poisoned = any("poisons" in run.summary for runs in cells.values() for run in runs.values())
+    queried = {"poisons queried": ("poisons_queried", 0), "of poisons": ("poisons", 0)} if poisoned else {}
     shown = {"labels": ("labels", 0), "accuracy": ("accuracy", 4), **queried, "seconds": ("seconds", 1)}
     rows = []
     for arm, runs in cells.items():

@@ -11,8 +11,11 @@ import torch
 
 from aal.cli.study import study as main
 from aal.errors import UserError
+from aal.report.curves import Panel, expected_share, poison_curve, poison_figure
 from aal.report.features import features_figure
+from aal.report.numbers import show
 from aal.report.run_page import write_run_report
+from aal.runs.reading import read_run
 from aal.studies.study import read_study, save_study
 from aal.studies.study_page import write_study_report
 from aal.studies.tables import TABLES
@@ -91,13 +94,35 @@ def make_study(tmp_path: Path, seeds: int = 5, **changes: object) -> Path:
     return out
 
 
+def test_the_tile_of_the_queries_says_of_what_and_has_the_unit_of_the_chart(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", budget=50, pairs=False)
+    write_run_report(folder)
+    told = "poison among the queries 1.000 50 of 50 queries, 50 of 100 poisons; random queries: 0.066"
+    assert told in Page(folder / "report.html").text
+    run = read_run(folder)
+    curve, level = poison_curve("", "#000000", [run]), expected_share(run)["random"]
+    assert curve is not None
+    assert (float(curve.mean[-1]), show(level, 3)) == (1.0, "0.066")
+    figure = poison_figure([Panel("", (curve,), {"random": level})])
+    assert figure is not None
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert (labels[0], labels[-1]) == ("0.0", "1.0"), "shares, as in the tile"
+
+
 def test_a_runs_report_has_all_parts_and_its_figures_are_files(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", seed=3, final=0.4375)
     features_figure(torch.randn(30, 4), torch.zeros(9, 4), folder / "figures" / "features.png")
     write_run_report(folder)
     page = Page(folder / "report.html")
     assert_self_contained(page)
-    for part in ("Digits, NN1, Entropy queries, seed 3", "0.438", "120 labels", "random: 0.066", "sha256", "mu: zero"):
+    for part in (
+        "Digits, NN1, Entropy queries, seed 3",
+        "0.438",
+        "120 labels",
+        "random queries: 0.066",
+        "sha256",
+        "mu: zero",
+    ):
         assert part in page.text
     for part in ("‖f-μ‖ 9", "(0.7 before saving)", "25/255", "16.5 dB", "mean ‖δ‖∞: 26 of 255"):
         assert part in page.text

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from aal.runs import files
+from aal.studies.likeness import papers_setting
 
 INITIAL, POOL, POISONS = 20, 1417, 100
 
@@ -94,6 +95,33 @@ def make_run(
     return folder
 
 
+def in_setting(table: str, name: str, of: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a configuration, and what a summary says besides, of a run with the setting of a paper's figure.
+
+    ``of`` is what the keys begin with that are of another run, whose labels it trains on.
+    """
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    for key, wanted in papers_setting(table, name).items():
+        if not key.startswith(of) or (not of and key.startswith("source.")):
+            continue
+        key = key.removeprefix(of)
+        key = f"robust.untargeted.pgd{key.removeprefix('attack')}" if key.startswith("attack") else key
+        first, *rest = key.split(".")
+        value = wanted.get("from", wanted.get("to")) if isinstance(wanted, dict) else wanted
+        value = None if isinstance(wanted, list) and None in wanted else value
+        if not rest and first not in ("data", "model", "query", "poison", "retraining", "secured", "flips"):
+            summary[first] = value
+            continue
+        place = config
+        for part in (first, *rest[:-1]) if rest else ():
+            place = place.setdefault(part, {}).setdefault("init_args", {})
+        known = isinstance(value, str) and value[0].isupper()
+        last = rest[-1] if rest else first
+        place[last] = {**place.get(last, {}), "class_path": f"some.{value}"} if known else value
+    return config, summary
+
+
 def make_learning_run(
     folder: Path,
     accuracies: Mapping[int, float],
@@ -106,18 +134,20 @@ def make_learning_run(
     pseudo: int = 0,
     backbone: dict[str, Any] | None = None,
     head: str | None = None,
+    config: dict[str, Any] | None = None,
+    **added: Any,
 ) -> Path:
     """Write a finished run without poison by its accuracy at each number of labels.
 
     ``seconds`` says how long the query with that many labels took; of each label queried there are ``crafted`` copies,
     and of each round but the first ``pseudo`` pseudo-labelled samples. A ``backbone`` with a ``head`` on it takes the
-    place of the network.
+    place of the network. ``config`` is laid over its configuration, ``added`` over its summary.
     """
     folder.mkdir(parents=True)
     model = {"class_path": "aal.models.ConvClassifier", "init_args": {"network": {"class_path": f"a.{network}"}}}
     if backbone:
         model = {"class_path": "aal.models.TransferClassifier", "init_args": {"backbone": backbone}}
-    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "model": model}))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "model": model, **(config or {})}))
     rounds: list[dict[str, Any]] = []
     before = initial = min(accuracies)
     for index, (labels, accuracy) in enumerate(sorted(accuracies.items())):
@@ -132,7 +162,7 @@ def make_learning_run(
     last = {key: rounds[-1][key] for key in ("accuracy", "labels", "loss")}
     summary = {**last, "rounds": len(rounds), "seed": seed, "data": "MNIST", "strategy": strategy, "seconds": 9.0}
     summary |= {"budget": before - initial, "pool": 54000 - initial, "ended_by": "budget", "environment": {}}
-    summary |= {"head": head} if head else {}
+    summary |= ({"head": head} if head else {}) | added
     files.write_json(folder / "summary.json", summary)
     (folder / "report.html").touch()
     return folder
@@ -144,6 +174,7 @@ def make_flips_run(
     *,
     seed: int = 0,
     clean: float = 0.8,
+    config: dict[str, Any] | None = None,
     **summary: Any,
 ) -> Path:
     """Write a finished run of flipped labels by selector, position, repeat and accuracy under ``pgd`` of each trial.
@@ -153,7 +184,9 @@ def make_flips_run(
     run's summary.
     """
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "flips": {"budget": 3}}))
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump({"seed_everything": seed, "flips": {"budget": 3}, **(config or {})})
+    )
     rounds: list[dict[str, Any]] = []
     for index, (selector, position, repeat, pgd) in enumerate([("clean", None, 0, clean), *tries]):
         record = {"round": index, "labels": 600, "queried": 6 if index else 0, "epochs": 40, "selector": selector}

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from aal.runs.documents import read_mapping
-from aal.studies.comparison import papers_figures
+from aal.runs.documents import read_mapping, to_yaml
+from aal.runs.reading import Run
+from aal.studies.likeness import facts_of, papers_figures, papers_setting, unlike
 from aal.studies.paired import LEAST
 from aal.studies.study import Study, read_study
 from aal.studies.tables import TABLES
+from aal.studies.tables.flips import attacked
 
 FILES = sorted((Path(__file__).parents[2] / "configs" / "study").glob("*.yaml"))
 STUDIES = {path.stem: read_study(path, TABLES) for path in FILES}
@@ -130,6 +132,37 @@ def test_robust_arms_face_what_the_papers_table_has_them_face(start: str, table:
 def test_each_row_of_the_papers_tables_has_one_of_ours(start: str, figures: Iterable[str]) -> None:
     rows = [row for name, study in STUDIES.items() if name.startswith(start) for row in study.rows]
     assert {row.paper for row in rows if row.paper} == set(figures)
+
+
+MEASURED = ("pool", "source.pool", "labels", "target", "training", "ended_by", "budget", "poisons", "head")  # by a run
+
+
+def differs(study: Study, arm: str, name: str, folder: Path) -> bool:
+    """Whether an arm's configuration is not of the setting of a paper's figure."""
+    facts: dict[str, Any] = {}
+    for prefix, one in (("", arm), *(("source.", source) for source in study.arms[arm].reads)):
+        (folder / "config.yaml").write_text(to_yaml(config(study, one)))
+        run = Run(folder, {}, (), "")
+        own = attacked(run, study.settings["attack"]) if study.table == "flips" else facts_of(run)
+        facts |= {f"{prefix}{key}": fact for key, fact in own.items()}
+    setting = papers_setting(study.table, name)
+    return bool(unlike(facts, {key: wanted for key, wanted in setting.items() if key not in MEASURED}))
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if any(row.paper for row in study.rows)])
+def test_the_papers_figures_stand_beside_the_full_studies_alone(name: str, tmp_path: Path) -> None:
+    study = STUDIES[name]
+    rows = {row.arm: f"{row.paper}/NN1" if study.table == "collision" else row.paper for row in study.rows if row.paper}
+    other = [arm for arm, paper in rows.items() if differs(study, arm, paper, tmp_path)]
+    small = name.endswith("_small") or name == "robust_targets_digits"
+    # Of the words the pool and the budget alone are smaller, which a run's summary has.
+    assert other == [arm for arm in rows if small and not arm.startswith("words")]
+
+
+def test_table_1_of_the_collisions_has_the_papers_figures_where_the_backbone_is_frozen(tmp_path: Path) -> None:
+    study, data = STUDIES["collision_table1"], {"stl": "STL10", "cifar": "CIFAR10", "audio": "AudioSet"}
+    other = [row.arm for row in study.rows if differs(study, row.arm, f"{data[row.arm.split('_')[0]]}/NN1", tmp_path)]
+    assert other == ["stl_unfrozen", "stl_late"]
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith(("dfal_table2", "dfal_table4"))])

@@ -31,7 +31,17 @@ def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[in
     refuse(study.table not in TABLES, f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
     cells = {arm: read_cells(directory, arm, study.seeds) for arm in study.arms}
     table = TABLES[study.table].make(study, cells)
-    return replace(table, notes=(*table.notes, *_copies(cells))), cells
+    return replace(table, notes=(*table.notes, *_copies(cells), *_without_row(study))), cells
+
+
+def _without_row(study: Study) -> list[str]:
+    """Say which arms have no row, and what they are for where it is known."""
+    uses: dict[str, list[str]] = {arm: [] for arm in study.arms if arm not in {row.arm for row in study.rows}}
+    for row in study.rows:
+        for name, what in ((row.against, "compared with"), *((arm, "read") for arm in study.arms[row.arm].reads)):
+            uses.get(name or "", []).append(what)
+    named = (f"{arm} ({', '.join(dict.fromkeys(what))})" if what else arm for arm, what in uses.items())
+    return [f"Arms without a row of their own: {', '.join(named)}."] if uses else []
 
 
 def _copies(cells: Cells) -> list[str]:

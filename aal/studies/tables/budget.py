@@ -3,7 +3,8 @@
 import math
 
 from aal.runs.reading import Run, common, number
-from aal.studies.comparison import AGAINST, ARM, SEEDS, Figures, compared, first_reaching, papers_figures
+from aal.studies.comparison import AGAINST, ARM, SEEDS, compared, first_reaching
+from aal.studies.likeness import Beside, Facts, Figures, papers_figures
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 from aal.studies.tables.effort import (
@@ -18,11 +19,11 @@ from aal.studies.tables.effort import (
 
 PAPER = papers_figures("budget")
 QUANTILES = {"budget_min": 0.0, "budget_25": 0.25, "budget_50": 0.5, "budget_75": 0.75, "budget_max": 1.0}
-TITLES = ("min", "25%", "50%", "75%", "max")  # of the quantiles
+TITLES = ("fewest", "lower quartile", "median", "upper quartile", "most")  # of the quantiles
 NEEDED = (
     "Labels asked for, initial and discarded ones included, by the first round whose accuracy is at least the target: "
-    "mean ±sample standard deviation over the runs that reached it; quantiles over all runs, ≥: so many runs did not "
-    "reach it with as much."
+    "mean ±sample standard deviation over the runs that reached it; fewest to most over all runs, ≥: so many runs did "
+    "not reach it with as much."
 )
 EXTRA = "Extra labels: those that examined others until the end of that round."
 SECURED = "Secured: labels set aside, which no labeler gives."
@@ -33,7 +34,7 @@ COLUMNS = (
     SEEDS,
     Column("target", "target", counts=True),
     Column("reached", "reached", counts=True),
-    Column("budget", "labels", 0, estimated=True, note=NEEDED),
+    Column("budget", "labels needed", 0, estimated=True, note=NEEDED),
     *(Column(key, title, 0, estimated=True) for key, title in zip(QUANTILES, TITLES, strict=True)),
     Column("extra", "extra labels", 0, estimated=True, sometimes=True, note=EXTRA),
     Column("secured", "secured", counts=True, sometimes=True, note=SECURED),
@@ -67,17 +68,28 @@ def budget_table(study: Study, cells: Cells) -> Table:
             "fooled": mean_sd(number(run.summary, "target_fooled") for run in runs),
         }
 
-    named = {row.paper: PAPER[row.paper] for row in study.rows if row.paper}
-    spreads = [f"{name} {figures['sd']:g}" for name, figures in named.items() if "sd" in figures]
+    def facts(row: Row, run: Run) -> Facts:
+        held = (
+            number(run.summary, "pool"),
+            number(next(iter(run.rounds), {}), "labels"),
+            number(run.summary, "secured"),
+        )
+        return {"target": target_of(study, row, cells), "training": sum(filter(None, held))}
+
+    def more(beside: Beside) -> list[str]:
+        spreads = [f"{name} {PAPER[name]['sd']:g}" for name in beside.shown if "sd" in PAPER[name]]
+        return [f"The paper's standard deviations: {', '.join(spreads)}."] if spreads else []
+
     return compared(
         study,
         cells,
         COLUMNS,
         own=own,
+        facts=facts,
         test=lambda row: test_of(row, cells, target_of(study, row, cells)),
         tested="Labels to reach the target",
         notes=(),
-        more=[f"The paper's standard deviations: {', '.join(spreads)}."] if spreads else [],
+        more=more,
     )
 
 

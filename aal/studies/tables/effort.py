@@ -9,14 +9,13 @@ from aal.studies.comparison import (
     AGAINST,
     ARM,
     SEEDS,
-    Figures,
     compare,
     compared,
     data,
     final_data,
     first_reaching,
-    papers_figures,
 )
+from aal.studies.likeness import Figures, papers_figures
 from aal.studies.paired import PairedTest
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
@@ -31,8 +30,8 @@ COLUMNS = (
     SEEDS,
     Column("target", "target", counts=True),
     Column("reached", "reached", counts=True),
-    Column("annotations", "annotations", 0, estimated=True, note=NEEDED),
-    Column("data", "labelled data", 0, estimated=True),
+    Column("annotations", "annotations needed", 0, estimated=True, note=NEEDED),
+    Column("data", "data needed", 0, estimated=True),
     Column("labels", "labels at the end", counts=True),
     Column("accuracy", "accuracy at the end", 4, estimated=True),
     *AGAINST,
@@ -63,6 +62,7 @@ def effort_table(study: Study, cells: Cells) -> Table:
         cells,
         COLUMNS,
         own=own,
+        facts=lambda row, run: {"target": target_of(study, row, cells)},
         test=lambda row: test_of(row, cells, target_of(study, row, cells)),
         tested="Annotations to reach the target",
     )

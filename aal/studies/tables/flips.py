@@ -19,7 +19,8 @@ from aal.report.flip_outcomes import (
     values,
 )
 from aal.runs.reading import Run
-from aal.studies.comparison import AGAINST, ARM, SEEDS, concluded, difference, papers_figures
+from aal.studies.comparison import AGAINST, ARM, SEEDS, concluded, difference
+from aal.studies.likeness import Beside, Facts, Figures, facts_of, papers_figures
 from aal.studies.paired import PairedTest, paired_values
 from aal.studies.results import Column, MeanSd, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
@@ -33,10 +34,10 @@ ALONG = "along"  # the setting that is the key of the number in which a study's 
 KINDS = {"accuracy": "", "not_target": "_not_target"}  # what COLUMN may be, with the end of the record's column
 
 SPREAD = (
-    "Mean ±sample standard deviation over n seeds, each the mean over its repeats. Over repeats: the standard "
+    "Mean ±sample standard deviation over n seeds, each the mean over its repeats. Sd over repeats: the standard "
     "deviation over the repeats of a seed, pooled over seeds."
 )
-LABELS = "Labels: how many were flipped. Memorised: share of rounds that ended with the whole training set memorised."
+LABELS = "Rounds memorised: share of the rounds that ended with the whole training set memorised."
 MEASURED = {
     "accuracy": "Adversarial accuracy: share of the samples that are classified as their label without {} and with it.",
     "not_target": "Adversarial accuracy: share of the samples that {} does not bring to be taken for the target.",
@@ -55,11 +56,11 @@ COLUMNS = (
     Column("position", "position", counts=True, sometimes=True),
     SEEDS,
     Column("repeats", "repeats", counts=True),
-    Column("flips", "labels", 0, estimated=True, note=LABELS),
-    Column("memorised", "memorised", 2, estimated=True),
+    Column("flips", "labels flipped", 0, estimated=True, note=LABELS),
+    Column("memorised", "rounds memorised", 2, estimated=True),
     Column("accuracy", "natural accuracy", 4, estimated=True),
     Column("adversarial", "adversarial accuracy", 4, estimated=True),
-    Column("over_repeats", "over repeats", 4, estimated=True, sometimes=True),
+    Column("over_repeats", "sd over repeats", 4, estimated=True, sometimes=True),
     Column("change", "difference", 4, estimated=True, note=DIFFERENCE),
     Column("p", "p", counts=True, note=THIRDS),
     *AGAINST,
@@ -81,25 +82,36 @@ def flips_table(study: Study, cells: Cells) -> Table:
     Returns:
         A table with a line at least for each of the study's rows, those without a finished run included.
     """
-    column, tests = adversarial_column(study), []
+    column, tests, beside = adversarial_column(study), [], Beside(study.table)
     rows: list[dict[str, Value]] = []
     for row in study.rows:
         runs = cells[row.arm]
         known = selections(runs.values())
+        first = next(iter(runs.values()), None)
+        figures = beside.figures(row.arm, row.paper, attacked(first, study.settings[ATTACK])) if first else {}
         for selection in known:
             test = _test(row, selection, cells, column)
-            rows.append(_line(row, selection, runs, column) | (_difference(test) if test else {}))
+            rows.append(_line(row, selection, runs, column, figures) | (_difference(test) if test else {}))
             tests += [test] if test is not None and selection.position is None else []
         rows += [] if known else [{"arm": row.arm, "n": 0, "against": row.against}]
         tests += [*_whole_sweeps(row, known, cells, column), *_claims(row.arm, known, runs, column)]
     measured = MEASURED[study.settings.get(COLUMN, "accuracy")].format(study.settings[ATTACK])
     columns = [replace(one, note=measured) if one.key == "adversarial" else one for one in COLUMNS]
-    return concluded(study, columns, rows, tests, tested="Adversarial accuracy", notes=(SPREAD,))
+    return concluded(columns, rows, tests, tested="Adversarial accuracy", notes=(SPREAD,), more=beside.notes())
 
 
 def adversarial_column(study: Study) -> str:
     """Return the column of a round's record that a study is about."""
     return f"robust_{study.settings[ATTACK]}{KINDS[study.settings.get(COLUMN, 'accuracy')]}"
+
+
+def attacked(run: Run, attack: str) -> Facts:
+    """Return what a run was, and by which attack it is judged: ``attack``, and whether it is ``aimed`` at a class."""
+    facts = facts_of(run)
+    apart = f"robust.untargeted.{attack}" in facts
+    key = f"robust.{'untargeted' if apart else 'attacks'}.{attack}"
+    own = {name.replace(key, "attack"): fact for name, fact in facts.items() if f"{name}.".startswith(f"{key}.")}
+    return {**facts, **own, "aimed": not apart and facts.get("robust.targets") is not None}
 
 
 def middle(positions: list[FlipSelection]) -> list[FlipSelection]:
@@ -143,12 +155,14 @@ KIND = TableKind(
 )
 
 
-def _line(row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: str) -> dict[str, Value]:
+def _line(
+    row: Row, selection: FlipSelection, runs: Mapping[int, Run], column: str, figures: Figures
+) -> dict[str, Value]:
     own = {key: values(runs, selection, key) for key in ("flips", "memorised", "accuracy", column)}
     means = {key: by_seed(of) for key, of in own.items()}
     seeds = means["flips"]
     over_seeds = {key: mean_sd(map(of.get, seeds)) for key, of in means.items()}
-    figures = PAPER.get(row.paper or "", {}) if selection.selector == RANDOM else {}
+    figures = figures if selection.selector == RANDOM else {}
     tried = sorted({sum(seed == other for other, _ in own["flips"]) for seed, _ in own["flips"]})
     return {
         "arm": row.arm,

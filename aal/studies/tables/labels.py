@@ -13,8 +13,8 @@ from aal.studies.comparison import (
     check_columns,
     compared,
     final_data,
-    papers_figures,
 )
+from aal.studies.likeness import Beside, papers_figures
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Study, TableKind
 
@@ -30,25 +30,30 @@ def labels_table(study: Study, cells: Cells) -> Table:
         cells: Finished runs by arm and seed.
     """
     at = (
-        Column(f"accuracy_{labels}", f"{labels} labels", 4, estimated=True, of=partial(accuracy_at, labels=labels))
+        Column(
+            f"accuracy_{labels}",
+            f"accuracy, {labels} labels",
+            4,
+            estimated=True,
+            of=partial(accuracy_at, labels=labels),
+        )
         for labels in study.settings[AT]
     )
     columns = (
         ARM,
         SEEDS,
         *at,
-        Column("accuracy", "at the end", 4, estimated=True),
-        Column("labels", "labels", counts=True),
+        Column("accuracy", "accuracy at the end", 4, estimated=True),
+        Column("labels", "labels at the end", counts=True),
         Column("data", "data", 0, estimated=True, of=final_data, note=DATA),
         *AGAINST,
     )
-    whole = {
-        setting: PAPER[f"{setting}/All"]["accuracy"]
-        for setting in (row.paper.rpartition("/")[0] for row in study.rows if row.paper)
-        if f"{setting}/All" in PAPER
-    }
-    full = ", ".join(f"{setting} {accuracy:.4f}" for setting, accuracy in whole.items())
-    more = [f"The paper's accuracy with the whole training set: {full}."] if whole else []
+
+    def more(beside: Beside) -> list[str]:
+        names = dict.fromkeys(name.rpartition("/")[0] for name in beside.shown)
+        whole = [f"{name} {PAPER[f'{name}/All']['accuracy']:.4f}" for name in names if f"{name}/All" in PAPER]
+        return [f"The paper's accuracy with the whole training set: {', '.join(whole)}."] if whole else []
+
     return compared(study, cells, columns, notes=(f"{SPREAD} {MISSING}",), more=more)
 
 

@@ -12,9 +12,9 @@ from aal.studies.comparison import (
     check_columns,
     compare,
     compared,
-    papers_figures,
     seconds_at,
 )
+from aal.studies.likeness import papers_figures
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Study, TableKind
 
@@ -38,7 +38,10 @@ def seconds_table(study: Study, cells: Cells) -> Table:
     columns = (
         ARM,
         SEEDS,
-        *(Column(f"seconds_{n}", f"with {n} labels", 3, estimated=True, of=partial(seconds_at, labels=n)) for n in at),
+        *(
+            Column(f"seconds_{n}", f"seconds, {n} labels", 3, estimated=True, of=partial(seconds_at, labels=n))
+            for n in at
+        ),
         Column(
             "growth",
             times,
@@ -56,6 +59,7 @@ def seconds_table(study: Study, cells: Cells) -> Table:
         test=lambda row: compare(row, cells, partial(seconds_at, labels=at[0])),
         tested=f"Seconds to select with {at[0]} labels",
         notes=(f"{SPREAD} {MISSING}",),
+        more=lambda beside: ["The paper's seconds are of its own machine."] if beside.shown else [],
     )
 
 

@@ -1,7 +1,8 @@
 """Success of targeted poisons by size of the training set and kind of learning: section III.D of paper *robust*."""
 
 from aal.runs.reading import number
-from aal.studies.comparison import AGAINST, ARM, SEEDS, compare, compared, papers_figures
+from aal.studies.comparison import AGAINST, ARM, SEEDS, compare, compared
+from aal.studies.likeness import papers_figures
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Study, TableKind
 
@@ -12,10 +13,10 @@ SUCCESS = (
 COLUMNS = (
     ARM,
     SEEDS,
-    Column("labels", "training set", counts=True),
+    Column("labels", "training samples", counts=True),
     Column("targets", "targets", 1, estimated=True),
     Column("attack_success", "attack success", 3, estimated=True, note=SUCCESS),
-    Column("misclassified", "misclassified clean", 1, estimated=True),
+    Column("misclassified", "misclassified without poison", 1, estimated=True),
     Column("accuracy", "accuracy", 4, estimated=True),
     *AGAINST,
 )

@@ -2,7 +2,8 @@
 
 from aal.checks import refuse
 from aal.runs.reading import Run, class_and_arguments, common, number, part
-from aal.studies.comparison import AGAINST, ARM, DATA, SEEDS, Figures, compared, final_data, papers_figures
+from aal.studies.comparison import AGAINST, ARM, DATA, SEEDS, compared, final_data
+from aal.studies.likeness import Facts, Figures, facts_of, papers_figures
 from aal.studies.results import Column, Table, Value, mean_sd
 from aal.studies.study import Cells, Row, Study, TableKind
 
@@ -30,18 +31,24 @@ def transfer_table(study: Study, cells: Cells) -> Table:
         cells: Finished runs by arm and seed.
     """
 
+    def source_of(row: Row) -> str:
+        return study.arms[row.arm].reads[0]
+
     def own(row: Row, runs: list[Run], figures: Figures) -> dict[str, Value]:
-        (source,) = study.arms[row.arm].reads
-        chosen = list(cells[source].values())
+        chosen = list(cells[source_of(row)].values())
         return {
             "strategy": common(chosen, "strategy"),
             "source_network": _network(chosen),
             "network": _network(runs),
             "accuracy_source": mean_sd(number(run.summary, "accuracy") for run in chosen),
-            "source": source,
+            "source": source_of(row),
         }
 
-    return compared(study, cells, COLUMNS, own=own)
+    def facts(row: Row, run: Run) -> Facts:
+        chosen = next(iter(cells[source_of(row)].values()), None)
+        return {f"source.{key}": fact for key, fact in facts_of(chosen).items()} if chosen else {}
+
+    return compared(study, cells, COLUMNS, own=own, facts=facts)
 
 
 def _check(study: Study, called: str) -> None:

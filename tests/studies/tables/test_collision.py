@@ -1,10 +1,11 @@
 """Table I against numbers worked out by hand, and paired tests against the closed form."""
 
+import copy
 import csv
 import io
 import math
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,8 +16,8 @@ from aal.runs.reading import Run, read_cells, read_run
 from aal.studies.paired import paired_test
 from aal.studies.results import MeanSd, Table, lines, print_table, write_table
 from aal.studies.study import Row, Study
-from aal.studies.tables.collision import COLUMNS, PAPER, collision_table, paper_figures
-from tests.studies.made_runs import SETTING, make_run
+from aal.studies.tables.collision import COLUMNS, PAPER, collision_table
+from tests.studies.made_runs import in_setting, make_run
 
 CLEAN, POISONED = (0.9, 0.8, 0.9, 0.8, 0.9), (0.8, 0.6, 0.6, 0.4, 0.4)  # differences -0.1, -0.2, ... -0.5
 
@@ -41,7 +42,7 @@ def make_table(out: Path, **settings: object) -> Table:
 
 def test_means_and_spreads_are_those_worked_out_by_hand(tmp_path: Path) -> None:
     (row,) = make_table(tmp_path).rows
-    clean, poisoned, initial = (row[key] for key in ("accuracy_clean", "accuracy_poisoned", "loss_initial"))
+    clean, poisoned, initial = (row[key] for key in ("accuracy_against", "accuracy", "loss_initial"))
     assert isinstance(clean, MeanSd)
     assert isinstance(poisoned, MeanSd)
     assert isinstance(initial, MeanSd)
@@ -121,89 +122,94 @@ def test_accuracies_at_unequal_budgets_are_not_compared(tmp_path: Path) -> None:
     assert "not compared: seed 0 has 120 labels in poisoned and 70 in clean" in str(test)
 
 
-WORDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
+def beside(tmp_path: Path, name: str, *, clean: bool = True, **changed: Any) -> tuple[dict[str, Any], str]:
+    """Return the row of a poisoned arm beside another, whose runs have the setting of a paper's figure, and the page.
+
+    What is ``changed`` of the poisoned run's facts, by the keys that they have, is laid over its configuration.
+    """
+    config, summary = in_setting("collision", name)
+    cells: dict[str, dict[int, Run]] = {}
+    for arm in ("clean", "poisoned"):
+        poisoned = arm == "poisoned" or not clean
+        own = config if poisoned else {**config, "poison": None}
+        own = copy.deepcopy(own)
+        for key, value in (changed if arm == "poisoned" else {}).items():
+            if "__" in key:
+                place = own
+                *path, last = key.split("__")
+                for part in path:
+                    place = place.setdefault(part, {}).setdefault("init_args", {})
+                place[last] = value
+        told = {**summary, **({k: v for k, v in changed.items() if "__" not in k} if arm == "poisoned" else {})}
+        told = told if poisoned else {k: v for k, v in told.items() if k != "poisons"}
+        folder = make_run(tmp_path / arm, pairs=False, query_size=50, poisoned=poisoned, config=own, **told)
+        cells[arm] = {0: read_run(folder)}
+    table = collision_table(study_of(Row("poisoned", "clean", name.split("/")[0])), cells)
+    return table.rows[0], printed(table)
 
 
-def configured(data: str = "CIFAR10", **changed: dict[str, object]) -> dict[str, object]:
-    """Return a configuration of the paper's setting with the arguments of a part changed."""
-    parts = {"data": {"limit": None}, "query": {"query_size": 1}, "model": {"freeze": True, "unfreeze_at": None}}
-    parts["data"] |= {"words": WORDS} if data == "SpeechCommands" else {"classes": None}  # type: ignore[dict-item]
-    classes = {
-        "data": f"datamodules.{data}",
-        "query": "aal.callbacks.QueryRounds",
-        "model": "aal.models.TransferClassifier",
-    }
-    return {
-        key: {"class_path": classes[key], "init_args": {**arguments, **changed.get(key, {})}}
-        for key, arguments in parts.items()
-    }
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_figures_stand_beside_runs_of_its_setting(tmp_path: Path, name: str) -> None:
+    row, text = beside(tmp_path, name)
+    shown = {key: row[key].paper for key in PAPER[name]}
+    assert shown == PAPER[name]
+    assert "the setting that the paper states" in text
+    assert "No figure of the paper" not in text
 
 
-def paper_run(
-    folder: Path, config: dict[str, object], poison: dict[str, object] = SETTING, **summary: object
-) -> Mapping[str, float | str]:
-    """Return the paper's figures beside a run of 500 poisons with a configuration."""
-    run = read_run(make_run(folder, pairs=False, query_size=50, poison=poison, config=config))
-    same = {"data": "any name", "head": "NN2", "poisons": 500, "budget": 500}
-    return paper_figures(Run(folder, {**run.summary, **same, **summary}, run.rounds, run.config))
+OTHER = {
+    "backbone": ({"model__backbone__name": "mobilenet_v2"}, "model.backbone.name: mobilenet_v2 (paper: resnet50)"),
+    "its weights": ({"model__backbone__weights": "x.pt"}, "model.backbone.weights: x.pt (paper: published)"),
+    "size": ({"model__backbone__size": 96}, "model.backbone.size: 96 (paper: not set)"),
+    "unfrozen": ({"model__freeze": False}, "model.freeze: false (paper: "),
+    "late": ({"model__unfreeze_at": 0}, "model.unfreeze_at: 0 (paper: "),
+    "pool": ({"pool": 800}, "pool: 800 (paper: 39980)"),
+    "initial": ({"query__initial": 100}, "query.initial: 100 (paper: 20)"),
+    "split": ({"data__test": "published"}, "data.test: published (paper: held_out)"),
+    "limit": ({"data__limit": 100}, "data.limit: 100 (paper: "),
+    "classes": ({"data__classes": ["airplane", "frog"]}, "data.classes: airplane or frog (paper: "),
+    "fifty": ({"query__query_size": 50}, "query.query_size: 50 (paper: 1)"),
+    "budget": ({"budget": 100}, "budget: 100 (paper: 500)"),
+    "fewer": ({"poisons": 400}, "poisons: 400 (paper: 500)"),
+    "mu": ({"poison__mu": "one"}, "poison.mu: one (paper: zero)"),
+    "screen": ({"poison__screen": False}, "poison.screen: false (paper: true)"),
+    "balance": ({"poison__balance": False}, "poison.balance: false (paper: true)"),
+    "strategy": (
+        {"query__strategy": {"class_path": "aal.strategies.Random"}},
+        "query.strategy: Random (paper: Entropy)",
+    ),
+    "liar": ({"query__oracle": {"class_path": "aal.oracles.Malicious"}}, "query.oracle: Malicious (paper: "),
+    "head": ({"head": "NN3"}, "The paper has no figures for Digits, NN3."),
+}
 
 
-def test_the_papers_figures_stand_beside_ours_only_under_its_setting(tmp_path: Path) -> None:
-    ours = configured()
-    assert paper_run(tmp_path / "same", ours) == PAPER["CIFAR10/NN2"]
-    assert paper_run(tmp_path / "same2", ours)["accuracy_poisoned"] == 0.341
-    assert paper_run(tmp_path / "audio", configured("SpeechCommands"), head="NN1")["accuracy_clean"] == 0.252
-    assert paper_run(tmp_path / "stl", configured("STL10"))["accuracy_clean"] == 0.844
-    other = {"fewer": {"poisons": 400}, "budget": {"budget": 100}}
-    other |= {"random": {"strategy": "Random"}, "head": {"head": "NN3"}}
-    for name, summary in other.items():
-        assert paper_run(tmp_path / name, ours, **summary) == {}  # type: ignore[arg-type]
-    for name, value in (("mu", "one"), ("screen", False), ("balance", False)):
-        poison = {**SETTING, "init_args": {**SETTING["init_args"], name: value}}  # type: ignore[dict-item]
-        assert paper_run(tmp_path / f"other {name}", ours, poison) == {}
+@pytest.mark.parametrize("other", OTHER)
+def test_under_another_setting_the_cells_are_empty_with_the_reason(tmp_path: Path, other: str) -> None:
+    changed, reason = OTHER[other]
+    row, text = beside(tmp_path, "CIFAR10/NN2", **changed)
+    assert not [key for key, value in row.items() if isinstance(value, MeanSd) and value.paper is not None]
+    assert reason in " ".join(text.split())
+    assert "[" not in text.split("Final accuracy")[0]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        configured(model={"freeze": False}),
-        configured(model={"unfreeze_at": 0}),
-        configured(query={"query_size": 50}),
-        configured(data="ImageFolder"),
-        configured(data="Digits"),
-        configured("CIFAR10") | {"data": {"class_path": "CIFAR10", "init_args": {"classes": ["airplane", "frog"]}}},
-        configured("STL10") | {"data": {"class_path": "aal.datamodules.STL10", "init_args": {"limit": 100}}},
-        configured("SpeechCommands")
-        | {"data": {"class_path": "aal.datamodules.SpeechCommands", "init_args": {"words": WORDS[:3]}}},
-        {},
-    ],
-    ids=["unfrozen", "late", "fifty", "folder", "digits", "two classes", "limit", "three words", "unknown"],
-)
-def test_a_part_that_is_not_the_papers_has_no_figures_beside_it(tmp_path: Path, config: dict[str, object]) -> None:
-    for data in ("CIFAR10", "STL10", "SpeechCommands"):
-        assert paper_run(tmp_path / data, config, data=data) == {}, "the name is free, the setting is not"
+def test_other_data_than_the_row_names_have_no_figure_beside_them(tmp_path: Path) -> None:
+    data = {"class_path": "aal.datamodules.ImageFolder", "init_args": {"test": "held_out"}}
+    run = read_run(make_run(tmp_path / "run", pairs=False, query_size=50, config={"data": data}))
+    text = printed(collision_table(study_of(Row("poisoned", "clean", "STL10")), {"clean": {}, "poisoned": {0: run}}))
+    assert "[0.347]" not in text
+    assert "No figure of the paper beside poisoned: " in text
+    assert "data: ImageFolder (paper: STL10)" in " ".join(text.split())
+    text = printed(collision_table(study_of(Row("poisoned", "clean")), {"clean": {}, "poisoned": {0: run}}))
+    assert "The paper has no figures for Digits, NN1." in text
 
 
-def test_the_name_of_the_data_is_free_and_arguments_may_be_absent(tmp_path: Path) -> None:
-    bare = {"query": {"init_args": {"query_size": 1}}, "model": {"class_path": "aal.models.TransferClassifier"}}
-    assert paper_run(tmp_path / "bare", {**bare, "data": {"class_path": "STL10"}})["accuracy_poisoned"] == 0.7
-    cells = {"clean": {}, "poisoned": {}}
-    for seed, data in enumerate(("CIFAR10", "ImageFolder")):
-        folder = make_run(tmp_path / data, pairs=False, query_size=50, config=configured(data), data=f"my {data}")
-        cells["poisoned"][seed] = read_run(folder)
-    assert "The paper has no figures for my ImageFolder." in printed(
-        collision_table(study_of(Row("poisoned", "clean")), cells)
-    )
-
-
-def test_a_row_may_name_the_papers_data_set(tmp_path: Path) -> None:
-    cells = {"clean": {}, "poisoned": {0: read_run(make_run(tmp_path / "run", pairs=False, query_size=50))}}
-    table = collision_table(study_of(Row("poisoned", "clean", "STL10")), cells)
-    text = printed(table)
-    assert "[0.347]" in text
-    assert "[0.862]" in text
-    assert "where our setting differs the study's note says how" in text
-    assert "has no figures for" not in text
+def test_the_papers_clean_accuracy_stands_beside_a_clean_arm_alone(tmp_path: Path) -> None:
+    row, text = beside(tmp_path, "STL10/NN1", clean=False)
+    assert (row["accuracy"].paper, row["accuracy_against"].paper) == (0.347, None)
+    assert "No figure of the paper beside clean: poison: PoisonInjection (paper: not set)." in " ".join(text.split())
+    assert row["against"] == "clean"
+    assert "compared" in text
+    assert "acc. clean" not in text
 
 
 def test_the_csv_file_has_every_number_in_full_precision(tmp_path: Path) -> None:
@@ -212,8 +218,8 @@ def test_the_csv_file_has_every_number_in_full_precision(tmp_path: Path) -> None
     (row,) = csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text()))
     assert float(row["success_random_mean"]) == 100 / 1417
     assert float(row["norm_saved_mean"]) == 0.1 + 0.2
-    assert float(row["accuracy_poisoned_sd"]) == pytest.approx(0.16733, abs=1e-5)
-    assert (row["accuracy_clean_paper"], row["clean_arm"], row["n_poisoned"]) == ("", "clean", "5")
+    assert float(row["accuracy_sd"]) == pytest.approx(0.16733, abs=1e-5)
+    assert (row["accuracy_against_paper"], row["against"], row["n_arm"]) == ("", "clean", "5")
     assert float(row["difference_p"]) == table.tests[0].p
     assert row["labels"] == "120"
     assert [float(row[f"{key}_mean"]) for key in ("perturbation_l2", "perturbation_linf", "psnr")] == [1.2, 0.1, 16.5]
@@ -231,19 +237,21 @@ def test_the_printed_table_fits_and_says_what_it_means(tmp_path: Path) -> None:
     assert max(len(line) for line in text.splitlines()) <= 120
     for part in ("A title", "A note.", "0.860", "±0.055", "0.560", "0.071", "0.066", "p = 0.013"):
         assert part in text
-    assert "The paper has no figures for Digits" in text
+    assert "The paper has no figures for Digits, NN1" in text
 
 
-def test_the_printed_table_shows_the_papers_figures(tmp_path: Path) -> None:
-    text = printed(make_table(tmp_path, data="STL10", poisons=500, budget=100))
-    assert "[" not in text.split("Final accuracy")[0]
-    cells = {"clean": {}, "poisoned": {}}
-    figures = {"data": "STL10", "poisons": 500}
-    folder = make_run(tmp_path / "stl", pairs=False, budget=500, config=configured("STL10"), **figures)  # type: ignore[arg-type]
-    cells["poisoned"] = {0: read_run(folder)}
-    text = printed(collision_table(study_of(Row("poisoned", "clean")), cells))
-    for part in ("[0.347]", "[66,451]", "[107.7]", "[0.126]", "[113.1]"):
-        assert part in text
+@pytest.mark.parametrize("width", [120, 100, 80, 60, 40])
+def test_numbers_are_never_split_and_what_does_not_fit_is_a_block_a_row(tmp_path: Path, width: int) -> None:
+    table, text = make_table(tmp_path), io.StringIO()
+    print_table(table, Console(file=text, width=width), "A title", "A note.")
+    printed = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert max(map(len, printed)) <= width
+    words = " ".join(printed).split()
+    for column in table.printed:
+        for part in filter(None, lines(table.rows[0][column.key], column.digits)):
+            assert set(part.split()) <= set(words), column.title
+    blocks = [line for line in printed if line.startswith("accuracy ")]
+    assert blocks == ([] if width > 100 else ["accuracy           0.560 ±0.167"])
 
 
 def test_rows_without_any_finished_run_are_dashes(tmp_path: Path) -> None:
@@ -251,7 +259,7 @@ def test_rows_without_any_finished_run_are_dashes(tmp_path: Path) -> None:
     assert "—" in printed(table)
     write_table(table, tmp_path / "table.csv")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text()))
-    assert row["accuracy_clean_mean"] == ""
+    assert row["accuracy_against_mean"] == ""
     assert len(row) == sum(3 if column.estimated else 1 for column in COLUMNS)
 
 

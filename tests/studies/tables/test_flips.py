@@ -15,7 +15,7 @@ from aal.studies.results import MeanSd
 from aal.studies.study import Study, read_study
 from aal.studies.tables import TABLES
 from aal.studies.tables.flips import middle
-from tests.studies.made_runs import make_flips_run, make_study_file
+from tests.studies.made_runs import in_setting, make_flips_run, make_study_file
 from tests.studies.tables.test_learning import in_csv, printed, rows_of
 
 SETTINGS = {"attack": "pgd"}
@@ -29,7 +29,14 @@ def make_study(tmp_path: Path, rows: list[dict[str, str]], **changes: Any) -> St
 
 
 def make_arm(
-    tmp_path: Path, arm: str, tries: dict[FlipSelection, Accuracy], *, seeds: int = 5, repeats: int = 2
+    tmp_path: Path,
+    arm: str,
+    tries: dict[FlipSelection, Accuracy],
+    *,
+    seeds: int = 5,
+    repeats: int = 2,
+    config: dict[str, Any] | None = None,
+    **summary: Any,
 ) -> None:
     for seed in range(seeds):
         made = [
@@ -37,7 +44,7 @@ def make_arm(
             for repeat in range(repeats)
             for selection, accuracy in tries.items()
         ]
-        make_flips_run(tmp_path / "out" / arm / f"seed={seed}", made, seed=seed)
+        make_flips_run(tmp_path / "out" / arm / f"seed={seed}", made, seed=seed, config=config, **summary)
 
 
 RANDOM = FlipSelection("random")
@@ -49,7 +56,9 @@ def bucket(position: int) -> FlipSelection:
 
 def test_a_line_has_the_mean_over_seeds_and_the_spread_over_repeats(tmp_path: Path) -> None:
     study = make_study(tmp_path, [{"arm": "next", "paper": "4.1/next"}])
-    make_arm(tmp_path, "next", {RANDOM: lambda seed, repeat: 0.3 + seed / 100 + (0.02 if repeat else -0.02)})
+    config, _ = in_setting("flips", "4.1/next")
+    tries = {RANDOM: lambda seed, repeat: 0.3 + seed / 100 + (0.02 if repeat else -0.02)}
+    make_arm(tmp_path, "next", tries, config=config, labels=54000)
     table, (clean, random) = rows_of(study, tmp_path / "out")
     assert (random["selector"], random["position"], random["n"], random["repeats"]) == ("random", None, 5, "2")
     assert random["adversarial"] == MeanSd(pytest.approx(0.32), pytest.approx(math.sqrt(2.5) / 100), 0.3646)
@@ -60,7 +69,7 @@ def test_a_line_has_the_mean_over_seeds_and_the_spread_over_repeats(tmp_path: Pa
     assert (clean["flips"].mean, clean["over_repeats"], clean["repeats"]) == (0, MeanSd(None), "1")
     assert table.tests == ()
     text = printed(table)
-    for part in ("[0.3646]", "[0.0442]", "0.3200", "over repeats"):
+    for part in ("[0.3646]", "[0.0442]", "0.3200", "sd over"):
         assert part in text
     assert "position" not in {column.title for column in table.printed}, "nothing was swept"
 
@@ -84,7 +93,8 @@ def test_an_arm_is_compared_line_by_line_over_the_seeds_and_repeats_that_both_ha
     def better(seed: int, repeat: int) -> float:
         return 0.9 if repeat or seed == 5 else 0.3 + gains[seed]
 
-    make_arm(tmp_path, "new", {RANDOM: better}, seeds=6, repeats=2)
+    config, _ = in_setting("flips", "4.1/new")
+    make_arm(tmp_path, "new", {RANDOM: better}, seeds=6, repeats=2, config=config, labels=54000)
     table, lines = rows_of(study, tmp_path / "out")
     new = lines[-1]
     assert (new["arm"], new["n"], new["against"], new["adversarial"].paper) == ("new", 6, "next", 0.4151)

@@ -14,7 +14,7 @@ from aal.studies.comparison import first_reaching
 from aal.studies.results import MeanSd
 from aal.studies.study import Study
 from aal.studies.tables.budget import quantile
-from tests.studies.made_runs import make_learning_run
+from tests.studies.made_runs import in_setting, make_learning_run
 from tests.studies.tables.test_learning import in_csv, make_study, printed, rows_of
 
 ROWS = [
@@ -23,11 +23,19 @@ ROWS = [
 ]
 
 
-def make_arm(out: Path, arm: str, reached: list[int | None], *, end: int = 500, **summary: Any) -> None:
+def make_arm(
+    out: Path,
+    arm: str,
+    reached: list[int | None],
+    *,
+    end: int = 500,
+    config: dict[str, Any] | None = None,
+    **summary: Any,
+) -> None:
     """Make runs with queries of 100 that are at 0.9 from so many labels on."""
     for seed, labels in enumerate(reached):
         curve = {n: 0.9 if labels and n >= labels else 0.5 for n in range(100, end + 1, 100)}
-        folder = make_learning_run(out / arm / f"seed={seed}", curve, seed=seed)
+        folder = make_learning_run(out / arm / f"seed={seed}", curve, seed=seed, config=config)
         change(folder / "summary.json", summary)
 
 
@@ -36,9 +44,11 @@ def change(path: Path, values: dict[str, Any]) -> None:
 
 
 def make_budgets(tmp_path: Path, reached: list[int | None]) -> Study:
-    study = make_study(tmp_path, table="budget", rows=ROWS, settings={"target": 0.9}, seeds=5)
-    make_arm(tmp_path / "out", "random", [300, 400, 400, 400, 500])
-    make_arm(tmp_path / "out", "dfal", reached, copies_of="input", copies_by="deepfool, noise", secured=200)
+    study = make_study(tmp_path, table="budget", rows=ROWS, settings={"target": 0.89}, seeds=5)
+    baseline, proposed = (in_setting("budget", f"III/{name}")[0] for name in ("Baseline", "Proposed"))
+    make_arm(tmp_path / "out", "random", [300, 400, 400, 400, 500], config=baseline, pool=2900)
+    copied = {"copies_of": "input", "copies_by": "deepfool, noise", "secured": 200}
+    make_arm(tmp_path / "out", "dfal", reached, config=proposed, pool=2700, **copied)
     return study
 
 
@@ -113,12 +123,14 @@ def test_targets_have_the_share_that_was_fooled(tmp_path: Path) -> None:
             folder = make_learning_run(tmp_path / "out" / arm / f"seed={seed}", {200: 0.9}, seed=seed)
             change(folder / "summary.json", {"attack_success": success, "targets": 10, "misclassified": 1})
     table, (transfer, whole) = rows_of(study, tmp_path / "out")
-    assert (transfer["attack_success"].mean, transfer["attack_success"].paper) == (pytest.approx(0.8), 1.0)
-    assert (whole["attack_success"].mean, whole["attack_success"].paper) == (pytest.approx(0.1), 0.53)
+    assert (transfer["attack_success"].mean, transfer["attack_success"].paper) == (pytest.approx(0.8), None)
+    assert (whole["attack_success"].mean, whole["attack_success"].paper) == (pytest.approx(0.1), None)
     assert (transfer["targets"].mean, transfer["misclassified"].mean, transfer["labels"]) == (10, 1, "200")
     assert table.tests[0].mean == pytest.approx(-0.7)
     assert table.tests[0].p is not None
     assert "Attack success, paired t-test" in printed(table)
+    reason = "No figure of the paper beside random: model.backbone.name: not set (paper: inception_v3)."
+    assert reason in " ".join(printed(table).split()), "what the paper quotes is of another data set and network"
 
 
 @pytest.mark.parametrize(("table", "settings"), [("labels", {"columns": [200]}), ("budget", {"target": 0.9})])
@@ -132,4 +144,4 @@ def test_copies_of_features_are_called_so_under_every_table(
     assert not any("copies" in note for note in made.notes if note.startswith("Crafted"))
     make_arm(tmp_path / "out", "dfal", [200, 300], copies_of="features", copies_by="deepfool")
     made, _ = rows_of(study, tmp_path / "out")
-    assert made.notes[-1] == "Crafted copies: dfal of features, not of samples, by deepfool."
+    assert made.notes[-2] == "Crafted copies: dfal of features, not of samples, by deepfool."
