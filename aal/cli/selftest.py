@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LightningArgumentParser
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive, refuse
 from aal.cli.fit import AALCLI
 from aal.cli.keys import CLI_ARGUMENTS, PARSER, check_trainer
+from aal.cli.screen import tables_console
 from aal.errors import RunStopped, UserError
 from aal.runs.files import read_pickled, write_json
 from aal.runs.progress import Progress
@@ -28,7 +28,6 @@ from aal.selftest.verdicts import run_checks
 from aal.strategies import Random
 
 FAILED = 1  # exit code where a check failed
-WIDTH = 120  # columns of the printed table where the output is no terminal
 COLOURS = {"passed": "green", "warned": "yellow", "failed": "red"}
 # Of the experiment's trainer only where and how exactly it computes is kept.
 NOT_KEPT = ("logger", "callbacks", "plugins", "profiler", "strategy", "devices", "num_nodes", "max_steps", "max_time")
@@ -162,7 +161,7 @@ def _check_writable(path: Path) -> None:
 
 def print_verdicts(verdicts: list[Verdict], title: str) -> None:
     """Print a table of verdicts, and how many there were of each kind."""
-    console = Console(highlight=False, width=None if Console().is_terminal else WIDTH)
+    console = tables_console()
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("check", "status", "what it means"):
         table.add_column(name, no_wrap=name != "what it means")

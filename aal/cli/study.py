@@ -8,6 +8,7 @@ from rich.console import Console
 
 from aal.checks import refuse
 from aal.cli.exits import OneLineParser
+from aal.cli.screen import tables_console
 from aal.errors import UserError
 from aal.runs.config_names import config_path
 from aal.studies.execution import run_study
@@ -18,7 +19,6 @@ from aal.studies.tables import TABLES, study_table
 REFUSED = 2  # exit code where one of several studies could not be run; the others were
 BROKEN = 3  # where cells did not finish
 INTERRUPTED = 130  # what shells give for Ctrl-C
-WIDTH = 120  # columns of the printed table where the output is no terminal
 
 
 def study(argv: list[str]) -> int:
@@ -75,7 +75,7 @@ def _conclude(directory: Path) -> None:
     table, cells = study_table(study, directory)
     write_table(table, directory / "table.csv")
     write_study_report(directory)
-    console = Console(highlight=False, width=None if Console().is_terminal else WIDTH)
+    console = tables_console()
     print_table(table, console, study.title, study.note)
     missing = sum(seed not in runs for runs in cells.values() for seed in study.seeds)
     if missing:

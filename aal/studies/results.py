@@ -1,12 +1,14 @@
 """A study's table: estimates over seeds, printed, written as CSV, and shown in the report."""
 
 import statistics
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -14,6 +16,8 @@ from aal.report.numbers import NONE, show
 from aal.runs import files
 from aal.runs.reading import Run
 from aal.studies.paired import NAME, PairedTest
+
+UNBOUNDED = 100_000  # columns of a console that no table is too wide for
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def lines(value: Value, digits: int) -> tuple[str, str, str]:
 
 
 def print_table(table: Table, console: Console, title: str, note: str) -> None:
-    """Print a table with its paired tests and notes.
+    """Print a table with its paired tests and notes; where its columns do not fit, a block of lines for each row.
 
     Args:
         table: The table.
@@ -122,20 +126,20 @@ def print_table(table: Table, console: Console, title: str, note: str) -> None:
         title: Headline.
         note: A sentence about the study; may be empty.
     """
-    grid = Grid(
-        title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_lines=True
-    )
-    for column in table.printed:
-        # Headers of estimates may break; names and counts keep their line.
-        grid.add_column(
-            Text(column.title),
-            justify="right" if column.right else "left",
-            no_wrap=not column.estimated,
-            overflow="fold",
-        )
-    for row in table.rows:
-        grid.add_row(*(_cell(column, row[column.key]) for column in table.printed))
-    console.print(grid)
+    heading = Text(title, "bold")
+    grids = (_grid(table, heading, padding) for padding in (1, 0))
+    unbounded = console.options.update(width=UNBOUNDED)
+    fitting = (grid for grid in grids if Measurement.get(console, unbounded, grid).maximum <= console.width)
+    if (grid := next(fitting, None)) is not None:
+        console.print(grid)
+    else:
+        console.print(heading)
+        longest = max(len(column.title) for column in table.printed)
+        for row in table.rows:
+            console.print()
+            for column in table.printed:
+                console.print(Text(f"{column.title:{longest}}  ").append_text(_cell(column, row[column.key], " ")))
+    console.print()
     tests = [f"{table.tested}, {NAME} over identical seeds:", *(f"  {test}" for test in table.tests)]
     for line in filter(None, (note, *(tests if table.tests else ()), *table.notes)):
         console.print(Text(line))
@@ -154,10 +158,30 @@ def write_table(table: Table, path: Path) -> None:
     )
 
 
-def _cell(column: Column, value: Value) -> Text:
+def _grid(table: Table, heading: Text, padding: int) -> Grid:
+    """Lay a table out in columns, so much apart besides one: titles break between words, nothing else does."""
+    grid = Grid(
+        title=heading,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 0, 0, padding),
+        show_lines=True,
+    )
+    for column in table.printed:
+        cells = [_cell(column, row[column.key], "\n") for row in table.rows]
+        width = max(len(line) for text in (*column.title.split(), *map(str, cells)) for line in text.split("\n"))
+        head = Text(textwrap.fill(column.title, width))
+        grid.add_column(head, justify="right" if column.right else "left", no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*(_cell(column, row[column.key], "\n") for column in table.printed))
+    return grid
+
+
+def _cell(column: Column, value: Value, between: str) -> Text:
     mean, spread, paper = lines(value, column.digits)
-    below = ((spread, "dim"), (f"[{paper}]" if paper else "", "cyan"))
-    return Text.assemble(mean, *((f"\n{text}", style) for text, style in below if text))
+    parts = (Text(mean), Text(spread, "dim"), Text(f"[{paper}]" if paper else "", "cyan"))
+    return Text(between).join(filter(None, parts))
 
 
 def _names(column: Column) -> Sequence[str]:
