@@ -61,6 +61,7 @@ class LabelFlip(Rounds):
         repeats: How often each selection is tried, each time with other initial weights.
         redraw: Whether a repeat selects anew; else all repeats flip the same labels.
         suspects: Lists the training points with the shortest paths in ``suspects.csv`` and draws them; ``null``: not.
+            Without selectors nothing is flipped then, and nothing that the datamodule placed is mislabelled.
         min_epochs: Least epochs a round, that of the clean classifier included, unless ``max_epochs`` is less.
         max_epochs: Most epochs a round.
 
@@ -137,7 +138,8 @@ class LabelFlip(Rounds):
         self.others = natural[~chosen]
         for selector in self.selectors.values():
             selector.check(data.sample_shape, inputs, module.num_classes)
-        placed = data.placed if isinstance(data, Places) else ()
+        lists_alone = self.suspects is not None and not self.selectors
+        placed = data.placed if isinstance(data, Places) and not lists_alone else ()
         self.trials = [*trials_of(self.selectors, self.repeats), *placed]
         refuse(
             placed and len(self.class_map) < data.num_classes,

@@ -23,7 +23,7 @@ from aal.models import Classifier, TransferClassifier
 from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
 from aal.poisons.folder import MANIFEST, PoisonFolder
-from aal.poisons.target_sets import TargetSet, read_set, sets_of
+from aal.poisons.target_sets import TARGET, TargetSet, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator
 
@@ -134,6 +134,8 @@ class TargetedPoison(Poisoning):
         return {
             **self.success(trainer),
             "target": self.facts["target"],
+            "target_class": int(data_of(trainer).labels["test"][self.target]),
+            "target_wanted": self.facts["base_class"],
             **self.outcome,
             "target_set": self.facts["number"],
             "opacity": self.facts["opacity"],
@@ -203,6 +205,9 @@ class TargetedPoison(Poisoning):
             **{name: column for name, column in crafted.items() if name != "x"},
             "seconds": torch.full((self.n,), (time.perf_counter() - started) / self.n),
         }
+        if trainer.is_global_zero:  # for people to look at
+            samples = data.samples["test"]
+            samples.write(self.folder.path / f"{TARGET}{samples.suffix}", samples[self.target][0])
         self.save(trainer, bases, crafted["x"], columns)
 
     def _recraft(self, trainer: pl.Trainer, module: Classifier) -> Record:

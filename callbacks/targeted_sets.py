@@ -19,9 +19,14 @@ from aal.models import Classifier, TransferClassifier, holding
 from aal.oracles import Oracle, Perfect
 from aal.poisons.bases import draw_base_class
 from aal.poisons.target_sets import TargetSet, drop_sets, write_set
+from aal.report.run_page import PAGES
+from aal.report.sets_page import sets_page
 from aal.seeds import generator
 
 ATTACKER = "attacker"
+
+
+PAGES.append(sets_page)
 
 
 class TargetedSets(Rounds):

@@ -13,6 +13,7 @@ from aal.data.samples import Samples
 from aal.runs.files import digest_of, read_sealed, refuse_changed, sync, write_sealed
 
 FOLDER, MANIFEST, UNFINISHED = "sets", "manifest.json", ".unfinished"
+TARGET = "target"  # the name of its file, without the suffix
 KIND = "the manifest of a set of targeted poisons"
 LISTS = ("bases", "distance_before", "distance_after")
 
@@ -127,4 +128,4 @@ def read_set(path: Path, samples: Samples, test: str) -> tuple[TargetSet, dict[s
 
 
 def _name(row: int, kind: str, samples: Samples) -> str:
-    return f"target{samples.suffix}" if kind == "target" else f"{row:05d}_{kind}{samples.suffix}"
+    return f"{TARGET}{samples.suffix}" if kind == TARGET else f"{row:05d}_{kind}{samples.suffix}"

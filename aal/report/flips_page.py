@@ -68,7 +68,8 @@ def flips_page(run: Run) -> str | None:
 def flips_title(run: Run) -> str:
     """Return what was flipped, in a line."""
     budget, strategy = int(run.summary.get("budget", 0)), str(run.summary.get("strategy"))
-    return run_title(run, "Flipped labels", f"{budget} labels flipped: {strategy}" if budget else strategy)
+    clean = "no label flipped" if strategy == CLEAN else strategy
+    return run_title(run, "Flipped labels", f"{budget} labels flipped: {strategy}" if budget else clean)
 
 
 def flips_tiles(run: Run) -> tuple[Tile, ...]:

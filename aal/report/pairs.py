@@ -116,7 +116,7 @@ def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - what
         refuse(number(entry, key) is None, f"{called}: {key} must be a number, not {entry.get(key)!r}")
     name = entry.get("class", "")
     refuse(not isinstance(name, str), f"{called}: class must be a name, not {name!r}")
-    base, poison = (_saved(path.parent, entry.get(key), f"{called}: {key}") for key in ("base_file", "poison_file"))
+    base, poison = (read_saved(path.parent, entry.get(key), f"{called}: {key}") for key in ("base_file", "poison_file"))
     refuse(
         base.values.shape != poison.values.shape or base.sample_rate != poison.sample_rate,
         f"{called}: base and poison differ in size, or in kind",
@@ -135,8 +135,17 @@ def _pair(path: Path, position: int, entry: Any) -> Pair:  # noqa: ANN401 - what
     return Pair(title, base, poison, {key: float(entry[key]) for key in FIGURES}, ratio)
 
 
-def _saved(folder: Path, name: object, called: str) -> Saved:
-    """Read a PNG image or a WAV clip of ``folder``; nothing outside the folder is opened."""
+def read_saved(folder: Path, name: object, called: str) -> Saved:
+    """Read a PNG image or a WAV clip of ``folder``; nothing outside the folder is opened.
+
+    Args:
+        folder: The folder.
+        name: The file's name, whatever a manifest says.
+        called: What names it in an error.
+
+    Raises:
+        UserError: It is missing, too large, broken, or something else.
+    """
     if not isinstance(name, str) or not name or Path(name).name != name:
         raise UserError(f"{called} must name a file beside the manifest, not {name!r}")
     path = (folder / name).resolve()

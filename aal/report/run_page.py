@@ -13,6 +13,7 @@ from aal.report.page import (
     Grid,
     Section,
     Tile,
+    Triple,
     figure_picture,
     render_page,
     saved_picture,
@@ -32,8 +33,8 @@ LISTED = ("environment", "files", "labelers", "classes")  # of the summary's par
 PAIRS = 9  # base/poison pairs that a run's report shows
 CRAFTED_FIGURE = "figures/crafted.png"
 CRAFTED = (
-    "Samples that were queried and the copies crafted of them, trained on with the same label, the first query to "
-    "the last. Predicted: by the classifier of the last round, which has been trained on both."
+    "Labeled samples and the copies crafted of them, trained on with the same label, the first to the last. Predicted: "
+    "by the classifier of the last round, which has been trained on both."
 )
 
 ACCURACY = "Accuracy on the test split after each round of training, against the labels given until then."
@@ -106,12 +107,33 @@ def query_page(run: Run) -> str:
     """Make the page of a run of active learning, poisoned or not."""
     robust_tiles, robust_sections = robust_parts(run)
     labeler_tiles, labeler_sections = labelers_parts(run)
-    curves, features = _curves(run), features_section({"": run})
+    curves = _curves(run)
+    features = Section("") if "target" in run.summary else features_section({"": run})
     pairs = pairs_section(run.folder, PAIRS, "Base instances and poison", drawn=True)
     crafted = Section("Crafted copies", CRAFTED, saved_picture(run.folder / CRAFTED_FIGURE, CRAFTED))
-    sections = (curves, *labeler_sections, crafted, *robust_sections, features, pairs)
+    sections = (curves, *labeler_sections, crafted, *robust_sections, features, *_target(run), pairs)
     title = run_title(run, "Active learning", f"{run.summary.get('strategy')} queries")
     return run_page(run, title, (*_tiles(run), *labeler_tiles, *robust_tiles), sections)
+
+
+def _target(run: Run) -> tuple[Section, ...]:
+    """Show the target of targeted poisons, and what became of it."""
+    if "target" not in run.summary:
+        return ()
+    summary, tried = run.summary, [record for record in run.rounds if "target_fooled" in record]
+    true, wanted = (run.called(summary[key]) for key in ("target_class", "target_wanted"))
+    fooled = sum(record["target_fooled"] for record in tried)
+    right = sum(record["target_correct"] for record in tried)
+    rows = (
+        ("test sample", str(summary["target"])),
+        ("its class", true),
+        ("to be taken for", wanted),
+        ("taken for it", f"after {fooled} of {len(tried)} rounds"),
+        ("classified rightly", f"after {right} of {len(tried)} rounds"),
+        ("opacity of its watermark in the bases", f"{summary['opacity']:g}"),
+    )
+    shown = saved_picture(run.folder / "poisons" / "target.png", f"the target, of class {true}")
+    return (Section("The target", triples=(Triple(shown, "", ()),) if shown else (), grids=(Grid(("", ""), rows),)),)
 
 
 def features_section(runs: dict[str, Run]) -> Section:
@@ -177,12 +199,13 @@ def _tiles(run: Run) -> tuple[Tile, ...]:
         tiles += (
             queries_tile([run]),
             Tile("poisons", show(number(summary, "poisons"), 0), f"beside {int(summary['pool'])} natural samples"),
-            Tile("mean ‖f-μ‖", after, f"{before} before the attack"),
+            Tile(f"mean ‖f-μ‖{', μ the target' if 'target' in summary else ''}", after, f"{before} before the attack"),
             *_distortion(run),
         )
     if "target_fooled" in summary:
         yes, taken = ("yes", "taken") if summary["target_fooled"] else ("no", "not taken")
-        tiles.append(Tile("target fooled", yes, f"in the last round {taken} for the poisons' class"))
+        wanted = run.called(summary["target_wanted"])
+        tiles.append(Tile("target fooled", yes, f"in the last round {taken} for class {wanted}, as the attacker wants"))
     return tuple(tiles)
 
 

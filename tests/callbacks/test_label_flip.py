@@ -335,6 +335,17 @@ def test_a_bucket_with_too_few_samples_is_passed_over(tmp_path: Path) -> None:
     assert all(row["flips"] == 2 for row in found["rounds"][1:])
 
 
+@pytest.mark.parametrize("under", ["random", "path_length", "new_class"])
+def test_suspects_flip_nothing_whatever_the_experiment_flips(under: str, tmp_path: Path) -> None:
+    few = ("--flips.init_args.max_epochs=2", "--flips.init_args.min_epochs=1", "--flips.init_args.suspects.shown=1")
+    out = done(tmp_path / "run", "--config", FLIPS / "suspects.yaml", *few, config=under)
+    assert [row["selector"] for row in left(out)["rounds"]] == ["clean"]
+    assert {(row["strategy"], row["status"]) for row in table(out / "ledger.csv")} == {("initial", "kept")}
+    assert (out / "suspects.csv").exists()
+    report = (out / "report.html").read_text()
+    assert "<h1>Digits, MLP, no label flipped, seed 0</h1>".replace(" MLP,", "") in report
+
+
 @pytest.mark.slow
 def test_suspects_are_the_labels_that_are_wrong(tmp_path: Path) -> None:
     data = ("--data", "tests.callbacks.test_label_flip.Mislabelled", "--flips.init_args.max_epochs=150")
@@ -351,13 +362,16 @@ def test_suspects_are_the_labels_that_are_wrong(tmp_path: Path) -> None:
 
 def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -> None:
     configs = (ROOT / "configs" / "experiment" / "noise_toy.yaml", ROOT / "configs" / "flips" / "suspects.yaml")
-    few = ("--flips.init_args.max_epochs=2", "--data.init_args.distances=[]", "--robust=null")
+    few = ("--flips.init_args.max_epochs=2", "--flips.init_args.min_epochs=1")
     run = aal("fit", *(f"--config={path}" for path in configs), *few, "--out", tmp_path / "run")
     assert run.returncode == 0, run.stderr
     rows = table(tmp_path / "run" / "suspects.csv")
     assert len(rows) == 60
     assert {row["source"] for row in rows} == {""}
-    assert "60 are listed in suspects.csv" in (tmp_path / "run" / "report.html").read_text()
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "60 are listed in suspects.csv" in report
+    assert "no label flipped" in report, "what the experiment's data places is not mislabelled"
+    assert len(left(tmp_path / "run")["rounds"]) == 1
     assert not (tmp_path / "run" / "figures" / "suspects.png").exists()
 
 

@@ -15,6 +15,7 @@ from aal.networks import DigitBackbone
 from aal.poisons.target_sets import KIND
 from aal.runs.files import write_sealed
 from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, untimed
+from tests.report.test_pages import Page
 from tests.test_resume import KILL
 
 TARGETED = ROOT / "configs" / "poison" / "targeted.yaml"
@@ -179,6 +180,13 @@ def test_what_became_of_the_target_is_what_the_classifier_takes_it_for(crafted: 
         == int(predicted == data.labels["test"][target])
     )
     assert base_class != data.labels["test"][target]
+    page, fooled = Page(crafted / "report.html"), sum(record["target_fooled"] for record in rounds(crafted))
+    assert (crafted / "poisons" / "target.png").read_bytes() in page.images
+    assert torch.equal(data.samples["test"].read(crafted / "poisons" / "target.png"), data.samples["test"][target][0])
+    told = f"test sample {found['target']} its class {int(data.labels['test'][target])} to be taken for {base_class}"
+    assert f"{told} taken for it after {fooled} of {len(rounds(crafted))} rounds" in page.text
+    assert f"opacity of its watermark in the bases {found['opacity']:g}" in page.text
+    assert "features.png" not in page.text, "that figure is of collisions on one vector"
 
 
 def test_a_set_of_its_own_is_crafted_on_the_backbone(crafted: Path) -> None:

@@ -19,6 +19,7 @@ from aal.errors import UserError
 from aal.networks import DigitBackbone
 from tests.commands import ROOT, MadeOnce, aal, untimed
 from tests.datamodules.files import FILES
+from tests.report.test_pages import Page
 from tests.test_resume import KILL
 
 EXPERIMENTS = ROOT / "configs" / "experiment"
@@ -94,6 +95,20 @@ def test_sets_are_kept_where_the_target_was_fooled_and_nowhere_else(built: Path)
         assert following["opacity"] == (0.3 if again else 0.0)
 
 
+def test_the_report_shows_the_sets_with_their_targets_and_success(built: Path) -> None:
+    page, found, kept = Page(built / "report.html"), summary(built), manifests(built)
+    fooled = f"attack success {found['attack_success']:.3f} {len(kept)} of 3 targets fooled"
+    for part in ("Digits, NN1, targeted poisons for 3 targets, seed 0", fooled, "Every try"):
+        assert part in page.text
+    for k, one in enumerate(kept):
+        named = f"set {k}: test sample {one['target']}, {one['true_class']} to be taken for {one['base_class']}"
+        told = f"{len(one['bases'])} poisons, opacity {one['opacity']:g}"
+        assert f"{named} {told}" in page.text
+    assert len(page.images) == 3 * len(kept)
+    assert "no poisons" not in page.text
+    assert "queried" not in page.text.split("How it was made")[0]
+
+
 def test_poisons_that_are_bare_bases_fool_nobody_and_targets_come_in_order(tmp_path: Path) -> None:
     build(tmp_path / "run", *NOTHING, "--query.init_args.max_epochs=4", "--query.init_args.targets=8")
     targets, found = [record["target"] for record in rounds(tmp_path / "run")[1:]], summary(tmp_path / "run")
@@ -102,6 +117,7 @@ def test_poisons_that_are_bare_bases_fool_nobody_and_targets_come_in_order(tmp_p
     assert found["misclassified"] == targets[-1] + 1 - 8 > 0, "those that the baseline gets wrong are passed over"
     assert (found["sets"], found["attack_success"]) == (0, 0.0)
     assert not (tmp_path / "run" / "sets").exists()
+    assert "No set was kept: no target was fooled." in Page(tmp_path / "run" / "report.html").text
 
 
 def test_poisons_are_near_the_target_once_saved_and_near_their_bases(built: Path) -> None:
