@@ -56,7 +56,7 @@ class RoundCheckpoint(Checkpoint):
             inputs |= callback.inputs
 
         def kept() -> str:
-            return keep_inputs(folder, inputs, last_checkpoint(folder).exists()) if trainer.is_global_zero else ""
+            return keep_inputs(folder, inputs) if trainer.is_global_zero else ""
 
         run = trainer.strategy.broadcast(Shard.of(trainer).together(kept))
         if isinstance(trainer.strategy.checkpoint_io, WholeCheckpointIO):

@@ -1,6 +1,5 @@
 """The folder of one run: taken by one process, new or resumed with the configuration it was started with."""
 
-import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.files import NO_SPACE, PARTIAL, refuse_misplaced, write_text
+from aal.runs.inputs import INPUTS
 
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "figures", "poisons", "robust", "sets", "wandb")  # of a run's folder
 HALF_WRITTEN = f".*{PARTIAL}"
-EARLIER = re.compile(r"class_path: callbacks\.(QueryRounds|ReplayLedger|TargetedSets|LabelFlip)$", re.MULTILINE)
+BEGAN = ("checkpoints", "ledger.csv", "rounds.jsonl")  # none of them is there before the run's inputs are kept
 
 
 class RunFolder:
@@ -27,7 +27,7 @@ class RunFolder:
 
     Raises:
         UserError: Another process holds it, it holds something and ``resumes`` is not set, or it cannot be written to;
-            a file stands where a run has a folder, or a folder where it has a file.
+            an earlier version made the run; a file stands where a run has a folder, or a folder where it has a file.
     """
 
     def __init__(self, path: Path, resumes: bool) -> None:
@@ -51,6 +51,10 @@ class RunFolder:
         try:
             refuse(refusal, f"out: {path} {refusal}")
             refuse_misplaced(path, FOLDERS)
+            refuse(
+                set(BEGAN) & set(found) and INPUTS not in found,
+                f"out: {path} has no {INPUTS}: an earlier version of aal made this run; run it anew elsewhere",
+            )
         except UserError:
             self.release()
             raise
@@ -76,7 +80,6 @@ class RunFolder:
         path = self.path / "config.yaml"
         if not path.exists():
             return
-        refuse_earlier(self.path)
         before, now = flattened(completed(read_mapping(path))), flattened(config)
         for key in sorted(before.keys() | now.keys()):
             changed = before.get(key) != now.get(key)
@@ -96,17 +99,6 @@ class RunFolder:
             (self.path / LOCK).unlink()
             self.path.rmdir()
         self._lock.release()
-
-
-def refuse_earlier(folder: Path) -> None:
-    """Refuse a run that was made when the classes of a configuration had other names.
-
-    Raises:
-        UserError: The run in the folder is such a one.
-    """
-    path = folder / "config.yaml"
-    if path.is_file() and EARLIER.search(path.read_text(encoding="utf-8", errors="replace")):
-        raise UserError(f"{folder}: an earlier version of aal made this run, which this one cannot read; run it anew")
 
 
 def flattened(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs.files import digest_of, read_sealed, write_sealed
 
 INPUTS, KIND = "inputs.json", "the inputs of a run"
 
 
-def keep_inputs(folder: Path, inputs: Mapping[str, str], began: bool) -> str:
+def keep_inputs(folder: Path, inputs: Mapping[str, str]) -> str:
     """Write ``inputs.json`` of a run that begins; refuse to go on where something is not what it was started with.
 
     What this version looks at and an earlier one did not is no difference.
@@ -18,17 +17,15 @@ def keep_inputs(folder: Path, inputs: Mapping[str, str], began: bool) -> str:
     Args:
         folder: The run's folder; its ``config.yaml`` is there if a configuration made the run.
         inputs: What the run reads besides, by what it is called: digests.
-        began: Whether the run has a checkpoint to go on from.
 
     Returns:
         A digest that tells this run from others: of its configuration and inputs when it was started.
 
     Raises:
-        UserError: An input has changed, or the file was, or the run that goes on has none; the line names it.
+        UserError: An input has changed, or the file was; the line names it.
     """
     path, config = folder / INPUTS, folder / "config.yaml"
     if not path.exists():
-        refuse(began, f"{folder}: the run there has no {INPUTS}: an earlier version of aal made it; run it anew")
         started = {"config.yaml": digest_of(config) if config.exists() else "none"}
         write_sealed(path, KIND, {"started": started, "inputs": dict(inputs)})
     for name, digest in read_sealed(path, KIND)["inputs"].items():

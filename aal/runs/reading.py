@@ -8,7 +8,6 @@ from typing import Any
 from aal.checks import refuse
 from aal.runs import files
 from aal.runs.documents import read_mapping
-from aal.runs.folder import refuse_earlier
 
 TEXTS = ("data", "strategy")
 MAPPINGS = ("environment", "files")
@@ -48,7 +47,6 @@ def read_run(folder: Path) -> Run:
         UserError: There is no such folder, or what is in it is not what a run of this version writes.
     """
     refuse(not folder.is_dir(), f"{folder}: no such folder")
-    refuse_earlier(folder)
     config = folder / "config.yaml"
     return Run(
         folder=folder,

@@ -9,7 +9,6 @@ from aal.checks import refuse
 from aal.errors import UserError
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
-from aal.runs.folder import refuse_earlier
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms, refuse_no_folder
 from aal.studies.results import Table
@@ -193,8 +192,6 @@ def claim_folder(study: Study, directory: Path) -> None:
         before.name != study.name,
         f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}",
     )
-    for config in directory.glob("*/seed=*/config.yaml"):
-        refuse_earlier(config.parent)
     for name, arm in study.arms.items():
         begun = any((directory / name).glob("seed=*/config.yaml"))
         refuse(

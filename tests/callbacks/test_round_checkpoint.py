@@ -162,7 +162,10 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a checkpoint of other shapes": (saved_anew, "last.ckpt: not as this run saved it"),
     "the checkpoint of another run": (of_another_run, "last.ckpt: not as this run saved it"),
     "a folder for a checkpoint": (instead(CHECKPOINT), r"last.ckpt: cannot be read \(Is a directory\)"),
-    "no inputs": (lambda place: (place / "run/inputs.json").unlink(), "has no inputs.json"),
+    "no inputs, and others": (
+        lambda place: ((place / "run/inputs.json").unlink(), (place / "data/c").rename(place / "data/d")),
+        "last.ckpt: not as this run saved it",
+    ),
     "other inputs": (
         lambda place: in_json(place / "run/inputs.json", lambda found: found["inputs"].clear()),
         "inputs.json: altered",
