@@ -16,7 +16,15 @@ from aal.checks import refuse
 from aal.cli.class_names import use_class_names
 from aal.cli.command_line import with_files
 from aal.cli.exits import reason
-from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, MAY_CHANGE, check_trainer, loggers_in, number_of_logits, whole_seed
+from aal.cli.keys import (
+    CALLBACKS,
+    CLI_ARGUMENTS,
+    MAY_CHANGE,
+    check_trainer,
+    loggers_in,
+    number_of_logits,
+    whole_seed,
+)
 from aal.cli.origins import Origins
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError

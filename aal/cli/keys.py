@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from pytorch_lightning.cli import LightningArgumentParser
+from pytorch_lightning.loggers import Logger
 
 from aal.callbacks import (
     AdversarialRetraining,
@@ -64,7 +66,22 @@ DEFAULTS = {
     "min_steps": None,
 }
 CSV_LOGGER = "pytorch_lightning.loggers.CSVLogger"
+LIGHTNINGS = ("lightning_logs", None)  # name and version of a logger that are Lightning's defaults
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, but its loggers write into the run's folder unless they are told where."""
+
+    def add_class_arguments(self, class_type: type, *arguments: Any, **options: Any) -> list[str]:
+        """Add the arguments of a class; a logger's folder is empty by default, where it is the current one or none."""
+        added: list[str] = super().add_class_arguments(class_type, *arguments, **options)
+        a_logger = isinstance(class_type, type) and issubclass(class_type, Logger) and "save_dir" in added
+        if a_logger and self.get_defaults().get("save_dir") in (None, "."):
+            self.set_defaults({"save_dir": ""})
+        return added
+
+
 CLI_ARGUMENTS: dict[str, Any] = {
     "model_class": Classifier,
     "datamodule_class": ActiveDataModule,
@@ -74,6 +91,7 @@ CLI_ARGUMENTS: dict[str, Any] = {
     "seed_everything_default": 0,
     "trainer_defaults": TRAINER_DEFAULTS,
     "auto_configure_optimizers": False,
+    "parser_class": Parser,
     "parser_kwargs": {**PARSER, "fit": PARSER},
 }
 
@@ -91,7 +109,8 @@ def loggers_in(folder: Path, configured: Namespace | list[Namespace] | bool | No
         configured: The parsed ``trainer.logger``: True and None mean the CSV logger, False none.
 
     Returns:
-        Copies, each with an empty ``save_dir`` filled in; the configuration itself stays as the user wrote it.
+        Copies, each with an empty ``save_dir`` filled in, and then without the folders that Lightning makes there for
+        each run; the configuration itself stays as the user wrote it.
     """
     if configured is None or configured is True:
         init_args = Namespace(save_dir="", name="", version="")  # type: ignore[no-untyped-call]
@@ -102,6 +121,8 @@ def loggers_in(folder: Path, configured: Namespace | list[Namespace] | bool | No
     for logger in loggers:
         if logger.get("init_args.save_dir") == "":
             logger["init_args.save_dir"] = str(folder)
+            if (logger.get("init_args.name"), logger.get("init_args.version")) == LIGHTNINGS:
+                logger["init_args.name"] = logger["init_args.version"] = ""
     return loggers
 
 

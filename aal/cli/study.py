@@ -80,6 +80,9 @@ def _conclude(directory: Path) -> None:
     missing = sum(seed not in runs for runs in cells.values() for seed in study.seeds)
     if missing:
         console.print(f"Incomplete: {missing} of {len(study.arms) * len(study.seeds)} cells have not finished.")
+    records = directory / "*" / "seed=*" / "wandb" / "offline-run-*"
+    if any(directory.glob(str(records.relative_to(directory)))):
+        console.print(f"Weights & Biases was offline: `wandb sync {records}` uploads what it took", soft_wrap=True)
     console.print(f"Report: {directory / 'report.html'}", soft_wrap=True, markup=False)
 
 

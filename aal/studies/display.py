@@ -10,9 +10,9 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
+from aal.runs.progress import clock
 from aal.studies.cells import Cell
 
 
@@ -28,33 +28,36 @@ class StudyProgress(Progress):
             MofNCompleteColumn(),
             TextColumn("cells ·"),
             TimeElapsedColumn(),
-            TextColumn("· left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[left]}", markup=False),
             TextColumn("{task.fields[now]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
-        self._cells, self._count, self._looked = cells, skipped, 0.0
-        self._running: list[Cell] = []
+        self._cells, self._skipped, self._looked = cells, skipped, 0.0
+        self._running: dict[Cell, float] = {}  # when each was started
+        self._done, self._to_go, self._at_once, self._took = 0, cells - skipped, 0, 0.0
         if skipped:
             console.print(f"{skipped} of {cells} cells are finished already", highlight=False)
-        # Time left is told from the cells of this invocation: those skipped took none of it.
-        self._task = self.add_task("study", total=cells - skipped, now="")
+        self._task = self.add_task("study", total=cells - skipped, now="", left="")
 
     def begun(self, cell: Cell) -> None:
         """Show that a cell was started."""
-        self._running.append(cell)
+        self._running[cell] = time.monotonic()
+        self._at_once = max(self._at_once, len(self._running))
 
     def done(self, cell: Cell, seconds: float) -> None:
         """Show that a cell has finished."""
-        self._running.remove(cell)
-        self._count += 1
-        self.advance(self._task)
-        self._line(f"{cell.name}: done in {seconds:.0f} s ({self._count} of {self._cells} cells)")
+        del self._running[cell]
+        self._done, self._to_go, self._took = self._done + 1, self._to_go - 1, self._took + seconds
+        left = self._left()
+        self.update(self._task, advance=1, left=left)
+        count = f"{self._skipped + self._done} of {self._cells}"
+        self._line(f"{cell.name}: done in {seconds:.0f} s ({count} cells{left})")
 
     def broken(self, cell: Cell, why: str, *, again: bool) -> None:
         """Show that a cell's process ended without finishing, and whether it is tried again."""
-        self._running.remove(cell)
+        del self._running[cell]
+        self._to_go -= not again
         self._line(f"{cell.name}: {why}{'; trying again' if again else ''}", style="red")
 
     def look(self) -> None:
@@ -63,7 +66,15 @@ class StudyProgress(Progress):
             return
         self._looked = time.monotonic()
         now = ", ".join(f"{cell.name} ({cell.labels() or 0} labels)" for cell in self._running)
-        self.update(self._task, now=now)
+        self.update(self._task, now=now, left=self._left())
+
+    def _left(self) -> str:
+        """Tell how long the cells to go take if each takes the mean of those that this invocation has finished."""
+        if not self._done or not self._to_go:
+            return ""
+        mean, now = self._took / self._done, time.monotonic()
+        begun = sum(min(now - started, mean) for started in self._running.values())
+        return f", {clock((mean * self._to_go - begun) / min(self._at_once, self._to_go))} left"
 
     def _line(self, text: str, style: str = "") -> None:
         self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)

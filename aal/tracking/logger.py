@@ -22,6 +22,7 @@ from aal.tracking.process import KEPT, PARTLY, SENT
 log = logging.getLogger(__name__)
 
 PROCESS = Path(__file__).with_name("process.py")  # started by its path: the package would load torch
+OFFLINE = "offline-"  # what the name of a record's folder begins with
 GRACE_SECONDS = 2.0  # between asking a process that hangs to stop and killing it
 
 
@@ -151,23 +152,25 @@ class WandbTracker(Logger):
             end(process)
             self._warn("did not finish in time", kept=True)
             return
-        if code == KEPT:
-            self._warn("was not reached", kept=True)
+        offline = any(folder.name.startswith(OFFLINE) for folder in self._records()[-1:])
+        if code == KEPT or (code == SENT and offline):
+            self._warn("was not reached" if code == KEPT else "is offline", kept=True)
         elif code != SENT:
             self._warn("did not take every part of the run" if code == PARTLY else "failed; the run itself is complete")
 
+    def _records(self) -> list[Path]:
+        """Return the folders of records that W&B left in the run's folder, in order of the time that they name."""
+        found = {path.parent for path in (self._folder / "wandb").glob("*run-*/*.wandb")}
+        return sorted(found, key=lambda folder: folder.name.removeprefix(OFFLINE))
+
     def _warn(self, what: str, kept: bool = False) -> None:
-        home = self._folder / "wandb"
-        hint = f"see {home}/tracking.log"
-        records = (
-            sorted(home.glob("*run-*/*.wandb"), key=lambda path: path.parent.name.removeprefix("offline-"))
-            if kept
-            else []
-        )
-        if records:  # named by their time; W&B passes over runs that began online unless told not to
-            folder = records[-1].parent
-            flag = "" if folder.name.startswith("offline") else "--no-skip-online "
-            hint = f"what it took is kept, `wandb sync {flag}{folder}` uploads it"
+        hint = f"see {self._folder}/wandb/tracking.log"
+        records = self._records()
+        if kept and records:  # each process of a resumed run leaves one
+            offline = [str(folder) for folder in records if folder.name.startswith(OFFLINE)]
+            began_online = not records[-1].name.startswith(OFFLINE)  # W&B passes over those unless told not to
+            those = f"--no-skip-online {records[-1]}" if began_online else " ".join(offline)
+            hint = f"what it took is kept, `wandb sync {those}` uploads it"
         log.warning("Weights & Biases %s: %s", what, hint)  # no warnings.warn: a filter could turn it into an error
 
 

@@ -23,7 +23,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader, TensorDataset
 
-from aal.cli.keys import loggers_in
+from aal.cli.keys import Parser, loggers_in
 from aal.errors import UserError
 from aal.tracking.logger import PROCESS, WandbTracker
 
@@ -228,9 +228,10 @@ def test_offline_run_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert torch.equal(weights, untracked)
     for name in ("metrics.csv", "rounds.jsonl"):
         assert (folder / name).read_bytes() == (tmp_path / "untracked" / name).read_bytes()
-    assert warnings_of(caplog) == []
-
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    kept = f"what it took is kept, `wandb sync {path.parent}` uploads it"
+    assert warnings_of(caplog) == [f"Weights & Biases is offline: {kept}"]
+
     found: dict[str, list[Any]] = {}
     for record in records(path):
         kind = record.WhichOneof("record_type")
@@ -454,6 +455,22 @@ def test_shipped_configs_write_into_the_runs_folder(name: str | None, tmp_path: 
     assert [logger.save_dir for logger in loggers] == [str(tmp_path / "run")] * len(loggers)
     assert Path(loggers[0].log_dir) == tmp_path / "run"
     assert str(tmp_path) not in written
+
+
+@pytest.mark.parametrize("name", ["CSVLogger", "TensorBoardLogger", "WandbLogger"])
+@pytest.mark.parametrize("several", [False, True])
+def test_lightnings_own_loggers_write_into_the_runs_folder(name: str, several: bool, tmp_path: Path) -> None:
+    parser = Parser()
+    parser.add_lightning_class_args(Trainer, "trainer")
+    config = parser.parse_args([f"--trainer.logger={[name] if several else name}"])
+    (logger,) = loggers_in(tmp_path / "run", config.trainer.logger)
+    told = logger.init_args
+    assert told.save_dir == str(tmp_path / "run")
+    assert (told.name, told.version) == ((None, None) if name == "WandbLogger" else ("", ""))
+    mine = json.dumps({"class_path": name, "init_args": {"save_dir": "mine"}})
+    (logger,) = loggers_in(tmp_path / "run", parser.parse_args([f"--trainer.logger={mine}"]).trainer.logger)
+    theirs = None if name == "WandbLogger" else "lightning_logs"
+    assert (logger.init_args.save_dir, logger.init_args.name, logger.init_args.version) == ("mine", theirs, None)
 
 
 def test_logger_config_stays_as_the_user_wrote_it(tmp_path: Path) -> None:
