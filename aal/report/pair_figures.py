@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.transforms import Affine2D
 from PIL import Image
 from torch import Tensor
 
 from aal.report.pairs import Pair
-from aal.report.style import DPI, MUTED, POISON, POOL, panels, style
+from aal.report.style import DPI, MUTED, POISON, POOL, style
 from aal.robustness.evaluation import Examples
 
 WINDOW = 0.016  # seconds that one column of a spectrogram looks at, at least
@@ -22,6 +24,7 @@ LONGEST_WINDOW = 4096  # samples that it looks at, at most
 COLUMNS = 240  # of a spectrogram, at most
 RANGE = 80.0  # decibels from the lowest to the highest colour
 COLOURS = colormaps["magma"]
+STRIP, SIDE = 4.2, 1.25  # inches: width of three pictures and of the space beside them; longer side of a picture
 
 
 def amplified(pairs: list[Pair]) -> tuple[list[Tensor], int]:
@@ -38,37 +41,58 @@ def png(image: Tensor) -> bytes:
     return data.getvalue()
 
 
-@style()
 def images_figure(pairs: list[Pair]) -> Figure:
     """Draw pairs: base, poison and amplified difference of each, with its class, distortion and distances."""
     differences, factor = amplified(pairs)
-    figure, grid = panels(len(pairs), 4.2, 1.9, columns=3)
-    for axes, pair, difference in zip(grid, pairs, differences, strict=True):
-        axes.set_axis_off()
-        axes.set_title(f"{pair.title}\n{pair.change}", fontsize=8, parse_math=False)
-        images = (
-            (pair.base.values, f"base\n‖f-μ‖ = {pair.figures['norm_initial']:.3g}"),
-            (pair.poison.values, f"poison\n‖f-μ‖ = {pair.figures['norm_saved']:.3g}"),
-            (difference, f"difference,\n{factor}-fold" if factor > 1 else "difference"),
+    strips = [
+        Strip(
+            f"{pair.title}\n{pair.change}",
+            {
+                f"base\n‖f-μ‖ = {pair.figures['norm_initial']:.3g}": pair.base.values,
+                f"poison\n‖f-μ‖ = {pair.figures['norm_saved']:.3g}": pair.poison.values,
+                f"difference,\n{factor}-fold" if factor > 1 else "difference": difference,
+            },
         )
-        _, height, width = difference.shape
-        beside = axes.inset_axes((0, 0.2, 1, 0.8))  # axes for each of the images would take three times as long
-        beside.set_axis_off()
-        for column, (image, caption) in enumerate(images):
-            left = 1.08 * width * column
-            pixels = image.permute(1, 2, 0).numpy()
-            beside.imshow(pixels, interpolation="nearest", extent=(left, left + width, 0, height))
-            beside.annotate(
-                caption,
-                (left + width / 2, 0),
-                (0, -3),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=7.5,
-                color=MUTED,
-            )
-        beside.set(in_layout=False, anchor="W", xlim=(0, left + width))
+        for pair, difference in zip(pairs, differences, strict=True)
+    ]
+    return _strips_figure(strips, columns=3)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What is drawn beside each other.
+
+    Attributes:
+        title: Lines above it.
+        shown: By the lines below each, images, ``(3, H, W)`` from 0 to 1 or uint8, or signals ``(T,)`` from 0 to 1.
+    """
+
+    title: str
+    shown: Mapping[str, Tensor]
+
+
+@style()
+def _strips_figure(strips: Sequence[Strip], columns: int) -> Figure:
+    """Draw strips alike, on the same axes, in inches: axes for each picture would take several times as long."""
+    example = next(iter(strips[0].shown.values()))
+    high, wide = example.shape[1:] if example.ndim == 3 else (0.7, 1)
+    high, wide = (SIDE * side / max(high, wide) for side in (high, wide))
+    above = 0.15 + 0.14 * len(strips[0].title.splitlines())
+    height, columns = above + high + 0.38, min(columns, len(strips))
+    limits = columns * STRIP, -(-len(strips) // columns) * height
+    figure = Figure(figsize=limits, dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, limits[0]), ylim=(0, limits[1]), autoscale_on=False)
+    axes.set_axis_off()
+    for place, strip in enumerate(strips):
+        row, column = divmod(place, columns)
+        left, top = STRIP * column + 0.05, limits[1] - height * row
+        axes.text(left, top - 0.06, strip.title, va="top", fontsize=8.5, fontweight="bold", parse_math=False)
+        bottom = top - above - high
+        for beside, (caption, picture) in enumerate(strip.shown.items()):
+            middle = left + SIDE / 2 + 1.07 * SIDE * beside
+            extent = (middle - wide / 2, middle + wide / 2, bottom, bottom + high)
+            (_draw_image if picture.ndim == 3 else _draw_signal)(axes, picture, extent, POISON if beside else POOL)
+            axes.text(middle, bottom - 0.05, caption, ha="center", va="top", fontsize=7.5, color=MUTED)
     return figure
 
 
@@ -185,7 +209,6 @@ def _draw(axes: Axes, shown: Spectrogram, scale: Normalize) -> None:
     axes.locator_params(nbins=4)
 
 
-@style()
 def examples_figure(shown: Examples) -> Figure | None:
     """Draw samples, what an attack made of them and the difference, all differences made larger by the same factor.
 
@@ -199,22 +222,22 @@ def examples_figure(shown: Examples) -> Figure | None:
     if not image and not (shown.x.ndim == 2 or (shown.x.ndim == 3 and shown.x.shape[1] == 1)):
         return None
     low, high = _range(shown)
-    x, adversarial = ((samples.double() - low) / (high - low) for samples in (shown.x, shown.adversarial))
+    x, adversarial = (
+        ((samples.expand(-1, 3, -1, -1) if image else samples.flatten(1)).double() - low) / (high - low)
+        for samples in (shown.x, shown.adversarial)
+    )
     factor = max(1, math.floor(0.5 / max(float((adversarial - x).abs().max()), 1e-9)))
-    difference = 0.5 + factor * (adversarial - x)
-    captions = ("sample", "attacked", f"difference,\n{factor:,}-fold" if factor > 1 else "difference")
-    figure, grid = panels(len(x), 4.2, 1.9 if image else 1.5)
-    for row, axes in enumerate(grid):
-        axes.set_axis_off()
-        label, natural, after = (int(classes[row]) for classes in (shown.label, shown.natural, shown.after))
-        axes.set_title(f"label {label}: predicted {natural} → {after}", fontsize=9)
-        for column, (caption, samples) in enumerate(zip(captions, (x, adversarial, difference), strict=True)):
-            inset = axes.inset_axes((column / 3, 0.14, 0.31, 0.86))
-            (_draw_image if image else _draw_signal)(inset, samples[row], POISON if column else POOL)
-            inset.annotate(
-                caption, (0.5, -0.04), xycoords="axes fraction", ha="center", va="top", fontsize=7.5, color=MUTED
-            )
-    return figure
+    amplified = f"difference,\n{factor:,}-fold" if factor > 1 else "difference"
+    strips = [
+        Strip(
+            f"label {label}: predicted {natural} → {after}",
+            {"sample": one, "attacked": attacked, amplified: 0.5 + factor * (attacked - one)},
+        )
+        for one, attacked, label, natural, after in zip(
+            x, adversarial, *(classes.tolist() for classes in (shown.label, shown.natural, shown.after)), strict=True
+        )
+    ]
+    return _strips_figure(strips, columns=2)
 
 
 def _range(shown: Examples) -> tuple[float, float]:
@@ -226,12 +249,13 @@ def _range(shown: Examples) -> tuple[float, float]:
     return (low, high) if low < high else (low, low + 1)
 
 
-def _draw_image(axes: Axes, image: Tensor, colour: str) -> None:
-    axes.imshow(image.clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy(), interpolation="nearest")
-    axes.set_axis_off()
+def _draw_image(axes: Axes, image: Tensor, extent: tuple[float, float, float, float], colour: str) -> None:
+    pixels = image if image.dtype == torch.uint8 else image.clamp(0, 1)
+    axes.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto", extent=extent)
 
 
-def _draw_signal(axes: Axes, signal: Tensor, colour: str) -> None:
-    axes.plot(signal.flatten().numpy(), color=colour, linewidth=0.5)
-    axes.set(ylim=(-0.02, 1.02), xticks=[], yticks=[])
-    axes.grid(False)
+def _draw_signal(axes: Axes, signal: Tensor, extent: tuple[float, float, float, float], colour: str) -> None:
+    left, right, bottom, top = extent
+    place = Affine2D().scale((right - left) / len(signal), top - bottom).translate(left, bottom)
+    axes.plot(signal.numpy(), color=colour, linewidth=0.5, transform=place + axes.transData)
+    axes.plot((left, left, right), (top, bottom, bottom), color=MUTED, linewidth=0.8)

@@ -1,6 +1,8 @@
 """The report's part on robustness: its numbers are those of the evaluation, whatever else is missing or broken."""
 
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +119,18 @@ def shown(x: Tensor, change: float, bounds: tuple[float, float] = (0.0, 1.0)) ->
     return Examples(x, x + change, torch.arange(n), torch.arange(n), torch.arange(n) + 1, bounds)
 
 
-def insets(figure: Figure | None) -> list[list[Any]]:
+def strips(figure: Figure | None) -> list[tuple[Any, ...]]:
+    """Return of each strip its texts, title first, and what is drawn below the title."""
     assert figure is not None
     assert render(figure)[:4] == b"\x89PNG"
-    return [axes.child_axes for axes in figure.axes]
+    (axes,) = figure.axes
+    drawn = list(axes.images) or axes.lines[::2]  # every second line is a frame
+    texts = [text.get_text() for text in axes.texts]
+    return list(zip(batched(texts, 4), batched(drawn, 3), strict=True))
+
+
+def batched(items: Sequence[Any], n: int) -> list[Sequence[Any]]:
+    return [items[k : k + n] for k in range(0, len(items), n)]
 
 
 @pytest.mark.parametrize(("channels", "bounds"), [(1, (0.0, 1.0)), (3, (0.0, 255.0)), (1, (-1.0, 1.0))])
@@ -129,34 +139,42 @@ def test_an_image_is_beside_the_attacked_one_and_a_difference_that_is_seen(
 ) -> None:
     low, high = bounds
     x = low + (high - low) * torch.full((2, channels, 4, 4), 0.25, dtype=torch.float64)
-    figure = examples_figure(shown(x, 0.03 * (high - low), bounds))
-    rows = insets(figure)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [  # type: ignore[union-attr]
-        "label 0: predicted 0 → 1",
-        "label 1: predicted 1 → 2",
-    ]
-    for row in rows:
-        values = [torch.as_tensor(inset.images[0].get_array()).double() for inset in row]
+    found = strips(examples_figure(shown(x, 0.03 * (high - low), bounds)))
+    assert [texts[0] for texts, _ in found] == ["label 0: predicted 0 → 1", "label 1: predicted 1 → 2"]
+    for texts, images in found:
+        values = [torch.as_tensor(image.get_array()).double() for image in images]
         assert [value.shape for value in values] == [(4, 4, 3)] * 3
         for value, expected in zip(values, (0.25, 0.28, 0.5 + 16 * 0.03), strict=True):
             torch.testing.assert_close(value, torch.full_like(value, expected), rtol=0, atol=1e-9)
-        assert row[2].texts[0].get_text() == "difference,\n16-fold"
+        assert texts[1:] == ["sample", "attacked", "difference,\n16-fold"]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (4, 12), (12, 4)])
+def test_pictures_keep_their_proportions_and_nothing_lies_over_them(size: tuple[int, int]) -> None:
+    figure = examples_figure(shown(torch.rand(3, 3, *size), 0.01))
+    images = [image for _, three in strips(figure) for image in three]
+    assert figure is not None
+    boxes = [one.get_window_extent() for one in (*images, *figure.axes[0].texts)]
+    assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert [box.height / box.width for box in boxes[:9]] == pytest.approx([size[0] / size[1]] * 9)
 
 
 @pytest.mark.parametrize("shape", [(2, 300), (2, 1, 300)])
 def test_a_sound_is_a_waveform(shape: tuple[int, ...]) -> None:
     x = torch.linspace(-1, 0.9, 600).view(shape)
-    for row, signal in zip(insets(examples_figure(shown(x, 0.1, (-1.0, 1.0)))), x, strict=True):
-        drawn = [torch.tensor(inset.lines[0].get_ydata()) for inset in row]
+    for (_, lines), signal in zip(strips(examples_figure(shown(x, 0.1, (-1.0, 1.0)))), x, strict=True):
+        drawn = [torch.tensor(line.get_ydata()) for line in lines]
         torch.testing.assert_close(drawn[0] * 2 - 1, signal.flatten().double(), rtol=0, atol=1e-6)
         torch.testing.assert_close(drawn[1] - drawn[0], torch.full((300,), 0.05).double(), rtol=0, atol=1e-6)
-        assert row[1].lines[0].get_color() == POISON
+        assert lines[1].get_color() == POISON
 
 
 def test_data_without_bounds_are_drawn_in_their_own() -> None:
-    rows = insets(examples_figure(shown(torch.linspace(-7, 5, 20)[None], 2.0, (-torch.inf, torch.inf))))
-    assert min(rows[0][0].lines[0].get_ydata()) == 0
-    assert max(rows[0][1].lines[0].get_ydata()) == 1
+    ((_, lines),) = strips(examples_figure(shown(torch.linspace(-7, 5, 20)[None], 2.0, (-torch.inf, torch.inf))))
+    assert min(lines[0].get_ydata()) == 0
+    assert max(lines[1].get_ydata()) == 1
 
 
 def test_samples_of_another_shape_are_not_drawn() -> None:
@@ -165,5 +183,5 @@ def test_samples_of_another_shape_are_not_drawn() -> None:
 
 
 def test_nothing_changed_is_drawn_too() -> None:
-    rows = insets(examples_figure(shown(torch.full((1, 1, 4, 4), 0.5), 0.0)))
-    assert (torch.as_tensor(rows[0][2].images[0].get_array()) == 0.5).all()
+    ((_, images),) = strips(examples_figure(shown(torch.full((1, 1, 4, 4), 0.5), 0.0)))
+    assert (torch.as_tensor(images[2].get_array()) == 0.5).all()
