@@ -43,12 +43,14 @@ def paths_figure(steps: Tensor, arrived: Tensor, labels: Tensor) -> Figure:
         arrived: Whether it arrived, bool ``(N,)``.
         labels: The class that it led from ``(N,)``.
     """
-    edges, classes = path_bins(steps).tolist(), labels.unique().tolist()
+    edges, classes = path_bins(steps), labels.unique().tolist()
     figure, grid = panels(len(classes), 2.2, 1.8, ACROSS)
     for axes, label in zip(grid, classes, strict=True):
-        parts = [steps[(labels == label) & kind].double().tolist() for kind in (arrived, ~arrived)]
-        axes.hist(parts, edges, stacked=True, color=[CLEAN, POISON])
-        axes.axvline(float(steps[labels == label].double().quantile(0.5)), color=POOL, linewidth=1.2, linestyle=":")
+        own, there = steps[labels == label].double(), arrived[labels == label]
+        counts, reached = (torch.histogram(some, edges).hist.tolist() for some in (own, own[there]))
+        axes.stairs(counts, edges, fill=True, color=POISON, baseline=reached)
+        axes.stairs(reached, edges, fill=True, color=CLEAN)
+        axes.axvline(float(own.quantile(0.5)), color=POOL, linewidth=1.2, linestyle=":")
         axes.set(title=f"class {label}", xlabel="steps")
     for axes in grid[::ACROSS]:
         axes.set(ylabel="training points")

@@ -17,6 +17,7 @@ from aal.callbacks.rounds import clock_of
 from aal.data.samples import Samples
 from aal.datamodules import Digits
 from aal.seeds import generator
+from tests.cli.test_fit import refusal
 from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, results
 from tests.test_resume import KILL
 
@@ -189,7 +190,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
         assert value == after[part], part
 
 
-SWEEP = (BUCKETS, "--flips.init_args.suspects={}", "--checkpoint.interval=0", "--flips.init_args.repeats=2")
+SWEEP = (BUCKETS, '--flips.init_args.suspects={"shown": 2}', "--checkpoint.interval=0")
 
 
 @pytest.fixture(scope="module")
@@ -239,21 +240,23 @@ def test_a_run_killed_in_any_selector_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.slow
-def test_another_seed_flips_others_and_a_repeat_without_redraw_the_same(
-    uninterrupted: dict[str, Any], tmp_path: Path
-) -> None:
-    other = left(done(tmp_path / "other", *SWEEP, "--seed_everything=1"))
-    assert other["ledger"] != uninterrupted["ledger"]
-    out = done(tmp_path / "same", "--flips.init_args.repeats=2", "--flips.init_args.redraw=false", config="random")
-    chosen = {
-        round: {
-            row["index"] for row in table(out / "ledger.csv") if (row["strategy"], row["round"]) == ("random", round)
-        }
-        for round in ("1", "2")
-    }
-    assert chosen["1"] == chosen["2"]
-    assert len(chosen["1"]) == 20
-    first, second = left(out)["rounds"][1:]
+def test_another_seed_flips_others(uninterrupted: dict[str, Any], tmp_path: Path) -> None:
+    assert left(done(tmp_path / "other", *SWEEP, "--seed_everything=1"))["ledger"] != uninterrupted["ledger"]
+
+
+@pytest.mark.slow
+def test_a_repeat_without_redraw_flips_the_same_also_after_a_kill(tmp_path: Path) -> None:
+    same = ("--flips.init_args.repeats=2", "--flips.init_args.redraw=false", "--ckpt_path=last")
+    whole, out, marker = (tmp_path / name for name in ("whole", "run", "killed"))
+    killing = ("callbacks/label_flip.py:next_round", "return", "2", str(marker))
+    assert flip(out, *same, config="random", code=KILL, before=killing).returncode == -9
+    found = left(done(out, *same, config="random"))
+    assert found == left(done(whole, *same, config="random"))
+    rows = table(out / "ledger.csv")
+    chosen = [{row["index"] for row in rows if (row["strategy"], row["round"]) == ("random", at)} for at in "12"]
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 20
+    first, second = found["rounds"][1:]
     assert first["loss"] != second["loss"]  # from other weights
 
 
@@ -399,18 +402,23 @@ def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -
         (["--flips=null"], "query: an experiment needs a clock"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_in_a_line(arguments: list[str], line: str, tmp_path: Path) -> None:
-    run = flip(tmp_path / "run", *arguments)
-    assert run.returncode == 2, run.stderr
-    (said,) = [text for text in run.stderr.splitlines() if text]
-    assert line in said
+def test_what_makes_no_sense_is_refused_in_a_line(
+    arguments: list[str],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ("--config", FLIPS / "path_length.yaml", *NETWORK, *SHORT, *arguments)
+    assert line in refusal(monkeypatch, capsys, *given, out=tmp_path / "run")
 
 
-def test_targets_of_an_evaluation_may_not_be_flips_where_none_are(tmp_path: Path) -> None:
+def test_targets_of_an_evaluation_may_not_be_flips_where_none_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     targets = ("--config", ROOT / "configs" / "robust" / "pgd.yaml", "--robust.init_args.targets=flips")
-    run = aal("fit", "--config", EXPERIMENT, *targets, "--out", tmp_path / "run")
-    assert run.returncode == 2
-    assert "targets: no callback of the run has a map of classes 'flips'" in run.stderr
+    said = refusal(monkeypatch, capsys, *targets, out=tmp_path / "run")
+    assert "targets: no callback of the run has a map of classes 'flips'" in said
 
 
 def test_a_record_says_what_it_flipped_in_words(tmp_path: Path) -> None:

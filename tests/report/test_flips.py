@@ -87,13 +87,12 @@ def test_paths_are_counted_by_class_and_by_whether_they_arrived() -> None:
     arrived = torch.tensor([1, 1, 1, 0, 1, 1, 0, 1]).bool()
     figure = paths_figure(steps, arrived, torch.tensor([4, 4, 4, 4, 9, 9, 9, 9]))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["class 4", "class 9"]
-    heights = [
-        [[bar.get_height() for bar in container] for container in axes.containers]  # those that arrived, the others
-        for axes in figure.axes
-    ]
-    for (there, not_there), planted in zip(heights, ({1: 2, 2: 1}, {3: 2, 10: 1}), strict=True):
+    for axes, planted in zip(figure.axes, ({1: 2, 2: 1}, {3: 2, 10: 1}), strict=True):
+        (tops, edges, bottoms), (there, *_) = (stairs.get_data() for stairs in axes.patches)  # others lie above these
+        assert edges.tolist() == [step - 0.5 for step in range(len(tops) + 1)]
+        assert there.tolist() == bottoms.tolist()
         assert {step: height for step, height in enumerate(there) if height} == planted
-        assert {step: height for step, height in enumerate(not_there) if height} == {10: 1}
+        assert {step: height for step, height in enumerate(tops - bottoms) if height} == {10: 1}
 
 
 def test_a_runs_page_shows_trials_and_nothing_over_labels_or_of_poison(tmp_path: Path) -> None:
