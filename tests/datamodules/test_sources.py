@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ from aal import datamodules
 from aal.data.samples import ImageSamples, Sources
 from aal.datamodules import ActiveDataModule
 from tests.datamodules.files import FILES
+
+
+@cache
+def digits() -> NDArray[np.float64]:
+    return np.asarray(load_digits().data)
 
 
 def published(root: Path, source: str) -> NDArray[np.generic]:
@@ -35,7 +41,7 @@ def published(root: Path, source: str) -> NDArray[np.generic]:
         case ".wav" | ".flac":
             return np.asarray(soundfile.read(path, dtype="int16")[0])
         case ".load_digits":
-            return np.asarray((load_digits().data[int(row)] * (255 / 16)).round().astype(np.uint8))
+            return np.asarray((digits()[int(row)] * (255 / 16)).round().astype(np.uint8))
         case _:
             return np.asarray(pickle.loads(path.read_bytes(), encoding="bytes")[b"data"][int(row)])
 
