@@ -1,8 +1,8 @@
 """A process that has imported everything and forks for each run of the command line: importing takes most of a run.
 
 A run is a process of its own as ever, with its own arguments, environment, output and exit code; it begins where
-``python -m aal`` stands after its imports. Environment variables that are read while Python starts or libraries are
-imported (other than ``PYTHONPATH``) have the values that they had when the server started.
+``python -m aal`` stands after its imports, and fonts have been read. Environment variables that are read while Python
+starts or libraries are imported (other than ``PYTHONPATH``) have the values that they had when the server started.
 """
 
 import gc
@@ -23,7 +23,7 @@ from types import ModuleType
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 ROOT = Path(__file__).parent.parent
-LOADED = ("aal.cli.fit", "aal.cli.selftest", "aal.cli.study", "aal.report")
+LOADED = ("aal.cli.fit", "aal.cli.selftest", "aal.cli.study", "aal.report", "sklearn.datasets")
 SECONDS = 300
 
 
@@ -133,5 +133,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and their runs
     for name in LOADED:
         importlib.import_module(name)
+    from aal.report import style
+
+    style.render(style.panels(1, 2, 2)[0])  # fonts are looked for and read
     gc.freeze()  # else each run looks through, and so copies, all that is imported whenever it collects garbage
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))
