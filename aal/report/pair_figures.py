@@ -75,8 +75,8 @@ class Strip:
 def _strips_figure(strips: Sequence[Strip], columns: int) -> Figure:
     """Draw strips alike, on the same axes, in inches: axes for each picture would take several times as long."""
     example = next(iter(strips[0].shown.values()))
-    high, wide = example.shape[1:] if example.ndim == 3 else (0.7, 1)
-    high, wide = (SIDE * side / max(high, wide) for side in (high, wide))
+    sides = example.shape[1:] if example.ndim == 3 else (0.7, 1.0)
+    high, wide = (SIDE * side / max(sides) for side in sides)
     above = 0.15 + 0.14 * len(strips[0].title.splitlines())
     height, columns = above + high + 0.38, min(columns, len(strips))
     limits = columns * STRIP, -(-len(strips) // columns) * height
