@@ -186,7 +186,7 @@ def test_a_broken_evaluation_does_not_cost_the_page(tmp_path: Path) -> None:
 def test_names_of_attacks_are_those_of_columns_that_belong_to_no_other(tmp_path: Path) -> None:
     run = read_run(made(tmp_path))
     assert attack_columns(run) == {"pgd": "robust_pgd", "aimed": "robust_aimed"}
-    assert flips_title(read_run(make_flips_run(tmp_path / "none", [], budget=0))) == "MNIST, clean, seed 0"
+    assert flips_title(read_run(make_flips_run(tmp_path / "none", [], budget=0))) == "MNIST, no label flipped, seed 0"
 
 
 def study_of(tmp_path: Path, rows: list[dict[str, str]]) -> tuple[Study, Path]:
