@@ -49,9 +49,9 @@ def main() -> NoReturn:
 
     ``aal selftest`` exits with 1 where a check failed.
     """
-    # A configuration may name classes of the user's own. They go before a clone of aal: it has folders of common names.
-    clone = str(Path(__file__).parent.parent)
-    sys.path.insert(sys.path.index(clone) if clone in sys.path else len(sys.path), str(Path.cwd()))
+    here = str(Path.cwd())  # of classes that a configuration may name; ``python -m`` puts it there, a script does not
+    if sys.path[0] != here:
+        sys.path.insert(0, here)
     end_with(command)
 
 

@@ -1,7 +1,9 @@
 """What happens between and around the rounds of training, one callback a file."""
 
+from aal import give_way
+
 if __name__ != "aal.callbacks":
-    raise ImportError("import aal.callbacks: under another name there would be two of each class")
+    give_way(__name__)
 
 from aal.callbacks.adversarial_retraining import AdversarialRetraining
 from aal.callbacks.label_flip import LabelFlip

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import aal
+from aal.__main__ import main
 from tests.commands import ROOT, SMALL
 from tests.test_readme import block
 
 PACKAGED = ("aal", "callbacks", "datamodules", "configs", "pyproject.toml", "README.md", "LICENSE")
+WITH, WITHOUT = "with __init__.py", "without __init__.py"
 STRATEGY = "--query.init_args.strategy=callbacks.mine.Typical"
 STUDY = """
 name: tiny
@@ -27,6 +29,7 @@ settings: {columns: [22]}
 arms: {mine: []}
 rows: [{arm: mine}]
 """
+CLOCK = "import aal.callbacks\n\nclass QueryRounds(aal.callbacks.QueryRounds):\n    pass\n"
 OWN = "query: {init_args: {strategy: {class_path: callbacks.mine.Typical}, budget: 2, max_epochs: 2}}\n"
 
 
@@ -51,12 +54,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """Make a project with folders of its own, and a strategy in one of them."""
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Make a project with folders of its own, which may be packages without the file, and a strategy in one of them."""
     folder = tmp_path / "project"
     for name in ("callbacks", "datamodules", "configs", "tests"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "__init__.py").touch()
+        if request.param == WITH:
+            (folder / name / "__init__.py").touch()
     (folder / "callbacks" / "mine.py").write_text(block("class Typical"))
     (folder / "study.yaml").write_text(STUDY)
     (folder / "own.yaml").write_text(OWN)
@@ -85,11 +89,12 @@ def command(
     )
 
 
-def fit_in(project: Path, python: str) -> None:
+def fit_in(project: Path, python: str, *arguments: str, path: Path | None = None) -> None:
     run = command(
         *(project, "fit", "--experiment", "collision_digits", "--query", "margin", *SMALL, "--poison=null", STRATEGY),
-        *("--out", "run"),
+        *("--out", "run", *arguments),
         python=python,
+        path=path,
     )
     assert run.returncode == 0, run.stderr
     assert "class_path: callbacks.mine.Typical" in (project / "run" / "config.yaml").read_text()
@@ -108,6 +113,7 @@ def test_a_wheel_has_everything_and_nothing_beside_aal(built: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", [WITH], indirect=True)
 def test_a_wheel_works_in_a_project_with_folders_of_the_same_names(built: Path, project: Path) -> None:
     installed = built / "installed"
     helped = command(project, "fit", "--help", path=installed)
@@ -119,6 +125,7 @@ def test_a_wheel_works_in_a_project_with_folders_of_the_same_names(built: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", [WITHOUT], indirect=True)
 def test_an_editable_install_works_in_such_a_project(built: Path, project: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", symlinks=True)
     packages = next((tmp_path / "env").glob("lib/python*/site-packages"))
@@ -140,10 +147,50 @@ def test_an_editable_install_works_in_such_a_project(built: Path, project: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", [WITH, WITHOUT], indirect=True)
 def test_a_clone_works_in_such_a_project(project: Path) -> None:
-    printed = command(project, "fit", "--experiment", "collision_digits", STRATEGY, "--print_config", path=ROOT)
-    assert printed.returncode == 0, printed.stderr
-    assert "class_path: callbacks.mine.Typical" in printed.stdout
+    package = project / "callbacks" / "__init__.py"
+    if package.exists():  # a class of the name that one of aal's had once
+        package.write_text(CLOCK)
+        for _ in range(2):
+            fit_in(project, sys.executable, "--query.class_path=callbacks.QueryRounds", "--ckpt_path=last", path=ROOT)
+        assert "class_path: callbacks.QueryRounds" in (project / "run" / "config.yaml").read_text()
+    else:
+        fit_in(project, sys.executable, path=ROOT)
+        refused = command(project, "fit", "--query=callbacks.QueryRounds", path=ROOT)
+        assert "callbacks.QueryRounds: is called aal.callbacks.QueryRounds now" in refused.stderr
+
+
+@pytest.mark.parametrize("project", [WITHOUT], indirect=True)
+def test_a_clones_own_package_gives_way_to_the_projects_in_python_too(project: Path) -> None:
+    code = """
+import callbacks.mine, datamodules, sys
+assert "aal.callbacks" not in sys.modules or callbacks is not sys.modules["aal.callbacks"]
+print(callbacks.mine.__file__, hasattr(callbacks, "QueryRounds"), *datamodules.__path__)
+import callbacks.rounds
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.parent,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{project}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.split() == [str(project / "callbacks" / "mine.py"), "False", str(project / "datamodules")]
+    assert run.stderr.endswith("No module named 'callbacks.rounds'\n"), "no second copy of aal's classes"
+
+
+def test_what_lies_in_the_working_directory_goes_before_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["aal", "--version"])
+    for before in (["/usr/bin"], [str(tmp_path)]):  # as the script finds it, and as python -m aal does
+        monkeypatch.setattr(sys, "path", [*before, "/site-packages"])
+        with pytest.raises(SystemExit):
+            main()
+        assert sys.path == [*dict.fromkeys((str(tmp_path), *before, "/site-packages"))]
 
 
 def test_a_copy_without_links_says_so(tmp_path: Path) -> None:
