@@ -1,7 +1,8 @@
 """Refusing numbers that make no sense, with a line that names the argument."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,15 +15,28 @@ def refuse(wrong: object, line: str, kind: type[Exception] = UserError) -> None:
     """Refuse an argument, or a file, where something is wrong with it.
 
     Args:
-        wrong: What is wrong; nothing where it is false or empty.
-        line: Says what.
+        wrong: Refused where this is true, or not empty.
+        line: Says what is wrong.
         kind: What is raised.
 
     Raises:
-        UserError: With this line.
+        UserError: Or another ``kind``, with this line.
     """
     if wrong:
         raise kind(line)
+
+
+@contextmanager
+def argument(name: str) -> Iterator[None]:
+    """Put an argument's name before what is refused within.
+
+    Raises:
+        UserError: What was refused, with the name before its line.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{name}: {error}", error.rows) from None
 
 
 def at_least(least: float, values: Mapping[str, float | None]) -> None:

@@ -7,8 +7,7 @@ import pytorch_lightning as pl
 from aal.attacks import Attack
 from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
-from aal.checks import at_least, refuse
-from aal.errors import UserError
+from aal.checks import argument, at_least, refuse
 from aal.models import Classifier
 from aal.report.pair_figures import examples_figure
 from aal.report.style import render
@@ -79,11 +78,9 @@ class RobustEvaluation(RoundCallback):
         check(attacks, self.curves, targets if isinstance(targets, dict) else None)
         if untargeted is not None:
             refuse(targets is None, "untargeted: without targets all attacks are; name these under attacks")
-            try:
+            with argument("untargeted"):
                 check(untargeted, {}, None)
                 check({**attacks, **untargeted}, {}, None)
-            except UserError as error:
-                raise UserError(f"untargeted: {error}") from None
             for name in untargeted:  # their figures could not be told apart
                 refuse(name in attacks, f"untargeted: {name!r} names one of attacks too; take another name")
 

@@ -15,10 +15,9 @@ from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import clock_of
 from aal.callbacks.targeted_crafting import Extractor, craft, distances_to_target
-from aal.checks import at_least, at_least_or_none, below_one, refuse
+from aal.checks import argument, at_least, at_least_or_none, below_one, refuse
 from aal.data.samples import fingerprint_of
 from aal.datamodules import ActiveDataModule
-from aal.errors import UserError
 from aal.models import Classifier, TransferClassifier
 from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
@@ -145,7 +144,7 @@ class TargetedPoison(Poisoning):
 
     def _given(self, data: ActiveDataModule, run: Path) -> dict[str, Any]:
         """Read one of the sets that a run kept; return what is known of it."""
-        try:
+        with argument("sets"):
             folders = sets_of(run)
             refuse(
                 self.set is None and not (run / "summary.json").exists(),
@@ -162,8 +161,6 @@ class TargetedPoison(Poisoning):
                 not 0 <= found.base_class < data.num_classes,
                 f"{folders[k]}: its poisons are of class {found.base_class}, which there is not",
             )
-        except UserError as error:
-            raise UserError(f"sets: {error}") from None
         return {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
 
     def _chosen(self, data: ActiveDataModule) -> dict[str, Any]:

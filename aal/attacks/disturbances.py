@@ -80,7 +80,7 @@ class SpatialJitter(Attack):
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse what is no image ``(C, H, W)``."""
-        refuse(len(shape) != 3, f"jitter needs images (C, H, W), not samples of shape {shape}")
+        refuse(len(shape) != 3, f"SpatialJitter needs images (C, H, W), not samples of shape {shape}")
 
     def attack(self, task: Task) -> Adversarial:
         """Change images, and see whether the classifier is fooled.

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from aal.attacks.base import Task, check_samples, column
 from aal.attacks.feature_collision import FeatureCollision, Walk, l2
-from aal.checks import below_one, refuse
-from aal.errors import UserError
+from aal.checks import argument, below_one, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +96,6 @@ def _targets(task: Task) -> Tensor:
     wrong = target.shape not in (x.shape, x.shape[1:])
     refuse(wrong, f"target: must be {tuple(x.shape[1:])} or {tuple(x.shape)}, not {tuple(target.shape)}")
     t = target.detach().to(x).view(-1, *x.shape[1:])
-    try:
+    with argument("target"):
         check_samples(t, (task.low, task.high))
-    except UserError as error:
-        raise UserError(f"target: {error}", error.rows) from None
     return t

@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
-from aal.checks import refuse
-from aal.errors import RunStopped, UserError
+from aal.checks import argument, refuse
+from aal.errors import RunStopped
 from aal.flips.view import FlipView
 from aal.models.classifier import Classifier, OnInputs, dry_run, holding, reset_parameters
 from aal.networks.mlp import MLP
@@ -256,11 +256,8 @@ def built(build: Build, shape: tuple[int, ...], classes: int) -> nn.Module:
     Raises:
         UserError: It cannot be built; the line names the argument.
     """
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return build(shape, classes)
-    except UserError as error:
-        raise UserError(f"network: {error}") from None
+    with argument("network"), torch.random.fork_rng(devices=[]):
+        return build(shape, classes)
 
 
 def try_out(build: Build, shape: tuple[int, ...], outputs: int, what: str) -> None:

@@ -25,7 +25,7 @@ class Classifier(pl.LightningModule):
         weight_decay: Adam's L2 penalty.
 
     Raises:
-        UserError: A ``learning_rate`` that is not positive, a negative ``weight_decay``.
+        UserError: No class; a ``learning_rate`` that is not positive, a negative ``weight_decay``.
 
     Attributes:
         encoded: Whether training and scoring take cached features instead of samples in this round.
@@ -35,6 +35,7 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__()
+        at_least(1, {"num_classes": num_classes})
         positive({"learning_rate": learning_rate})
         at_least(0, {"weight_decay": weight_decay})
         self.num_classes, self.learning_rate, self.weight_decay = num_classes, learning_rate, weight_decay

@@ -19,7 +19,7 @@ class SoftKNNClassifier(Classifier):
         k: Neighbours that vote.
 
     Raises:
-        UserError: ``k`` below 1.
+        UserError: ``k`` below 1; no class.
     """
 
     def __init__(self, num_classes: int, sample_shape: tuple[int, ...], k: int = 1) -> None:

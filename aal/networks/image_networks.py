@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from aal.checks import below_one, refuse
+from aal.checks import at_least, below_one, refuse
 from aal.networks.image_backbone import IMAGENET, channelwise
 from aal.networks.weights import load_weights
 
@@ -39,7 +39,7 @@ class LeNet5(nn.Sequential):
             none; strategies that draw networks by dropout (BALD) need it.
 
     Raises:
-        UserError: The samples are no images, or too small; ``dropout`` outside its range.
+        UserError: The samples are no images, or too small; no class; ``dropout`` outside its range.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class LeNet5(nn.Sequential):
             min(height, width) < LEAST,
             f"sample_shape: got {sample_shape}, but LeNet5 takes images of {LEAST}x{LEAST} or more",
         )
+        at_least(1, {"num_classes": num_classes})
         below_one({"dropout": dropout})
         drop = [nn.Dropout(dropout)] if dropout else []
         super().__init__(
@@ -105,7 +106,7 @@ class VGG(HeWeights):
         stages: Output channels of each stage's convolutions.
 
     Raises:
-        UserError: The samples are no images; ``dropout`` outside its range.
+        UserError: The samples are no images; no class; ``dropout`` outside its range.
     """
 
     stages: Sequence[Sequence[int]]
@@ -119,6 +120,7 @@ class VGG(HeWeights):
     ) -> None:
         super().__init__()
         channels, height, width = image_shape(sample_shape)
+        at_least(1, {"num_classes": num_classes})
         below_one({"dropout": dropout})
         layers: list[nn.Module] = []
         for stage in self.stages:
@@ -174,11 +176,12 @@ class ResNet18(HeWeights, ResNet):  # type: ignore[misc]  # torchvision has no t
         num_classes: Number of classes C.
 
     Raises:
-        UserError: The samples are no images.
+        UserError: The samples are no images; no class.
     """
 
     def __init__(self, sample_shape: tuple[int, ...] = (3, 32, 32), num_classes: int = 10) -> None:
         channels, _, _ = image_shape(sample_shape)
+        at_least(1, {"num_classes": num_classes})
         super().__init__(BasicBlock, [2, 2, 2, 2], num_classes=num_classes)
         self.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
         self.maxpool = nn.Identity()
@@ -196,10 +199,11 @@ class ResNet20(nn.Module):
         weights: ``"none"`` for random weights, else the path of a weight file.
 
     Raises:
-        UserError: The weight file is missing, damaged or of another network.
+        UserError: No class; the weight file is missing, damaged or of another network.
     """
 
     def __init__(self, num_classes: int = 10, weights: str = "none") -> None:
+        at_least(1, {"num_classes": num_classes})
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)

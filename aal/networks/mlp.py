@@ -24,7 +24,7 @@ class MLP(nn.Sequential):
         batch_norm: Whether every hidden layer is followed by a batch norm, before its activation.
 
     Raises:
-        UserError: A width below 1; ``dropout`` outside its range.
+        UserError: A width below 1; no class; ``dropout`` outside its range.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class MLP(nn.Sequential):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
+        at_least(1, {"num_classes": num_classes})
         below_one({"dropout": dropout})
         layers: list[nn.Module] = [nn.Flatten()]
         units = math.prod(sample_shape)

@@ -23,7 +23,7 @@ class SoftKNN(nn.Module):
         k: Neighbours that vote; all training points where there are fewer.
 
     Raises:
-        UserError: ``k`` below 1.
+        UserError: ``k`` below 1; no class.
 
     Attributes:
         points: The training points ``(N, *sample_shape)``, none before :meth:`take_in`.
@@ -35,7 +35,7 @@ class SoftKNN(nn.Module):
 
     def __init__(self, sample_shape: tuple[int, ...], num_classes: int, k: int = 1) -> None:
         super().__init__()
-        at_least(1, {"k": k})
+        at_least(1, {"num_classes": num_classes, "k": k})
         self.num_classes, self.k = num_classes, k
         self.register_buffer("points", torch.empty(0, *sample_shape))
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))

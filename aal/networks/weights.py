@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aal.checks import refuse
+from aal.checks import argument, refuse
 from aal.runs.files import read_pickled, read_tensors
 
 OLD_NAME = re.compile(r"(?<=\.)(denselayer\d+\.(?:norm|conv))\.([12])\.")  # in the published weights of DenseNets
 
 
+@argument("weights")
 def load_weights(module: nn.Module, path: str | Path, without: Sequence[str] = ()) -> None:
     """Load a weight file into ``module``; nothing is changed unless every tensor fits.
 
@@ -27,7 +28,7 @@ def load_weights(module: nn.Module, path: str | Path, without: Sequence[str] = (
 
     Raises:
         UserError: The file is missing, truncated, holds more than tensors, has missing or unexpected names, other
-            shapes, or values that are not finite. The message names the file and what is wrong.
+            shapes, or values that are not finite. The line names the argument ``weights``, the file and what is wrong.
     """
     path = Path(path)
     tensors = read_tensors(path) if path.suffix == ".safetensors" else _read_state_dict(path)

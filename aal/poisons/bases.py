@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aal.checks import refuse
+from aal.checks import argument, refuse
 from aal.runs.files import read_tensors
 from aal.seeds import generator as keyed
 
@@ -31,7 +31,8 @@ def given_vector(mu: str, feature_size: int) -> Tensor | None:
         not str(mu).endswith(".safetensors"),
         f"mu: must be one of {', '.join(COLLISION_VECTORS)} or a .safetensors file, got {mu!r}",
     )
-    vector = read_tensors(Path(mu)).get("mu", torch.empty(0))
+    with argument("mu"):
+        vector = read_tensors(Path(mu)).get("mu", torch.empty(0))
     refuse(
         vector.shape != (feature_size,) or not torch.isfinite(vector).all(),
         f"mu: {mu} must hold a finite tensor 'mu' of shape ({feature_size},)",

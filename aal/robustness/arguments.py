@@ -9,8 +9,7 @@ from torch import Tensor
 
 from aal.attacks import AdversarialPath, Attack
 from aal.attacks.feature_collision import FeatureCollision
-from aal.checks import at_least, refuse
-from aal.errors import UserError
+from aal.checks import argument, at_least, refuse
 from aal.seeds import generator
 
 
@@ -64,10 +63,8 @@ def refuse_shape(attacks: Mapping[str, Attack], shape: tuple[int, ...], key: str
         UserError: Names the argument and what the attack needs.
     """
     for name, attack in attacks.items():
-        try:
+        with argument(f"{key}.{name}"):
             attack.check_shape(shape)
-        except UserError as error:
-            raise UserError(f"{key}.{name}: {error}") from None
 
 
 def chosen(y: Tensor, targets: Mapping[int, int] | None, samples: int | None, seed: int) -> Tensor:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from aal.checks import refuse
+from aal.checks import argument, refuse
 from aal.errors import UserError
 from aal.runs.config_names import config_path, laid_out
 from aal.runs.documents import read_mapping
@@ -137,12 +137,10 @@ def _laid_out(path: Path, item: Any, called: str) -> list[Config]:  # noqa: ANN4
         not isinstance(item, str) and not (isinstance(item, dict) and all(isinstance(key, str) for key in item)),
         f"{called} must be the path of a config or a config itself, not {item!r}",
     )
-    try:
+    with argument(called):
         file = config_path(item, path.parent).resolve() if isinstance(item, str) else None
         content = item if isinstance(item, dict) else read_mapping(cast(Path, file))
         parts = laid_out(content)
-    except UserError as error:
-        raise UserError(f"{called}: {error}") from None
     if file is not None and (read := named([content])):
         raise UserError(f"{called}: {file}: {CELL}{read[0]} must be in a config written in the study itself")
     if parts == [content]:

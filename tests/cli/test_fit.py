@@ -50,7 +50,7 @@ def refusal(
         ("--poison.init_args.n=0", "poison.init_args.n: must be at least 1"),
         ("--poison.init_args.n=180", "poison.init_args.n: 180 poisons, but the craft split has 179"),
         ("--poison.init_args.mu=two", "mu: must be one of zero, one, mean or a .safetensors file"),
-        ("--poison.init_args.mu=absent.safetensors", "absent.safetensors: no such file"),
+        ("--poison.init_args.mu=absent.safetensors", "error: poison.init_args.mu: absent.safetensors: no such file"),
         ("--poison.init_args.attack.init_args.beta=-1", "error: poison.init_args.attack.init_args.beta: "),
         ("--poison.init_args.attack.init_args.steps=0", "error: poison.init_args.attack.init_args.steps: "),
         ("--model.init_args.head.hidden=-1", "error: model.init_args.head.hidden: "),
@@ -119,7 +119,7 @@ def test_bad_weights_are_named_and_never_run(
         case "other":
             torch.save({"a": torch.zeros(2)}, path)
     line = refusal(monkeypatch, capsys, f"--model.init_args.backbone.init_args.weights={path}", out=tmp_path / "run")
-    assert str(path) in line
+    assert line.startswith(f"error: model.init_args.backbone.init_args.weights: {path}")
     assert said in line
     assert not ran.exists(), "the file was unpickled"
 

@@ -1,13 +1,14 @@
 """Networks trained end to end: their layers, the shapes they take, and weights that let a signal through."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from aal.errors import UserError
-from aal.networks import MLP, VGG8, VGG16, LeNet5, ResNet18
+from aal.networks import MLP, VGG8, VGG16, LeNet5, ResNet18, ResNet20, SoftKNN
 
 IMAGE_NETWORKS = [LeNet5, VGG8, VGG16, ResNet18]
 NETWORKS = [*IMAGE_NETWORKS, MLP]
@@ -90,8 +91,12 @@ def test_a_perceptron_has_the_widths_and_activation_that_are_asked_for() -> None
         (lambda: LeNet5(dropout=1.0), r"^dropout: must be in \[0, 1\), got 1\.0"),
         (lambda: VGG8(dropout=-0.1), r"^dropout: must be"),
         (lambda: MLP((3,), 2, widths=(4, 0)), r"^widths: must be at least 1, got 0"),
+        *((partial(kind, num_classes=-1), r"^num_classes: must be at least 1, got -1") for kind in (LeNet5, VGG8)),
+        *((partial(kind, num_classes=0), r"^num_classes: must be at least 1, got 0") for kind in (ResNet18, ResNet20)),
+        (lambda: MLP((3,), 0), r"^num_classes: must be at least 1, got 0"),
+        (lambda: SoftKNN((3,), 0), r"^num_classes: must be at least 1, got 0"),
+        (lambda: ResNet20(weights="absent.pt"), r"^weights: absent\.pt: no such file"),
     ],
-    ids=["small", "dropout", "negative", "width"],
 )
 def test_bad_values_are_refused_by_name(build: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(UserError, match=message):
