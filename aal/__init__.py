@@ -5,14 +5,31 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 
-for _name in ("callbacks", "datamodules", "configs"):
-    if Path(__file__).with_name(_name).is_file():
-        raise ImportError(
-            f"aal/{_name} is a text file, not a link to the folder {_name}: this copy of aal was unpacked without "
-            "symbolic links; clone it with git, or unpack it by a program that makes them"
-        )
-
 __version__ = "0.1.0"
+
+INCOMPLETE = next(
+    (
+        f"aal/{path.name} is {'a text file, not' if path.is_file() else 'missing:'} a link to the folder {path.name}; "
+        "this copy of aal was unpacked without symbolic links: clone it with git, or unpack it where they can be made"
+        for path in map(Path(__file__).with_name, ("callbacks", "datamodules", "configs"))
+        if not path.is_dir()
+    ),
+    "",
+)
+"""What is wrong with this copy of the package; empty where nothing is."""
+
+
+class _Missing:
+    """Is asked last for what no other finder has found."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name in ("aal.callbacks", "aal.datamodules"):
+            raise ImportError(INCOMPLETE)
+
+
+if INCOMPLETE:
+    sys.meta_path.append(_Missing)
 
 
 def give_way(name: str) -> None:
@@ -28,8 +45,8 @@ def give_way(name: str) -> None:
     """
     others = [entry for entry in sys.path if Path(entry, name).resolve() != Path(entry, "aal", name).resolve()]
     spec = PathFinder.find_spec(name, others)
-    if spec is None:
-        raise ImportError(f"import aal.{name}: under another name there would be two of each class")
+    if spec is None or INCOMPLETE:
+        raise ImportError(INCOMPLETE or f"import aal.{name}: under another name there would be two of each class")
     sys.modules[name] = module = module_from_spec(spec)
     if spec.loader is not None:
         spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""The command ``aal``: ``fit``, ``selftest``, ``study`` and ``configs``, and what they end with."""
+"""The command ``aal``: ``fit``, ``selftest``, ``study``, ``configs`` and ``completion``, and what they end with."""
 
 import os
 
@@ -11,8 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from aal import __version__
-from aal.cli.exits import end_with
+from aal import INCOMPLETE, __version__
+from aal.checks import refuse
+from aal.cli.exits import drop_unread, end_with
 from aal.errors import UserError, did_you_mean
 
 # Each a module of aal.cli, with the function in it that runs the command.
@@ -52,6 +53,7 @@ def main() -> NoReturn:
     here = str(Path.cwd())  # of classes that a configuration may name; ``python -m`` puts it there, a script does not
     if sys.path[0] != here:
         sys.path.insert(0, here)
+    drop_unread()
     end_with(command)
 
 
@@ -59,8 +61,9 @@ def command() -> int:
     """Run the command in ``sys.argv``; return its exit code.
 
     Raises:
-        UserError: There is no such command.
+        UserError: There is no such command, or this copy of the package lacks a part.
     """
+    refuse(INCOMPLETE, INCOMPLETE)
     match sys.argv[1:]:
         case [name, *arguments] if name in COMMANDS:
             module = import_module(f"aal.cli.{name}")  # not the others: Lightning takes seconds to import

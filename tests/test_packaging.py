@@ -1,6 +1,7 @@
 """What is built and installed works inside somebody's project, which has folders of the same names as aal's."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import aal
 from aal.__main__ import main
 from tests.commands import ROOT, SMALL
 from tests.test_readme import block
@@ -193,18 +193,20 @@ def test_what_lies_in_the_working_directory_goes_before_what_is_installed(
         assert sys.path == [*dict.fromkeys((str(tmp_path), *before, "/site-packages"))]
 
 
-def test_a_copy_without_links_says_so(tmp_path: Path) -> None:
-    (tmp_path / "aal").mkdir()
-    shutil.copy(Path(aal.__file__), tmp_path / "aal")
-    (tmp_path / "aal" / "callbacks").write_text("../callbacks")
-    for arguments in (["-m", "aal"], ["-c", "import aal.callbacks"]):
-        run = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": ""},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode != 0
-        assert "aal/callbacks is a text file, not a link to the folder callbacks" in run.stderr.splitlines()[-1]
+@pytest.mark.parametrize("left", ["text files", "nothing"])
+def test_a_copy_without_links_says_so_in_one_line(left: str, tmp_path: Path) -> None:
+    for name in ("callbacks", "datamodules", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    linked = [path.name for path in (ROOT / "aal").iterdir() if path.is_symlink()]
+    shutil.copytree(ROOT / "aal", tmp_path / "aal", ignore=shutil.ignore_patterns("__pycache__", *linked))
+    for name in linked if left == "text files" else ():
+        (tmp_path / "aal" / name).write_text(f"../{name}")
+    line = r"aal/callbacks is (a text file, not|missing:) a link to the folder callbacks; this copy of aal was "
+    for arguments in ("--version", "configs list", "fit --help"):
+        run = command(tmp_path, *arguments.split())
+        assert (run.returncode, run.stdout) == (2, "")
+        assert re.fullmatch(f"error: {line}.*\n", run.stderr)
+    for module in ("aal.callbacks", "callbacks"):
+        code = [sys.executable, "-c", f"import {module}"]
+        run = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, check=False, env={"PYTHONPATH": ""})
+        assert re.match(f"ImportError: {line}", run.stderr.splitlines()[-1])

@@ -12,7 +12,7 @@ def with_files(arguments: Sequence[str]) -> list[str]:
 
     Args:
         arguments: The command line: ``--config aal:experiment/x`` or ``--query margin`` name configurations that ship,
-            and so may the files after ``--config``.
+            and so may the files after ``--config``, which is ``-c`` for short.
 
     Raises:
         UserError: A file after ``--config`` is missing, not YAML, or says something of the wrong kind, which the parser
@@ -22,6 +22,8 @@ def with_files(arguments: Sequence[str]) -> list[str]:
     words = list(arguments)
     while words:
         word = words.pop(0)
+        if word.startswith("-c"):  # -c FILE, -cFILE and -c=FILE
+            word = f"--config={word[2:].removeprefix('=')}" if word != "-c" else "--config"
         option, separator, value = word.partition("=")
         if option not in {f"--{key}" for key in ("config", *NAMED, *ALIKE)}:
             given.append(word)

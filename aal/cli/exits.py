@@ -1,6 +1,7 @@
 """How a command ends: exit codes, and the one line that says why."""
 
 import argparse
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -31,6 +32,25 @@ class OneLineParser(argparse.ArgumentParser):
             UserError: Always.
         """
         raise UserError(f"{self.prog}: {message}")
+
+
+class _Heard(io.FileIO):
+    """A file of which what is written is lost once nobody reads on."""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - a buffer
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def drop_unread() -> None:
+    """Have what is printed dropped once nobody reads on, as after ``| head``: that ends no run and no study."""
+    for name in ("stdout", "stderr"):
+        file = getattr(sys, name)
+        if file is not None and file is getattr(sys, f"__{name}__"):  # else somebody catches it
+            heard = io.BufferedWriter(_Heard(file.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(heard, file.encoding, file.errors, line_buffering=True))
 
 
 def end_with(command: Callable[[], int]) -> NoReturn:

@@ -36,7 +36,9 @@ def test_list_has_every_file_and_what_it_is_for(
     for path, line in zip(files, lines, strict=True):
         name, said = line.split(maxsplit=1)
         assert FOLDER / f"{name}.yaml" == path
-        assert path.read_text().startswith(f"# {said}\n"), "its first line says what it is for"
+        assert said.endswith("."), "the first sentence is whole"
+        comment = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines())
+        assert comment.startswith(said), "it says what the file is for"
 
 
 def test_show_prints_a_file_and_copy_writes_all_of_them(
@@ -79,6 +81,17 @@ def test_what_is_no_name_is_refused_in_one_line(
     assert said in err
 
 
+def test_a_folder_that_cannot_be_written_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "sub", Path("/proc/x"), tmp_path / ("a" * 300)):
+        code, out, err = command(monkeypatch, capsys, "configs", "copy", folder)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {folder}: cannot be written to (")
+        assert err.count("\n") == 1
+
+
 def test_a_name_stands_for_its_file_in_the_order_of_the_command_line() -> None:
     file = str(FOLDER / "query" / "margin.yaml")
     given = ["fit", "--query", "margin", "--query.init_args.budget", "3", "--poison=none", "--out", "x"]
@@ -87,6 +100,8 @@ def test_a_name_stands_for_its_file_in_the_order_of_the_command_line() -> None:
         *("--config", str(FOLDER / "poison" / "none.yaml"), "--out", "x"),
     ]
     assert with_files(["--config", "aal:query/margin"]) == ["--config", file]
+    for short in (["-c", "aal:query/margin"], ["-caal:query/margin"], ["-c=aal:query/margin"]):
+        assert with_files([*short, "--out", "x"]) == ["--config", file, "--out", "x"]
     assert with_files(["--poison", "null", "--query=mine.Clock"]) == ["--poison=null", "--query=mine.Clock"]
 
 
@@ -94,6 +109,7 @@ def test_a_file_names_files_too_and_what_it_says_itself_lies_over_them(tmp_path:
     own = tmp_path / "own.yaml"
     own.write_text("experiment: collision_digits\nquery: margin\nmodel: {init_args: {learning_rate: 1e-5}}\n")
     *named, rest = with_files(["--config", str(own)])
+    assert with_files(["-c", str(own)]) == [*named, rest]
     files = [FOLDER / "experiment" / "collision_digits.yaml", FOLDER / "query" / "margin.yaml"]
     assert named == [word for file in files for word in ("--config", str(file))]
     assert yaml.safe_load(rest.removeprefix("--config=")) == {"model": {"init_args": {"learning_rate": 1e-5}}}
