@@ -66,7 +66,7 @@ def _tiles(found: Evaluation) -> tuple[Tile, ...]:
     for name, outcome in found.attacks.items():
         radius = "" if outcome.radius is None else f"radius {outcome.radius:.3g}, "
         aside = "" if found.target is None else f", not target: {show(figures[f'{name}_not_target'], 3)}"
-        remark = f"{radius}natural: {show(figures['natural'], 3)}{aside}"
+        remark = f"{radius}natural: {show(figures['natural'], 3)}{aside}; of {len(found.index):,} test samples"
         tiles.append(Tile(f"adversarial accuracy, {name}", show(figures[name], 3), remark))
     return tuple(tiles)
 
