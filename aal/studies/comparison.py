@@ -13,7 +13,7 @@ from aal.studies.study import Cells, Row, Study
 
 UNCORRECTED = "p is not corrected for the number of rows."
 SPREAD = "Mean ±sample standard deviation over n seeds."
-DATA = "Data: what the last round was trained on: labels, crafted copies and pseudo-labelled samples."
+DATA = "Samples trained on: in the last round, labels, crafted copies and pseudo-labelled samples."
 
 DIFFERENCE = ("n", "mean", "sd", "t", "p", "remark")  # of a paired test, as the CSV file has it
 AT = "columns"  # the setting that lists numbers of labels

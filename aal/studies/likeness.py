@@ -7,8 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aal.runs.documents import read_mapping
-from aal.runs.folder import flattened
-from aal.runs.reading import Run
+from aal.runs.reading import Run, class_and_arguments
 
 PAPERS = Path(__file__).with_name("papers")
 SAME = "[ ]: the paper's figure, printed where the run has the setting that the paper states."
@@ -46,14 +45,7 @@ def facts_of(run: Run) -> Facts:
     A class stands under its key by its short name, its arguments below it.
     """
     path = run.folder / "config.yaml"
-    config = flattened(read_mapping(path)) if path.is_file() else {}
-    short = {
-        key.replace("init_args.", "").removesuffix(".class_path"): (
-            str(value).rpartition(".")[2] if key.endswith("class_path") else value
-        )
-        for key, value in config.items()
-    }
-    return {**run.summary, **short}
+    return {**run.summary, **_flat(read_mapping(path) if path.is_file() else {})}
 
 
 def unlike(facts: Facts, setting: Setting) -> list[str]:
@@ -102,6 +94,16 @@ class Beside:
         yield from [SAME] if self._shown else []
         for why, arms in self._refused.items():
             yield f"No figure of the paper beside {', '.join(dict.fromkeys(arms))}: {why}."
+
+
+def _flat(value: Any, key: str = "") -> Facts:  # noqa: ANN401 - whatever a configuration holds
+    if not isinstance(value, dict):
+        return {key: value}
+    name, inner = class_and_arguments(value) if "class_path" in value else ("", value)
+    facts: dict[str, Any] = {key: name} if name else {}
+    for child, of in inner.items():
+        facts |= _flat(of, f"{key}.{child}".removeprefix("."))
+    return facts
 
 
 def _meets(value: object, wanted: object) -> bool:

@@ -115,7 +115,7 @@ def in_setting(table: str, name: str, of: str = "") -> tuple[dict[str, Any], dic
             continue
         place = config
         for part in (first, *rest[:-1]) if rest else ():
-            place = place.setdefault(part, {}).setdefault("init_args", {})
+            place = place.setdefault(part, {"class_path": "some.Thing"}).setdefault("init_args", {})
         known = isinstance(value, str) and value[0].isupper()
         last = rest[-1] if rest else first
         place[last] = {**place.get(last, {}), "class_path": f"some.{value}"} if known else value

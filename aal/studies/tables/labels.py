@@ -45,7 +45,7 @@ def labels_table(study: Study, cells: Cells) -> Table:
         *at,
         Column("accuracy", "accuracy at the end", 4, estimated=True),
         Column("labels", "labels at the end", counts=True),
-        Column("data", "data", 0, estimated=True, of=final_data, note=DATA),
+        Column("data", "samples trained on", 0, estimated=True, of=final_data, note=DATA),
         *AGAINST,
     )
 

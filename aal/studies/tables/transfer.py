@@ -17,7 +17,7 @@ COLUMNS = (
     Column("accuracy", "accuracy", 4, estimated=True),
     Column("accuracy_source", "chooser's accuracy", 4, estimated=True, note=CHOOSER),
     Column("labels", "labels", counts=True),
-    Column("data", "data", 0, estimated=True, of=final_data, note=DATA),
+    Column("data", "samples trained on", 0, estimated=True, of=final_data, note=DATA),
     Column("source", printed=False),
     *AGAINST,
 )
