@@ -1,5 +1,6 @@
 """The contract of every selector of labels to flip, ``select(view, n, *, generator) -> Selection``; the baseline."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ class TooFew(Exception):
     """There are fewer samples than the budget where a selector looks, such as in a bucket; it says how many."""
 
 
-class FlipSelector(Checked):
+class FlipSelector(Checked, ABC):
     """A way to choose which labels to flip. Subclasses are frozen dataclasses of hyper-parameters."""
 
     @property
@@ -42,6 +43,7 @@ class FlipSelector(Checked):
             UserError: It could not; the message names the argument.
         """
 
+    @abstractmethod
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` of the view's candidates.
 
@@ -54,7 +56,6 @@ class FlipSelector(Checked):
             TooFew: Where it looks there are fewer than ``n``.
             RunStopped: A score is NaN.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

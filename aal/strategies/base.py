@@ -1,6 +1,7 @@
 """The contract of every query strategy, ``select(view, n, *, generator) -> Selection``; the baseline of them all."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -80,7 +81,7 @@ class Selection:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-class Strategy(Checked):
+class Strategy(Checked, ABC):
     """A way to choose what to label next. Subclasses are frozen dataclasses of hyper-parameters."""
 
     @property
@@ -100,6 +101,7 @@ class Strategy(Checked):
             UserError: What it lacks.
         """
 
+    @abstractmethod
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose ``n`` of the view's candidates.
 
@@ -111,7 +113,6 @@ class Strategy(Checked):
         Raises:
             RunStopped: A score is NaN.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Screens: candidates that are not to be queried are dropped before a strategy chooses among the others."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,12 +12,12 @@ from aal.strategies.base import Around, Selection, Strategy, View, ascending
 from aal.strategies.entropy import Entropy
 
 
-class Screen(Checked):
+class Screen(Checked, ABC):
     """Says which candidates may be queried. Subclasses are frozen dataclasses of hyper-parameters."""
 
+    @abstractmethod
     def keep(self, view: View, *, generator: torch.Generator) -> Tensor:
         """Tell which of the view's candidates may be queried, bool ``(U,)`` on the CPU, the same on every rank."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def refusal(
         ("--query.init_args.initial=1439", "query.init_args.initial: 1439 labels, but the pool has 1438"),
         ("--query.init_args.max_epochs=0", "max_epochs: must be at least 1"),
         ("--query.init_args.strategy=aal.strategies.Nope", "Nope"),
+        ("--query.init_args.strategy=aal.strategies.Strategy", "aal.strategies.Strategy is abstract"),
         ("--query=null", "query: an experiment needs a clock"),
         ("--poison.init_args.n=0", "poison.init_args.n: must be at least 1"),
         ("--poison.init_args.n=180", "poison.init_args.n: 180 poisons, but the craft split has 179"),
