@@ -32,12 +32,12 @@ class RunRecords(RoundCallback):
     It comes last among the round callbacks, so that it sees what the others add to a record. When a run resumes,
     rounds after its checkpoint are cut off again: they are about to be repeated.
 
-    Args:
-        keep_config: Writes the run's configuration, once everything has agreed to it.
+    Attributes:
+        keep_config: Writes the run's configuration, once everything has agreed to it; none where no file is written.
     """
 
-    def __init__(self, keep_config: Callable[[], None] | None = None) -> None:
-        self._keep_config = keep_config
+    def __init__(self) -> None:
+        self.keep_config: Callable[[], None] | None = None
         self.size = 0  # of rounds.jsonl, in bytes, at the checkpoint
         self.digest = NOTHING  # of these bytes
         self.seconds = 0.0
@@ -45,8 +45,8 @@ class RunRecords(RoundCallback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Write ``config.yaml``, since all other callbacks have accepted it by now, and which files were left out."""
-        if self._keep_config is not None:
-            self._keep_config()
+        if self.keep_config is not None:
+            self.keep_config()
         skipped = data_of(trainer).skipped
         if skipped and trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "skipped.csv"

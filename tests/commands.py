@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from itertools import cycle
@@ -36,11 +36,17 @@ SERVERS = cycle([partial(server, 0), partial(server, 1)])
 
 
 def aal(
-    *arguments: str | Path, code: str | None = None, before: tuple[str, ...] = (), ranks: int = 1, **variables: str
+    *arguments: str | Path,
+    code: str | None = None,
+    before: tuple[str, ...] = (),
+    ranks: int = 1,
+    told: Sequence[dict[str, str]] | None = None,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``aal`` with one thread, or the script ``code``, which finds the arguments ``before`` before the others.
 
-    Two ranks are two processes with the variables that Lightning starts its own with; told of is the first that failed.
+    Two ranks are two processes with the variables ``told`` each, or those that Lightning starts its own with; what is
+    returned is of the first that failed.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", **variables}
     given = [*before, *map(str, arguments)]
@@ -48,18 +54,13 @@ def aal(
         return started(next(SERVERS), given, environment, code)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(ranks)}
+        port = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    by_lightning = [{"WORLD_SIZE": str(ranks), "NODE_RANK": "0", "LOCAL_RANK": str(rank)} for rank in range(ranks)]
     given += [*DDP, f"--trainer.devices={ranks}"]
     with ThreadPoolExecutor(ranks) as pool:
         runs = [
-            pool.submit(
-                started,
-                partial(server, rank),
-                given,
-                {**environment, **world, "NODE_RANK": "0", "LOCAL_RANK": str(rank)},
-                code,
-            )
-            for rank in range(ranks)
+            pool.submit(started, partial(server, rank), given, {**environment, **port, **world}, code)
+            for rank, world in enumerate(told or by_lightning)
         ]
         return max((run.result() for run in runs), key=lambda done: done.returncode != 0)
 

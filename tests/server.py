@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_fabric.utilities.rank_zero import _get_rank, rank_zero_only
 
 ROOT = Path(__file__).parent.parent
 LOADED = ("aal.cli.fit", "aal.cli.selftest", "aal.cli.study", "aal.report", "sklearn.datasets")
@@ -118,7 +118,7 @@ def become(asked: int, out: int, err: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
-    rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # as Lightning sets it where it is imported
+    rank_zero_only.rank = _get_rank() or 0  # as Lightning sets it where it is imported
     sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     if code is None:
         sys.argv[1:] = arguments

@@ -11,6 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from aal.errors import RunStopped, UserError
 from aal.runs.files import NO_SPACE
+from aal.runs.ranks import forget_unreadable_ranks
 
 # What jsonargparse says about its own types, beside what is wrong.
 PARSER_NOISE = re.compile(
@@ -58,6 +59,8 @@ def end_with(command: Callable[[], int]) -> NoReturn:
 
     2 if the user's input is wrong, 3 if the run had to stop, 130 after Ctrl-C.
     """
+    forget_unreadable_ranks()
+    rank_zero_only.rank = 0  # type: ignore[attr-defined] # whatever the environment says, until a Trainer is there
     try:
         sys.exit(command())
     except UserError as error:

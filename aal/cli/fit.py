@@ -1,5 +1,6 @@
 """``aal fit``: LightningCLI with few additions."""
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from aal.cli.keys import (
     CLI_ARGUMENTS,
     MAY_CHANGE,
     check_trainer,
+    is_alone,
     loggers_in,
     number_of_logits,
     whole_seed,
@@ -31,6 +33,7 @@ from aal.errors import RunStopped, UserError
 from aal.models import Classifier
 from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
+from aal.runs.ranks import forget_ranks
 
 GO_ON = "the same command with --ckpt_path last goes on"
 use_class_names()
@@ -73,23 +76,18 @@ class AALCLI(LightningCLI):
         """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""
 
     def before_instantiate_classes(self) -> None:
-        """Take the run's folder before anything is built."""
+        """Refuse what needs nothing built to be seen, and complete what is built from."""
         config = self.config["fit"]
         refuse(config["out"] is None, "out: a run needs a folder; name one with --out")
         out = Path(config["out"])
         check_trainer(config["trainer"])
+        if is_alone(config["trainer"]):
+            forget_ranks(os.environ)
         refuse(
             config["ckpt_path"] not in (None, "last"),
             f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}",
         )
-        self.dump = self._dumped(config)
-        if getattr(rank_zero_only, "rank", 0) == 0:
-            self.folder = RunFolder(out, resumes=config["ckpt_path"] == "last")
-            try:
-                self.folder.compare(self.dump, MAY_CHANGE, self._completed)
-            except UserError:
-                self._release()
-                raise
+        self.dump, self.resumes = self._dumped(config), config["ckpt_path"] == "last"
         config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
@@ -113,7 +111,7 @@ class AALCLI(LightningCLI):
         """Add none: what is built, and how, is noted in :meth:`instantiate_classes`."""
 
     def instantiate_classes(self) -> None:
-        """Build everything; a value that a class refuses is the user's input."""
+        """Build everything, and take the run's folder; a value that a class refuses is the user's input."""
         self.origins = Origins(self.config.get("fit", self.config))
         for key, base in (("data", ActiveDataModule), ("model", Classifier)):
             self.origins.note(_InstantiatorFn(cli=self, key=key), base)
@@ -154,9 +152,17 @@ class AALCLI(LightningCLI):
         clocks = sum(isinstance(callback, Rounds) for callback in chosen)
         refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
         refuse(clocks > 1, "query: a run has one clock, and flips is another; set query: null, or flips: null")
-        folder, dump = self.folder, self.dump
-        keep_config = (lambda: folder.write_config(dump)) if folder is not None else None
-        return super()._instantiate_trainer(config, [RoundProgress(), *chosen, RunRecords(keep_config)])
+        records = RunRecords()
+        try:
+            trainer = super()._instantiate_trainer(config, [RoundProgress(), *chosen, records])
+        except RuntimeError as error:  # what a scheduler's variables say does not fit together
+            raise UserError(f"trainer: {error}") from error
+        rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
+        if trainer.is_global_zero:
+            self.folder = folder = RunFolder(Path(trainer.default_root_dir), self.resumes)
+            folder.compare(self.dump, MAY_CHANGE, self._completed)
+            records.keep_config = lambda: folder.write_config(self.dump)
+        return trainer
 
 
 def fit(argv: list[str]) -> int:

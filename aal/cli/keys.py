@@ -143,6 +143,11 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
         )
 
 
+def is_alone(trainer: Mapping[str, Any]) -> bool:
+    """Return whether the trainer's keys ask for one process, on one node and device."""
+    return str(trainer["devices"]) == "1" and trainer["num_nodes"] == 1
+
+
 def whole_seed(seed: bool | int) -> int:
     """Return the run's seed.
 

@@ -22,6 +22,7 @@ from aal.cli.screen import tables_console
 from aal.errors import RunStopped, UserError
 from aal.runs.files import read_pickled, write_json
 from aal.runs.progress import Progress
+from aal.runs.ranks import forget_ranks
 from aal.seeds import generator, sample_seeds
 from aal.selftest.examinee import Examinee, Verdict
 from aal.selftest.verdicts import run_checks
@@ -66,6 +67,7 @@ class SelftestCLI(AALCLI):
         if config["json"] is not None:
             _check_writable(Path(config["json"]))
         check_trainer(config["trainer"])
+        forget_ranks(os.environ)
         for key in NOT_KEPT:
             config["trainer"].pop(key)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
+from aal.runs.ranks import forget_ranks
 from aal.studies.arms import named, resolved
 from aal.studies.study import BANK, Study
 
@@ -122,6 +123,13 @@ class CellProcess:
         Raises:
             OSError: The process or its log could not be started.
         """
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+        forget_ranks(environment)
         self.cell = cell
         self.started = time.monotonic()
         cell.log.parent.mkdir(parents=True, exist_ok=True)
@@ -131,12 +139,7 @@ class CellProcess:
                 stdin=subprocess.PIPE,  # never written to; its end tells the guard that the study is gone
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": str(threads),
-                    "MKL_NUM_THREADS": str(threads),
-                    "OMP_WAIT_POLICY": "PASSIVE",
-                },
+                env=environment,
                 start_new_session=True,  # Ctrl-C reaches the study alone, which then ends its cells
             )
 

@@ -193,7 +193,7 @@ def claim_folder(study: Study, directory: Path) -> None:
         f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}",
     )
     for name, arm in study.arms.items():
-        begun = any((directory / name).glob("seed=*/config.yaml"))
+        begun = any(cell.is_dir() for cell in (directory / name).glob("seed=*"))
         refuse(
             begun and (name not in before.arms or before.arms[name].fingerprint != arm.fingerprint),
             f"--out {directory}: the arm {name!r} has cells there, but its configs or threads have changed since;"

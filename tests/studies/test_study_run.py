@@ -111,6 +111,35 @@ def test_every_cell_runs_once_under_its_configs_and_threads(study: Study, out: P
     assert len(starts(out, "clean", 0)) == 1
 
 
+def test_a_cell_has_no_rank_among_others(study: Study, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
+    told += (
+        "SLURM_PROCID",
+        "SLURM_LOCALID",
+        "SLURM_NTASKS",
+        "SLURM_NTASKS_PER_NODE",
+        "OMPI_COMM_WORLD_RANK",
+        "PMI_RANK",
+    )
+    for name in (*told, "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "3")
+
+    def command(cell: Cell, configs: list[str]) -> list[str]:
+        kept = f"import os; open({str(out / f'{cell.arm}.{cell.seed}')!r}, 'w').write(' '.join(os.environ))"
+        return [sys.executable, "-c", f"{kept}\n{CELL}", str(cell.folder), *configs]
+
+    assert run_study(study, out, 2, command) == {}
+    left = set((out / "clean.0").read_text().split())
+    assert left & {*told, "SLURM_JOB_ID"} == {"SLURM_JOB_ID"}
+
+
+def test_any_folder_of_a_cell_claims_its_arm(study: Study, out: Path, tmp_path: Path) -> None:
+    act(out, "clean", 0, "done")  # and nothing else, such as a configuration, is in it
+    changed = read_study(make_study_file(tmp_path / "changed", threads=1), TABLES)
+    with pytest.raises(UserError, match="the arm 'clean' has cells there, but its configs or threads have changed"):
+        run_study(changed, out, 1, fast_cell)
+
+
 def test_no_more_cells_than_jobs_run_at_once(study: Study, out: Path) -> None:
     run_study(study, out, 2, fast_cell)
     events = []
