@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from aal import INCOMPLETE, __version__
 from aal.checks import refuse
-from aal.cli.exits import drop_unread, end_with
+from aal.cli.exits import drop_unread, end_with, hear
 from aal.errors import UserError, did_you_mean
 
 # Each a module of aal.cli, with the function in it that runs the command.
@@ -50,6 +50,7 @@ def main() -> NoReturn:
 
     ``aal selftest`` exits with 1 where a check failed.
     """
+    hear()
     here = str(Path.cwd())  # of classes that a configuration may name; ``python -m`` puts it there, a script does not
     if sys.path[0] != here:
         sys.path.insert(0, here)

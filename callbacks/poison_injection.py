@@ -72,6 +72,7 @@ class PoisonInjection(Poisoning):
         refuse(self.n > available, f"n: {self.n} poisons, but the craft split has {available} base instances")
         self.given = given_vector(self.mu, module.feature_size)
         self.folder = PoisonFolder(run / "poisons", data.samples["craft"], self._recipe(module, data))
+        self.drop_torn(trainer, self.batch_size)
         super().setup(trainer, module, stage)
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -1,12 +1,14 @@
 """What every attacker who puts samples into the pool has: the key ``poison:``, and how many of them were queried."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
+from aal.callbacks.round_checkpoint import last_checkpoint
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier
 from aal.poisons.distortion import distortion
@@ -49,6 +51,11 @@ class Poisoning(RoundCallback, ABC):
     @abstractmethod
     def obtain(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Have the folder hold all poisons."""
+
+    def drop_torn(self, trainer: pl.Trainer, together: int) -> None:
+        """Have poisons that the machine's death left torn crafted again, ``together`` at once."""
+        if not last_checkpoint(Path(trainer.default_root_dir)).exists():  # else they are in the pool that it holds
+            self.folder.drop_torn(together)
 
     def save(self, trainer: pl.Trainer, bases: Tensor, poisons: Tensor, columns: dict[str, Tensor]) -> None:
         """Save the next poisons beside their bases, both ``(B, ...)``, and list them: only then are they whole.

@@ -1,7 +1,6 @@
 """Run records: the files of a run, kept up to date after every round, and the same numbers to the loggers."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from aal.report.run_page import CRAFTED_FIGURE, write_run_report
 from aal.report.style import render
 from aal.robustness import Examples
 from aal.runs.files import NOTHING, digest_of, truncate, write_bytes, write_csv
+from aal.runs.folder import RunFolder
 from aal.runs.reading import read_rounds
 from aal.runs.records import append_round, write_crafted, write_ledger, write_summary
 from aal.tracking.logger import WandbTracker
@@ -33,11 +33,13 @@ class RunRecords(RoundCallback):
     rounds after its checkpoint are cut off again: they are about to be repeated.
 
     Attributes:
-        keep_config: Writes the run's configuration, once everything has agreed to it; none where no file is written.
+        folder: The run's folder, which this process holds; none where there is no more to it than its path.
+        config: The run's configuration, which is kept in it once everything has agreed to it.
     """
 
     def __init__(self) -> None:
-        self.keep_config: Callable[[], None] | None = None
+        self.folder: RunFolder | None = None
+        self.config: dict[str, Any] = {}
         self.size = 0  # of rounds.jsonl, in bytes, at the checkpoint
         self.digest = NOTHING  # of these bytes
         self.seconds = 0.0
@@ -45,8 +47,8 @@ class RunRecords(RoundCallback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Write ``config.yaml``, since all other callbacks have accepted it by now, and which files were left out."""
-        if self.keep_config is not None:
-            self.keep_config()
+        if self.folder is not None:
+            self.folder.write_config(self.config)
         skipped = data_of(trainer).skipped
         if skipped and trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / "skipped.csv"
@@ -69,6 +71,7 @@ class RunRecords(RoundCallback):
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Append the round's record."""
         if trainer.is_global_zero:
+            self._check_folder()
             folder = Path(trainer.default_root_dir)
             self.size, self.digest = append_round(folder, record), digest_of(folder / "rounds.jsonl")
             _log(trainer, record)
@@ -77,6 +80,7 @@ class RunRecords(RoundCallback):
         """Write the ledger anew, and what is trained on besides."""
         data, folder = data_of(trainer), Path(trainer.default_root_dir)
         if trainer.is_global_zero:
+            self._check_folder()
             write_ledger(folder, data.pool, data.labels["pool"], data.bases, data.classes)
             write_crafted(folder, data.extras, data.pool)
 
@@ -101,7 +105,12 @@ class RunRecords(RoundCallback):
         summary["seconds"] = self.seconds + time.perf_counter() - self._started
         _draw_crafted(data, module, folder)
         write_summary(folder, summary, data.fingerprint, trainer.strategy.root_device)
+        self._check_folder()  # else a summary and a report alone would look like a whole run
         write_run_report(folder)
+
+    def _check_folder(self) -> None:
+        if self.folder is not None:
+            self.folder.check()
 
     def state_dict(self) -> dict[str, Any]:
         """Return size and digest of ``rounds.jsonl``, and the seconds spent."""

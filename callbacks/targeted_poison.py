@@ -87,6 +87,7 @@ class TargetedPoison(Poisoning):
         recipe: dict[str, Any] = {**words, "hash": hashlib.sha256(repr(words).encode()).hexdigest()}
         self.found: tuple[TargetSet, dict[str, Tensor]] | None = None
         self.folder = PoisonFolder(place, data.samples["test"], recipe)
+        self.drop_torn(trainer, max(len(self.folder.rows), 1))
         if self.folder.rows:
             self.facts = read_json(place / MANIFEST)["recipe"]["facts"]
         else:

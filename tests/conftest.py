@@ -34,6 +34,12 @@ def quick(item: pytest.Item) -> bool:
     return item.get_closest_marker("quick") is not None or not PROCESSES & vars(item.module).keys()
 
 
+@pytest.fixture(autouse=True)
+def _signals_are_for_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave signals as they are where a test runs a command in its own process."""
+    monkeypatch.setattr("aal.__main__.hear", lambda: None)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
     """Gives the folder of a name, which tests only read: made when it is first asked for, in whichever process.

@@ -1,6 +1,5 @@
 """Runs that have to stop: exit code 3, the reason in one line, all that was saved whole."""
 
-import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -86,37 +85,6 @@ def test_a_run_that_the_trainer_cuts_short_is_not_finished(cut: str, tmp_path: P
     assert run.returncode == 3, run.stderr
     assert "cut short by a key of the trainer; the same command with --ckpt_path last goes on" in run.stderr
     assert not (tmp_path / "run" / "summary.json").exists()
-
-
-# Sends its own process a signal at the end of the third round, as Ctrl-C or a scheduler would.
-SIGNALLED = """
-import os, signal, sys
-number, seen = int(sys.argv.pop(1)), 0
-def look(frame, what, argument):
-    global seen
-    if what == "return" and frame.f_code.co_filename.endswith("entropy.py") and frame.f_code.co_name == "select":
-        seen += 1
-        if seen == 3:
-            os.kill(os.getpid(), number)
-from aal.__main__ import main
-sys.setprofile(look)
-main()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_with_a_word_and_it_goes_on_later(
-    number: int, uninterrupted: Callable[[tuple[str, ...]], dict[str, Any]], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    stopped = fit(out, code=SIGNALLED, before=(str(int(number)),))
-    assert stopped.returncode == 3, stopped.stderr
-    assert stopped.stderr.splitlines()[-1].startswith("stopped: interrupted")
-    assert not (out / "summary.json").exists()
-    resumed = fit(out, "--ckpt_path=last")
-    assert resumed.returncode == 0, resumed.stderr
-    assert results(out) == uninterrupted(())
 
 
 STRATEGY = """

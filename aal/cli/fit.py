@@ -1,6 +1,7 @@
 """``aal fit``: LightningCLI with few additions."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import pytorch_lightning as pl
 from jsonargparse import ArgumentError, Namespace, set_dumper, set_loader
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
 from yaml import YAMLError
 
@@ -16,7 +18,7 @@ from aal.callbacks.rounds import clock_of
 from aal.checks import refuse
 from aal.cli.class_names import use_class_names
 from aal.cli.command_line import with_files
-from aal.cli.exits import reason
+from aal.cli.exits import GO_ON, hear_again, reason
 from aal.cli.keys import (
     CALLBACKS,
     CLI_ARGUMENTS,
@@ -35,7 +37,6 @@ from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
 from aal.runs.ranks import forget_ranks
 
-GO_ON = "the same command with --ckpt_path last goes on"
 use_class_names()
 set_loader("yaml", from_yaml, (YAMLError,))  # the parser reads and writes as the rest of aal does
 set_dumper("yaml", to_yaml)
@@ -126,18 +127,19 @@ class AALCLI(LightningCLI):
         """Train, and give the run's folder free.
 
         Raises:
-            RunStopped: Lightning ended the run before the clock did: a signal, or a limit among the trainer's keys.
+            RunStopped: Lightning ended the run before the clock did, at a limit among the trainer's keys; the run's
+                folder cannot be written to any more, or is gone.
         """
         try:
-            with self.origins.named():
+            with self.origins.named(), self.folder.kept() if self.folder else nullcontext():
                 self.trainer.fit(**arguments)
         except SystemExit:  # Lightning's answer to Ctrl-C
-            raise RunStopped(f"interrupted; {GO_ON}") from None
+            raise KeyboardInterrupt from None
         finally:
             self._release()
         refuse(
             not clock_of(self.trainer).finished,
-            f"interrupted, or cut short by a key of the trainer; {GO_ON}",
+            f"interrupted, or cut short by a key of the trainer; {GO_ON['fit']}",
             RunStopped,
         )
 
@@ -153,15 +155,17 @@ class AALCLI(LightningCLI):
         refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
         refuse(clocks > 1, "query: a run has one clock, and flips is another; set query: null, or flips: null")
         records = RunRecords()
+        # Lightning's answer to SIGTERM has the ranks wait for each other, which may be waiting already.
+        signals = LambdaCallback(on_train_start=lambda trainer, module: hear_again())
         try:
-            trainer = super()._instantiate_trainer(config, [RoundProgress(), *chosen, records])
+            trainer = super()._instantiate_trainer(config, [signals, RoundProgress(), *chosen, records])
         except RuntimeError as error:  # what a scheduler's variables say does not fit together
             raise UserError(f"trainer: {error}") from error
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
         if trainer.is_global_zero:
-            self.folder = folder = RunFolder(Path(trainer.default_root_dir), self.resumes)
-            folder.compare(self.dump, MAY_CHANGE, self._completed)
-            records.keep_config = lambda: folder.write_config(self.dump)
+            self.folder = records.folder = RunFolder(Path(trainer.default_root_dir), self.resumes)
+            self.folder.compare(self.dump, MAY_CHANGE, self._completed)
+            records.config = self.dump
         return trainer
 
 

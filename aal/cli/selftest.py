@@ -76,7 +76,7 @@ class SelftestCLI(AALCLI):
 
         Raises:
             UserError: The checkpoint is damaged, or not one of such a model.
-            RunStopped: The training was interrupted, or its loss is not finite.
+            RunStopped: The training was cut short, or its loss is not finite.
         """
         if self.config["ckpt_path"] is not None:
             self._load(Path(self.config["ckpt_path"]))
@@ -87,9 +87,9 @@ class SelftestCLI(AALCLI):
             with self.origins.named():
                 self.trainer.fit(self.model, datamodule=self.datamodule)
         except SystemExit:  # Lightning's answer to Ctrl-C
-            raise RunStopped("interrupted") from None
+            raise KeyboardInterrupt from None
         clock = clock_of(self.trainer)
-        refuse(not clock.finished, "interrupted", RunStopped)
+        refuse(not clock.finished, "the training was cut short by a key of the trainer", RunStopped)
         return f"trained on the true labels of {len(self.datamodule.pool.labelled)} samples, epochs: {clock.epoch}"
 
     def _load(self, path: Path) -> None:
@@ -120,7 +120,7 @@ def selftest_command(argv: list[str]) -> int:
 
     Raises:
         UserError: The arguments or a configuration are wrong.
-        RunStopped: The training was interrupted, or its loss is not finite.
+        RunStopped: The training was cut short, or its loss is not finite.
     """
     cli = SelftestCLI(**CLI_ARGUMENTS | {"parser_kwargs": {**PARSER, "prog": "aal selftest"}}, run=False, args=argv)
     weights = cli.train()

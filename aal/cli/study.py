@@ -11,6 +11,7 @@ from aal.cli.exits import OneLineParser
 from aal.cli.screen import tables_console
 from aal.errors import UserError
 from aal.runs.config_names import config_path
+from aal.runs.folder import stopped_by
 from aal.studies.execution import run_study
 from aal.studies.results import print_table, write_table
 from aal.studies.study import load_study, read_study
@@ -18,7 +19,6 @@ from aal.studies.tables import TABLES, study_table
 
 REFUSED = 2  # exit code where one of several studies could not be run; the others were
 BROKEN = 3  # where cells did not finish
-INTERRUPTED = 130  # what shells give for Ctrl-C
 
 
 def study(argv: list[str]) -> int:
@@ -28,14 +28,16 @@ def study(argv: list[str]) -> int:
         argv: What follows ``aal study`` on the command line.
 
     Returns:
-        The exit code: 0, 3 where cells did not finish, 2 where one of several studies was refused, 130 after Ctrl-C.
+        The exit code: 0, 3 where cells did not finish, 2 where one of several studies was refused.
 
     Raises:
         UserError: The arguments, a study file or the only study's folder are wrong.
+        RunStopped: A study's folder is gone, or cannot be written to any more.
     """
     arguments = study_parser().parse_args(argv)
     if arguments.action == "report":
-        _conclude(arguments.directory)
+        with stopped_by(arguments.directory):
+            _conclude(arguments.directory)
         return 0
     studies = [read_study(config_path(file), TABLES, arguments.seeds) for file in arguments.files]
     folders = [arguments.out] if len(studies) == 1 else [arguments.out / study.name for study in studies]
@@ -48,17 +50,15 @@ def study(argv: list[str]) -> int:
     code = 0
     for study, folder in zip(studies, folders, strict=True):
         try:
-            broken = run_study(study, folder, arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads))
-        except KeyboardInterrupt:
-            errors.print("stopped; the same command goes on from here")
-            return INTERRUPTED
+            with stopped_by(folder):
+                broken = run_study(study, folder, arguments.jobs or max(1, (os.cpu_count() or 1) // study.threads))
+                _conclude(folder)
         except UserError as error:
             if len(studies) == 1:
                 raise
             errors.print(f"error: {study.name}: {error}", soft_wrap=True, markup=False)
             code = REFUSED
             continue
-        _conclude(folder)
         if broken:
             named = (f"{cell.name}: {why}" for cell, why in broken.items())
             lines = (f"{len(broken)} cells did not finish; the same command tries them again:", *named)

@@ -40,6 +40,7 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> None:
             with path.open("rb") as file:
                 refuse_altered(file, checksum, path, "delete it and run again")
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_or_absent(path) as partial:
         for chunk in _received(url, path):
             partial.write(chunk)

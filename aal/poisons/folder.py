@@ -13,7 +13,7 @@ from torch import Tensor
 from aal.checks import refuse
 from aal.data.samples import Samples
 from aal.errors import UserError
-from aal.runs.files import PARTIAL, digest_of, read_bytes, read_sealed, refuse_changed, write_bytes, write_sealed
+from aal.runs.files import PARTIAL, digest_of, read_bytes, read_sealed, refuse_changed, sync, write_bytes, write_sealed
 
 KINDS = ("base", "poison")
 MANIFEST, KIND = "manifest.json", "the manifest of poisons"
@@ -53,6 +53,23 @@ class PoisonFolder:
         self._check(self.path, self.rows[first:end], (kind,))
         return torch.stack([self.samples.read(self.path / self.name(k, kind)) for k in range(first, end)])
 
+    def drop_torn(self, together: int) -> None:
+        """Forget poisons that are missing or no samples any more, and all after them, so that they are crafted again.
+
+        A file that was altered, but is a sample, stays, and is refused where it is read.
+
+        Args:
+            together: Number of poisons crafted at once, which are so again.
+        """
+        for k, row in enumerate(self.rows):
+            for file in (row[f"{kind}_file"] for kind in KINDS):
+                try:
+                    self.samples.read(self.path / file)
+                except UserError as error:
+                    rank_zero_warn(f"torn, crafted again: {error}")
+                    del self.rows[k - k % together :]
+                    return
+
     def name(self, k: int, kind: str) -> str:
         """Return the name of the file of a poison, or of its base."""
         return f"{k:05d}_{kind}{self.samples.suffix}"
@@ -71,6 +88,8 @@ class PoisonFolder:
             lists["class"] = [classes[label] for label in columns["label"].tolist()]
         for row in zip(*lists.values(), strict=True):
             files = {kind: self.name(len(self.rows), kind) for kind in KINDS}
+            for name in files.values() if write else ():
+                sync(self.path / name)  # else the machine's death may leave a manifest of files that are torn
             digests = {f"{kind}_sha256": digest_of(self.path / name) for kind, name in files.items()}
             names = {f"{kind}_file": name for kind, name in files.items()}
             self.rows.append({**dict(zip(lists, row, strict=True)), **names, **digests})
@@ -98,7 +117,7 @@ class PoisonFolder:
             shutil.rmtree(other, ignore_errors=True)
             return False
         for name in (*(row[f"{kind}_file"] for row in rows for kind in KINDS), MANIFEST):
-            write_bytes(self.path / name, read_bytes(other / name), durable=name == MANIFEST)
+            write_bytes(self.path / name, read_bytes(other / name))
         self.rows = rows
         return True
 

@@ -66,6 +66,7 @@ def write_set(
     path = run / FOLDER / f"{k:04d}"
     unfinished = path.with_name(f".{path.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    path.parent.mkdir(exist_ok=True)
     files = {}
     for kind, group in x.items():
         for row, sample in enumerate(group):

@@ -138,6 +138,7 @@ class Evaluation:
         if complete:
             curves = {name: self.curve(name) for name in self.curves}
             value |= {"figures": self.figures(), "per_class": self.per_class(), "radius_and_share": curves}
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_sealed(path, KIND, json.loads(json.dumps(value, default=Tensor.tolist)), indent=None)
 
     @classmethod

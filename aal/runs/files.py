@@ -35,13 +35,13 @@ def whole_or_absent(path: Path, *, durable: bool = True) -> Iterator[io.Buffered
     """Open a file that takes the place of ``path`` at the end, so that a reader sees all that is written or none.
 
     Args:
-        path: Where to; its folder is made if there is none.
+        path: Where to; its folder is made if there is none, but not the one that this is in, which may have vanished.
         durable: Whether to wait until the data are on the disk.
 
     Raises:
         OSError: The file could not be written; ``path`` is as it was before, as with any other exception.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("w+b") as file:
@@ -51,7 +51,7 @@ def whole_or_absent(path: Path, *, durable: bool = True) -> Iterator[io.Buffered
                 os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -244,7 +244,6 @@ def append_line(path: Path, line: str) -> int:
 
     A line half written when the process dies is cut off again by :func:`truncate`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("ab") as file:
             file.write(line.encode() + b"\n")

@@ -1,13 +1,15 @@
 """The folder of one run: taken by one process, new or resumed with the configuration it was started with."""
 
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from aal.checks import refuse
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.files import NO_SPACE, PARTIAL, refuse_misplaced, write_text
 from aal.runs.inputs import INPUTS
@@ -36,6 +38,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self._inode = (path / LOCK).stat().st_ino
         except Timeout:
             raise UserError(f"out: {path} is in use by another process") from None
         except OSError as error:
@@ -93,12 +96,57 @@ class RunFolder:
         """Write ``config.yaml``."""
         write_text(self.path / "config.yaml", to_yaml(config))
 
+    def check(self) -> None:
+        """See that the folder is still there, and the one that was taken.
+
+        Raises:
+            RunStopped: It is not.
+        """
+        lock = self.path / LOCK
+        refuse(
+            not lock.exists() or lock.stat().st_ino != self._inode,
+            f"{self.path}: was removed or replaced while the run wrote into it; put it back as it was, and the same "
+            "command with --ckpt_path last goes on",
+            RunStopped,
+        )
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Stop a run when the folder vanishes or cannot be written to any more; that is why, whatever else went wrong.
+
+        Raises:
+            RunStopped: It did.
+        """
+        try:
+            with stopped_by(self.path):
+                yield
+        except Exception:
+            self.check()
+            raise
+        self.check()
+
     def release(self) -> None:
         """Give the folder free; one that nothing was written to is removed."""
-        if [entry.name for entry in self.path.iterdir()] == [LOCK]:
-            (self.path / LOCK).unlink()
-            self.path.rmdir()
+        with suppress(OSError):  # it is gone, or cannot be written to any more
+            if [entry.name for entry in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
         self._lock.release()
+
+
+@contextmanager
+def stopped_by(folder: Path) -> Iterator[None]:
+    """Have what cannot be written into a folder, or is gone from it, stop a run; no space left is told elsewhere.
+
+    Raises:
+        RunStopped: It could not.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE or not Path(os.fsdecode(error.filename or "")).is_relative_to(folder):
+            raise
+        raise RunStopped(f"{error.filename}: {error.strerror}; what was saved before is whole") from error
 
 
 def flattened(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401

@@ -132,7 +132,7 @@ class CellProcess:
         forget_ranks(environment)
         self.cell = cell
         self.started = time.monotonic()
-        cell.log.parent.mkdir(parents=True, exist_ok=True)
+        cell.log.parent.mkdir(exist_ok=True)  # the study's own folder may have vanished
         with cell.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(GUARD), *command],

@@ -136,7 +136,7 @@ def _check_unchanged(study: Study, arm: str) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Give a list that SIGINT and SIGTERM are put into as they arrive, for the loop to end by.
+    """Give a list that SIGINT, SIGTERM and SIGHUP are put into as they arrive, for the loop to end by.
 
     An exception that a handler raises is lost where it happens to arrive in a destructor or a callback. A signal that
     the process was started to ignore, as the background jobs of a script are SIGINT, stays ignored.
@@ -145,7 +145,8 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # where no signal arrives
         yield received
         return
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in ends if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in heard}
     try:
         yield received
@@ -156,6 +157,6 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _end_as(received: list[int]) -> None:
-    """End the study as its first signal says, if there was one, so that its cells are ended with it."""
+    """End the study if there was a signal, so that its cells are ended with it."""
     if received:
-        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+        raise KeyboardInterrupt
