@@ -1,11 +1,13 @@
 """``aal configs list``, ``show`` and ``copy``: the configurations that ship."""
 
 import re
+import textwrap
 from itertools import groupby, takewhile
 from pathlib import Path
 
 from aal.checks import refuse
 from aal.cli.exits import OneLineParser
+from aal.cli.screen import tables_console
 from aal.errors import UserError
 from aal.runs.config_names import SHIPPED, config_path, shipped
 from aal.runs.files import NO_SPACE, write_text
@@ -47,11 +49,12 @@ def configs_parser() -> OneLineParser:
 
 
 def _list() -> None:
-    width = max(map(len, shipped()))
+    width, columns = max(map(len, shipped())), tables_console().width
     for folder, found in groupby(shipped().items(), lambda item: item[0].partition("/")[0]):
         print(folder)
         for name, path in found:
-            print(f"  {name:{width}}  {_purpose(path)}".rstrip())
+            line = f"  {name:{width}}  {_purpose(path)}".rstrip()
+            print(textwrap.fill(line, columns, subsequent_indent=" " * (width + 4), break_on_hyphens=False))
 
 
 def _purpose(path: Path) -> str:

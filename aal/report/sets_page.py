@@ -16,6 +16,7 @@ from aal.runs import files
 from aal.runs.reading import Run, number
 
 SHOWN = 9  # sets in the page
+NO_IMAGE = "What is no image is in the folder sets/ alone."
 SETS = (
     "Of each set the target, the first base and the poison made of it. Distance: of the features of the bases, and of "
     "the saved poisons, from those of the target, mean over the set; opacity: of the target's watermark in the bases."
@@ -62,7 +63,7 @@ def _sets(run: Run) -> Section:
     except (KeyError, TypeError, ValueError, UserError) as error:  # the rest of the report is still worth having
         return Section("Sets", missing=f"The sets cannot be shown: {error}")
     first = f" The first {SHOWN} of {len(folders)}; the folder sets/ has the others." if len(folders) > SHOWN else ""
-    return Section("Sets", SETS + first, triples=shown, missing="" if shown else "The clips are in the folder sets/.")
+    return Section("Sets", SETS + first, triples=shown, missing="" if shown else NO_IMAGE)
 
 
 def _set(run: Run, folder: Path) -> Triple | None:

@@ -1,5 +1,6 @@
 """Configurations by name: what ships is found, listed, shown and copied, in files, studies and on the command line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,17 @@ def command(
     return end.value.code, printed.out, printed.err
 
 
+@pytest.mark.parametrize("columns", [80, 120])
 def test_list_has_every_file_and_what_it_is_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     code, out, _ = command(monkeypatch, capsys, "configs", "list")
     assert code == 0
+    assert max(map(len, out.splitlines())) <= columns
     files = sorted(FOLDER.glob("*/*.yaml"))
-    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    whole = re.sub(r"\n {10,}", " ", out)
+    lines = [line for line in whole.splitlines() if line.startswith("  ")]
     assert len(lines) == len(files) > 100
     for path, line in zip(files, lines, strict=True):
         name, said = line.split(maxsplit=1)
