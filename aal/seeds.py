@@ -17,8 +17,7 @@ def key(seed: int, purpose: str, *parts: int | str) -> int:
     Returns:
         An int in [0, 2**63), the same for the same arguments on any machine.
     """
-    digest = hashlib.blake2b(repr((seed, purpose, *parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return int.from_bytes(hashlib.blake2b(repr((seed, purpose, *parts)).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, purpose: str, *parts: int | str) -> torch.Generator:

@@ -217,8 +217,7 @@ class AudioSet(Recordings):
 
     def _present(self, asked: list[tuple[Segment, int]], part: str) -> list[tuple[Path, int]]:
         """Return the files of those segments that there are files of."""
-        tables = (Path(self.root) / self.files(part)[0]).parent
-        folder = tables if self.clip_folder is None else Path(self.clip_folder)
+        folder = (Path(self.root) / self.files(part)[0]).parent if self.clip_folder is None else Path(self.clip_folder)
         self._on_disk = self._on_disk or sounds(folder)
         stems = [next((stem for stem in segment.stems() if stem in self._on_disk), None) for segment, _ in asked]
         found = [

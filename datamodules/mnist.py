@@ -45,8 +45,7 @@ class MNIST(LabelledImages):
     )
 
     def __init__(self, digits: Sequence[int] | None = None, checksums: bool = True, **options: Any) -> None:
-        chosen = choose(digits, range(10), "digits")
-        super().__init__([str(digit) for digit in chosen], checksums, **options)
+        super().__init__([str(digit) for digit in choose(digits, range(10), "digits")], checksums, **options)
 
     def files(self, part: str) -> tuple[str, ...]:
         """Return the file of the images and the file of the labels: the one without ``.gz`` where there are both."""

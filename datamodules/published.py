@@ -92,8 +92,7 @@ class Stored(ActiveDataModule):
         if self.limit is None:
             return torch.arange(len(labels))
         order = torch.randperm(len(labels), generator=generator(self.seed, "limit", part))
-        chosen = [order[own[: self.limit]] for own in of_each_class(labels[order])]
-        return torch.cat(chosen).sort().values
+        return torch.cat([order[own[: self.limit]] for own in of_each_class(labels[order])]).sort().values
 
     def read_each(
         self,

@@ -91,8 +91,7 @@ class ToyMixture(ActiveDataModule):
         self.placed = [self._place(distance, repeat) for repeat in range(self.repeats) for distance in self.distances]
 
     def _drawn(self, split: str, size: int) -> tuple[Samples, Tensor]:
-        draw = generator(self.seed, "toy", split)
-        noise = torch.randn(size, *self.sample_shape, generator=draw, dtype=torch.float64)
+        noise = torch.randn(size, *self.sample_shape, generator=generator(self.seed, "toy", split), dtype=torch.float64)
         x = (self._means(torch.arange(size) % 2) + noise * math.sqrt(self.variance)).float()
         return TensorSamples(x, (-math.inf, math.inf)), (x.double().sum(1) >= 0).long()
 

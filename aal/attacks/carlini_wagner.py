@@ -76,8 +76,7 @@ class CarliniWagner(Attack):
         near = DeepFool().attack(task)
         task.refuse_nan()
         queries = near.queries + 2  # the first and the last prediction
-        start = torch.where(column(near.success, task.x), near.x, task.x)
-        result = self._search(task, start, queries)
+        result = self._search(task, torch.where(column(near.success, task.x), near.x, task.x), queries)
         logits, distance = task.predict(result), NORMS["l2"].size(result - task.x)
         margin = lead(task, logits, task.rows)
         return Adversarial(result, task.reached(logits, task.labels), distance, queries, {"margin": margin})

@@ -87,8 +87,7 @@ class DeepFool(Attack):
         ends = ways.ends(task, task.rows)
         logits = task.predict(ends)
         info["class"] = logits.argmax(1)
-        success = task.reached(logits, task.labels)
-        return Adversarial(ends, success, norm.size(ends - task.x), ways.queries + 1, info)
+        return Adversarial(ends, task.reached(logits, task.labels), norm.size(ends - task.x), ways.queries + 1, info)
 
     def linearised(self, model: nn.Module, x: Tensor, y: Tensor, *, bounds: tuple[float, float] = (0.0, 1.0)) -> Tensor:
         """Return the distance to the nearest boundary as linearised at each sample: the length of the first step.
@@ -151,8 +150,7 @@ class DeepFool(Attack):
             rise = ((1 + self.overshoot) * distance.masked_fill(stuck, 0) + beyond_it) * self._size(slope)
             x = onto_hyperplane(x, slope, rise, self.norm, task.low, task.high).add_(x).clamp_(task.low, task.high)
             steps[rows] += (~stuck).long()
-        there = ((steps > 0) & (ways.over > 0)).nonzero().squeeze(1)
-        return ways, there, {"steps": steps, "linearised": linearised}
+        return ways, ((steps > 0) & (ways.over > 0)).nonzero().squeeze(1), {"steps": steps, "linearised": linearised}
 
     def _nearest(self, task: Task, slopes: "_Slopes", x: Tensor, gaps: Tensor, first: bool) -> tuple[Tensor, Tensor]:
         """Find the class with the nearest linearised boundary, those with a narrow gap first.

@@ -65,8 +65,7 @@ def aims(task: Task, logits: Tensor, rows: Tensor, most: int) -> Tensor:
     labels = task.labels[rows]
     if task.targeted:
         return labels[:, None]
-    ranked = _others(logits, labels).argsort(dim=1, descending=True, stable=True)
-    return ranked[:, : min(most, logits.shape[1] - 1)]
+    return _others(logits, labels).argsort(dim=1, descending=True, stable=True)[:, : min(most, logits.shape[1] - 1)]
 
 
 def lead(task: Task, logits: Tensor, rows: Tensor) -> Tensor:

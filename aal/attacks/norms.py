@@ -36,18 +36,6 @@ def _linf_size(d: Tensor) -> Tensor:
     return d.flatten(1).abs().amax(1)
 
 
-def _linf_random(x: Tensor, radius: float, seeds: Tensor, draw: int) -> Tensor:
-    return uniform(seeds, draw, tuple(x.shape[1:]), x.dtype).mul_(2 * radius).sub_(radius)
-
-
-def _linf_steepest(gradient: Tensor, length: float, x: Tensor, low: float, high: float) -> Tensor:
-    return gradient.sign().mul_(length)
-
-
-def _linf_project(d: Tensor, radius: float) -> Tensor:
-    return d.clamp_(-radius, radius)
-
-
 def _l2_size(d: Tensor) -> Tensor:
     size: Tensor = torch.linalg.vector_norm(d.flatten(1), dim=1)
     return size
@@ -63,10 +51,6 @@ def _l2_steepest(gradient: Tensor, length: float, x: Tensor, low: float, high: f
     # scaled by the largest element first: the squares of tiny gradients vanish in single precision
     direction = gradient / column(divisor(_linf_size(gradient)), gradient)
     return direction.mul_(column(length / divisor(_l2_size(direction)), direction))
-
-
-def _l2_project(d: Tensor, radius: float) -> Tensor:
-    return d.mul_(column((radius / divisor(_l2_size(d))).clamp_max_(1), d))
 
 
 def _l1_size(d: Tensor) -> Tensor:
@@ -105,8 +89,18 @@ def _l1_project(d: Tensor, radius: float) -> Tensor:
 _SECOND = 1 << 20  # draws of one call that must differ from the draw itself
 
 NORMS = {
-    "linf": Norm(_linf_size, _linf_random, _linf_steepest, _linf_project),
-    "l2": Norm(_l2_size, _l2_random, _l2_steepest, _l2_project),
+    "linf": Norm(
+        _linf_size,
+        lambda x, radius, seeds, draw: uniform(seeds, draw, tuple(x.shape[1:]), x.dtype).mul_(2 * radius).sub_(radius),
+        lambda gradient, length, x, low, high: gradient.sign().mul_(length),
+        lambda d, radius: d.clamp_(-radius, radius),
+    ),
+    "l2": Norm(
+        _l2_size,
+        _l2_random,
+        _l2_steepest,
+        lambda d, radius: d.mul_(column((radius / divisor(_l2_size(d))).clamp_max_(1), d)),
+    ),
     "l1": Norm(_l1_size, _l1_random, _l1_steepest, _l1_project),
 }
 any_norm = partial(one_of, tuple(NORMS))

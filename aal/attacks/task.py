@@ -82,13 +82,12 @@ class Task:
 
     def part(self, rows: Tensor) -> "Task":
         """Return a task of the samples ``rows`` ``(N,)`` alone, whose rows are 0 to N - 1."""
-        target = None if self.target is None else self.labels[rows]
         part = Task(
             self.model,
             self._sigmoid,
             self.x[rows],
             self.labels[rows],
-            target,
+            None if self.target is None else self.labels[rows],
             (self.low, self.high),
             self.seeds[rows],
         )

@@ -95,9 +95,7 @@ class Samples(ABC):
 
     def source(self, index: int) -> str | None:
         """Return where a sample comes from; ``None`` of one that was appended or comes from no file."""
-        if self.sources is None or index >= len(self.sources.file):
-            return None
-        return self.sources.name(index)
+        return None if self.sources is None or index >= len(self.sources.file) else self.sources.name(index)
 
     def append(self, x: Tensor) -> None:
         """Add samples ``(B, ...)`` as they were read back from files."""

@@ -40,8 +40,7 @@ def of_each_class(labels: Tensor) -> tuple[Tensor, ...]:
     Args:
         labels: Class of each sample ``(N,)``.
     """
-    counts = labels.unique(return_counts=True)[1]
-    return tuple(labels.argsort(stable=True).split(counts.tolist()))
+    return tuple(labels.argsort(stable=True).split(labels.unique(return_counts=True)[1].tolist()))
 
 
 def grouped(labels: Tensor, groups: Tensor, shares: Sequence[float], generator: torch.Generator) -> list[Tensor]:

@@ -133,5 +133,4 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     own = {name: value for name, value in vars(module).items() if name not in bare}
     parts = {name: dict(vars(module)[name]) for name in ("_parameters", "_buffers", "_modules")}
     # the number that a hook is filed under says only how many there were before it
-    hooks = {name: list(vars(module)[name].values()) for name in ("_forward_pre_hooks", "_forward_hooks")}
-    return own | parts | hooks
+    return own | parts | {name: list(vars(module)[name].values()) for name in ("_forward_pre_hooks", "_forward_hooks")}

@@ -119,10 +119,9 @@ def chosen_softly(logits: Tensor, n: int, temperature: float, generator: torch.G
     """
     together = max(1, AT_ONCE // len(logits))
     sizes = [min(together, n - start) for start in range(0, n, together)]
-    seeds = torch.randint(2**62, (len(sizes),), generator=generator).tolist()
     parts = [
         checkpoint(_spared, logits, temperature, size, seed, use_reentrant=False, preserve_rng_state=False)
-        for size, seed in zip(sizes, seeds, strict=True)
+        for size, seed in zip(sizes, torch.randint(2**62, (len(sizes),), generator=generator).tolist(), strict=True)
     ]
     return 1 - reduce(mul, parts)
 
@@ -147,5 +146,4 @@ def relaxed(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
         noise: Gumbel noise, a row a draw ``(b, U)``.
         temperature: Towards 0 each draw is one candidate, with probability by the softmax of the logits.
     """
-    draws = ((logits + noise) / temperature).softmax(1)
-    return 1 - (1 - draws).prod(0)
+    return 1 - (1 - ((logits + noise) / temperature).softmax(1)).prod(0)

@@ -155,5 +155,4 @@ def graph_of(
     if gamma is None:
         gamma = gamma_for(neighbours, points, view.labels, norm, generator)
     graph = class_graph(points, view.labels, gamma, norm)
-    figures = {"gamma": gamma, "edges": graph.edges, "mean_degree": float(graph.degrees.double().mean())}
-    return graph, figures
+    return graph, {"gamma": gamma, "edges": graph.edges, "mean_degree": float(graph.degrees.double().mean())}

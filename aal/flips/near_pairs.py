@@ -118,12 +118,10 @@ class _Products:
         partial = torch.addmm(((1 - loss) * there).float(), self.points[rows], self.points[columns].T, alpha=-2)
         most = (self.limit + least - (1 - loss) * here).float()
         near = partial <= most.nextafter(most.new_tensor(math.inf))[:, None]
-
-        def surely(i: Tensor, j: Tensor) -> Tensor:
-            above = partial[i, j].double() + 2 * loss * there[j] + (1 + loss) * here[i] + least
-            return above <= self.limit
-
-        return near, surely
+        return (
+            near,
+            lambda i, j: partial[i, j].double() + 2 * loss * there[j] + (1 + loss) * here[i] + least <= self.limit,
+        )
 
 
 class _Levels:
@@ -159,11 +157,7 @@ class _Levels:
                 break
             torch.sub(here[k], there[k], out=apart)
             torch.maximum(largest, apart.abs_(), out=largest)
-
-        def surely(i: Tensor, j: Tensor) -> Tensor:
-            return largest[i, j] <= self.sure if whole else torch.zeros_like(i, dtype=torch.bool)
-
-        return largest <= self.out, surely
+        return largest <= self.out, lambda i, j: (largest[i, j] <= self.sure) & whole
 
 
 def _telling(levels: Tensor, sure: int) -> Tensor:

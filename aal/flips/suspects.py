@@ -104,6 +104,5 @@ def write_suspects(
         paths[:, LENGTH],
         paths[:, ARRIVED].long(),
     )
-    found = zip(*(column[order].tolist() for column in columns), strict=True)
-    rows = [(*row, samples.source(row[0])) for row in found]
+    rows = [(*row, samples.source(row[0])) for row in zip(*(column[order].tolist() for column in columns), strict=True)]
     write_csv(folder / SUSPECTS, ("index", "label", "predicted", "steps", "l2", "arrived", "source"), rows)

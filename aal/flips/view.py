@@ -90,8 +90,7 @@ class FlipView:
     @property
     def shuffled(self) -> Tensor:
         """Where the candidates stand ``(U,)`` in a random order, the same for all trials of a run: it decides ties."""
-        turns = torch.randperm(len(self.clean.indices), generator=generator(self.seed, "ties"))
-        return turns[self.places].argsort()
+        return torch.randperm(len(self.clean.indices), generator=generator(self.seed, "ties"))[self.places].argsort()
 
     def only(self, chosen: Tensor) -> "FlipView":
         """Return a view of some candidates: bool ``(U,)``, or where they stand, ascending ``(K,)``."""

@@ -93,7 +93,7 @@ def _build(name: str, weights: str, size: int | None, pool: str) -> Backbone:
     if name.startswith(TIMM):
         _check_known(name.partition(".")[0], [TIMM + known for known in _timm().list_models()])
         return timm_backbone(name.removeprefix(TIMM), weights, size, pool)
-    _check_known(name, [*torchvision_names(), *OWN])
+    _check_known(name, [*torchvision.models.list_models(module=torchvision.models), *OWN])
     return torchvision_backbone(name, weights, size, pool)
 
 
@@ -101,11 +101,6 @@ def _check_known(name: str, names: Sequence[str]) -> None:
     if name not in names:
         meant = did_you_mean(name, names) or "; name a classifier of torchvision, or timm/NAME"
         raise UserError(f"name: there is no backbone {name!r}{meant}")
-
-
-def torchvision_names() -> list[str]:
-    """Return the names of torchvision's image classifiers."""
-    return list(torchvision.models.list_models(module=torchvision.models))
 
 
 def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -> ImageBackbone:

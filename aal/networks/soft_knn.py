@@ -52,8 +52,7 @@ class SoftKNN(nn.Module):
         nearest = distances.argsort(dim=1, stable=True)[:, : self.k]
         squares = (x.flatten(1)[:, None] - known[nearest]).square().sum(2)
         weights = squares.clamp_min(FLOOR**2).rsqrt()  # not the root first: its slope at 0 is infinite
-        logits = x.new_zeros(len(x), self.num_classes)
-        return logits.scatter_add(1, self.labels[nearest], weights)
+        return x.new_zeros(len(x), self.num_classes).scatter_add(1, self.labels[nearest], weights)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take as many points as were saved."""

@@ -39,8 +39,7 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
-        self.window = nn.Buffer(hann.float(), persistent=False)
+        self.window = nn.Buffer(torch.hann_window(WINDOW, periodic=True, dtype=torch.float64).float(), persistent=False)
         self.bands = nn.Buffer(mel_bands().float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -63,8 +63,7 @@ def dawid_skene(
         if not size or float((posterior - before).abs().max()) < tolerance:
             break
     counts, confusion, prior = _maximised(samples, labelers, labels, posterior, num_labelers)
-    right = counts.diagonal(dim1=1, dim2=2).sum(1)
-    return Estimate(confusion, prior, posterior, 1 - right / counts.sum((1, 2)))
+    return Estimate(confusion, prior, posterior, 1 - counts.diagonal(dim1=1, dim2=2).sum(1) / counts.sum((1, 2)))
 
 
 def _maximised(

@@ -47,9 +47,7 @@ def collision_vector(mu: str, features: Tensor) -> Tensor:
         mu: ``zero``, ``one``, or ``mean`` of the features.
         features: What the attacker's own samples are mapped to ``(N, D)``.
     """
-    if mu == "mean":
-        return features.mean(0)
-    return torch.full_like(features[0], 1.0 if mu == "one" else 0.0)
+    return features.mean(0) if mu == "mean" else torch.full_like(features[0], 1.0 if mu == "one" else 0.0)
 
 
 def choose_bases(
@@ -94,5 +92,4 @@ def draw_base_class(labels: Tensor, true_class: int, seed: int, target: int) -> 
     """
     classes = labels[(labels >= 0) & (labels != true_class)].unique()
     refuse(not len(classes), f"there are base instances of no class but the target's, {true_class}")
-    drawn = torch.randint(len(classes), (), generator=keyed(seed, "base class", target))
-    return int(classes[drawn])
+    return int(classes[torch.randint(len(classes), (), generator=keyed(seed, "base class", target))])

@@ -22,8 +22,7 @@ def psnr(x: Tensor, original: Tensor, bounds: tuple[float, float]) -> Tensor:
         Decibels, float64 ``(B,)``; infinite where nothing was changed.
     """
     low, high = bounds
-    mean = (x.double() - original.double()).flatten(1).square().mean(1)
-    return 10 * ((high - low) ** 2 / mean).log10()
+    return 10 * ((high - low) ** 2 / (x.double() - original.double()).flatten(1).square().mean(1)).log10()
 
 
 def snr(x: Tensor, original: Tensor) -> Tensor:

@@ -136,8 +136,7 @@ class PoisonFolder:
 
     def column(self, name: str) -> Tensor:
         """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have."""
-        figures = [math.nan if row[name] is None else row[name] for row in self.rows]
-        return torch.tensor(figures, dtype=torch.float64)
+        return torch.tensor([math.nan if row[name] is None else row[name] for row in self.rows], dtype=torch.float64)
 
     def mean(self, name: str) -> float | None:
         """Return the mean of one figure over the poisons that have it; none if no poison has."""

@@ -154,8 +154,7 @@ def fooled_examples(
         The samples; ``None`` where nobody was fooled.
     """
     fooled = found.fooled(name).nonzero().squeeze(1)
-    drawn = torch.randperm(len(fooled), generator=generator(seed, "robust examples", name))[:count]
-    rows = fooled[drawn.sort().values]
+    rows = fooled[torch.randperm(len(fooled), generator=generator(seed, "robust examples", name))[:count].sort().values]
     if len(rows) == 0:
         return None
     subject = Subject(model, x, found.index, found.label, found.target, bounds, seed)

@@ -45,8 +45,7 @@ class Outcome:
     def none(cls, attack: Attack, radii: Sequence[float], natural: Tensor) -> "Outcome":
         """Return the outcome before anything was attacked."""
         after, (queries, tried) = natural.clone(), torch.zeros(2, len(natural), dtype=torch.int64)
-        radius = getattr(attack, "radius", None)
-        return cls(repr(attack), radius, list(radii), after, queries.double(), queries, tried)
+        return cls(repr(attack), getattr(attack, "radius", None), list(radii), after, queries.double(), queries, tried)
 
     def put(self, rows: Tensor, found: dict[str, Tensor]) -> None:
         """Take in one more stage of the samples ``rows`` ``(B,)``: tensors ``(B,)`` named by ``COLUMNS``."""
@@ -87,10 +86,6 @@ class Evaluation:
         """Tell which samples ``(N,)`` the attack itself brought where it wants them."""
         return self.reached(self.attacks[name].after) & ~self.reached(self.natural)
 
-    def still_correct(self, name: str) -> Tensor:
-        """Tell which samples ``(N,)`` are classified as their label without the attack and with it."""
-        return (self.natural == self.label) & (self.attacks[name].after == self.label)
-
     def shares(self, of: Tensor) -> dict[str, float]:
         """Return shares in [0, 1] of the samples where ``of`` ``(N,)``, at least one, by name.
 
@@ -98,9 +93,10 @@ class Evaluation:
         are classified as their label both without the attack and with it. With targets, ``<attack>_not_target`` is the
         share not classified as the target.
         """
-        figures = {"natural": _share(self.natural == self.label, of)}
+        right = self.natural == self.label
+        figures = {"natural": _share(right, of)}
         for name, outcome in self.attacks.items():
-            figures[name] = _share(self.still_correct(name), of)
+            figures[name] = _share(right & (outcome.after == self.label), of)
             if self.target is not None:
                 figures[f"{name}_not_target"] = _share(~self.reached(outcome.after), of)
         return figures

@@ -109,8 +109,7 @@ class Batch:
 
     def take(self, rows: Tensor) -> "Batch":
         """Return the batch of the samples at ``rows`` ``(K,)`` alone."""
-        target = None if self.target is None else self.target[rows]
-        return Batch(self.x[rows], self.y[rows], target, self.seeds[rows])
+        return Batch(self.x[rows], self.y[rows], None if self.target is None else self.target[rows], self.seeds[rows])
 
 
 @contextmanager

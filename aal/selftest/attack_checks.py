@@ -123,8 +123,7 @@ def random_search(examinee: Examinee) -> Verdict:
     missed = torch.zeros_like(examinee.labels, dtype=torch.bool)
     low, high = examinee.range
     for norm, size in ((examinee.norm, examinee.radius), ("linf", (high - low) / 4)):  # noise that most models mind
-        attack = PGD(radius=size, norm=norm, steps=USUAL_STEPS, restarts=5, early_stop=True)
-        left = ~examinee.attack(attack).success
+        left = ~examinee.attack(PGD(radius=size, norm=norm, steps=USUAL_STEPS, restarts=5, early_stop=True)).success
         missed |= left & _fooled_at_random(examinee, norm, size, left)
     part = share(missed)
     text = f"On {percent(part)} of the samples the attack fails, but one of {DRAWS} random perturbations does not"
@@ -175,8 +174,7 @@ def planted(examinee: Examinee) -> Verdict:
 
 def _by_gradient_alone(examinee: Examinee, norm: str, size: float, steps: int) -> Tensor:
     """Tell which samples are fooled without a random start, which far enough away would fool most by itself; (N,)."""
-    attack = PGD(radius=size, norm=norm, steps=steps, random_start=False, early_stop=True)
-    return examinee.attack(attack).success
+    return examinee.attack(PGD(radius=size, norm=norm, steps=steps, random_start=False, early_stop=True)).success
 
 
 def _fooled_at_random(examinee: Examinee, norm: str, size: float, rows: Tensor) -> Tensor:
@@ -185,8 +183,7 @@ def _fooled_at_random(examinee: Examinee, norm: str, size: float, rows: Tensor) 
     x, seeds = examinee.x[rows], examinee.seeds[rows]
     fooled = torch.zeros_like(rows)
     for draw in range(DRAWS if len(x) else 0):
-        direction = normal(seeds, draw, tuple(x.shape[1:]), x.dtype)
-        moved = x + NORMS[norm].steepest(direction, size, x, low, high)
+        moved = x + NORMS[norm].steepest(normal(seeds, draw, tuple(x.shape[1:]), x.dtype), size, x, low, high)
         fooled[rows] |= examinee.outputs(moved).argmax(1) != examinee.labels[rows]
     return fooled
 

@@ -142,9 +142,7 @@ class Examinee:
         def by_input(task: Task) -> Tensor | None:
             leaf = task.x.requires_grad_()
             value = loss(task.logits(leaf), task.labels).sum()
-            if not value.requires_grad:
-                return None
-            return torch.autograd.grad(value, leaf, allow_unused=True)[0]
+            return torch.autograd.grad(value, leaf, allow_unused=True)[0] if value.requires_grad else None
 
         parts = [part for part in self._map(by_input, x, self.labels) if part is not None]
         return torch.cat(parts) if parts else None

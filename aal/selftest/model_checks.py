@@ -174,8 +174,7 @@ def differences(examinee: Examinee) -> Verdict:
     draws = [uniform(examinee.seeds, 1 + k, shape, x.dtype) for k in range(DIRECTIONS)]
     directions = [(draw < 0.5).to(x.dtype) * 2 - 1 for draw in draws]
     told = torch.stack([(by_autograd * direction).flatten(1).sum(1) for direction in directions], dim=1)
-    errors = [_error(examinee, x, directions, told, step) for step in steps]
-    error = torch.stack(errors).amin(0)
+    error = torch.stack([_error(examinee, x, directions, told, step) for step in steps]).amin(0)
     judged = error.isfinite()
     agree = share(error[judged] <= AGREE)
     text = f"Gradient and finite differences agree for {percent(agree)} of the samples"

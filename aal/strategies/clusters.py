@@ -68,8 +68,7 @@ def cluster(
     centers = means(some, found)
     if method == "kmedoids":  # of each cluster the member with the least sum of distances to its members
         sums = (distances * (found[:, None] == found)).sum(1)
-        least = [torch.where(found == c, sums, torch.inf).argmin() for c in range(len(centers))]
-        centers = some[torch.stack(least)]
+        centers = some[torch.stack([torch.where(found == c, sums, torch.inf).argmin() for c in range(len(centers))])]
     return Clusters(centers, nearest_center(points, centers).index_copy_(0, drawn, found))
 
 

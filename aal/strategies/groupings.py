@@ -37,8 +37,7 @@ def groupings(distances: Tensor, method: Method, numbers: Sequence[int]) -> list
         start = build(distances, numbers[-1])
         found = [distances[:, swap(distances, start[:k])].argmin(1) for k in numbers]
     else:
-        upper = torch.triu_indices(len(distances), len(distances), 1).unbind()
-        tree = linkage(distances[upper].numpy(), "ward")
+        tree = linkage(distances[torch.triu_indices(len(distances), len(distances), 1).unbind()].numpy(), "ward")
         distinct = 1 + int((tree[:, 2] > 0).sum())  # never cut among equal points
         cuts = cut_tree(tree, n_clusters=[min(k, distinct) for k in numbers])
         found = [torch.from_numpy(members).long() for members in cuts.T]
@@ -62,8 +61,7 @@ def build(distances: Tensor, k: int) -> Tensor:
     """
     chosen = [int(distances.sum(0).argmin())]
     while len(chosen) < k:
-        nearest = distances[:, chosen].amin(1)
-        gains = (nearest[:, None] - distances).clamp_(min=0).sum(0)
+        gains = (distances[:, chosen].amin(1)[:, None] - distances).clamp_(min=0).sum(0)
         gains[chosen] = -1.0
         chosen.append(int(gains.argmax()))
     return torch.tensor(chosen)

@@ -119,7 +119,7 @@ def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> 
 
 
 def test_every_classifier_of_torchvision_says_what_it_was_made_for() -> None:
-    for name in named_backbone.torchvision_names():
+    for name in torchvision.models.list_models(module=torchvision.models):
         usual = torchvision.models.get_model_weights(name).DEFAULT.transforms()
         assert len(usual.mean) == len(usual.std) == 3
         assert usual.crop_size[0] >= 224
