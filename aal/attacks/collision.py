@@ -53,8 +53,10 @@ class CollisionAttack(FeatureCollision):
         """Begin at the samples, and evaluate them."""
         size = len(task.x)
         mu = task.x.new_zeros(1) if task.target is None else task.target.detach().to(task.x)
-        wrong = mu.ndim not in (1, 2) or (mu.ndim == 2 and len(mu) != size)
-        refuse(wrong, f"target: must be (D,) or ({size}, D), not {tuple(mu.shape)}")
+        refuse(
+            mu.ndim not in (1, 2) or (mu.ndim == 2 and len(mu) != size),
+            f"target: must be (D,) or ({size}, D), not {tuple(mu.shape)}",
+        )
         walk = Walk.begin(task.x, mu.expand(size, -1), task.x.new_zeros(size), self.step_size)
         self.evaluate(task, walk)
         walk.update(initial=walk.norm)

@@ -132,5 +132,6 @@ def recoloured(x: Tensor, saturation: Tensor, contrast: Tensor, brightness: Tens
 
 def blind(task: Task, x: Tensor, info: dict[str, Tensor]) -> Adversarial:
     """Return what an attack that did not look at the model made, ``x`` ``(B, ...)``, with its ``distance`` in L2."""
-    success = task.reached(task.predict(x), task.labels)
-    return Adversarial(x, success, NORMS["l2"].size(x - task.x), torch.ones_like(task.rows), info)
+    return Adversarial(
+        x, task.reached(task.predict(x), task.labels), NORMS["l2"].size(x - task.x), torch.ones_like(task.rows), info
+    )

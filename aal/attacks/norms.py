@@ -113,5 +113,6 @@ def but_l1(values: Mapping[str, str]) -> None:
         UserError: Names the first such argument and its value.
     """
     for name, norm in values.items():
-        wrong = norm not in ("linf", "l2")
-        refuse(wrong, f"{name}: must be linf or l2 (in L1 this attack is another one), got {norm!r}")
+        refuse(
+            norm not in ("linf", "l2"), f"{name}: must be linf or l2 (in L1 this attack is another one), got {norm!r}"
+        )

@@ -93,8 +93,10 @@ def _targets(task: Task) -> Tensor:
     x, target = task.x, task.target
     if target is None:
         return torch.full_like(x[:1], task.low)
-    wrong = target.shape not in (x.shape, x.shape[1:])
-    refuse(wrong, f"target: must be {tuple(x.shape[1:])} or {tuple(x.shape)}, not {tuple(target.shape)}")
+    refuse(
+        target.shape not in (x.shape, x.shape[1:]),
+        f"target: must be {tuple(x.shape[1:])} or {tuple(x.shape)}, not {tuple(target.shape)}",
+    )
     t = target.detach().to(x).view(-1, *x.shape[1:])
     with argument("target"):
         check_samples(t, (task.low, task.high))

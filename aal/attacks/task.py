@@ -113,8 +113,10 @@ class Task:
                 self.rounding.clamp_min_(4 * torch.finfo(x.dtype).eps)
             z = (self._sigmoid["input"] if ends else outputs).reshape(-1, 1)
             outputs = torch.cat([torch.zeros_like(z), z], dim=1)
-        wrong = outputs.ndim != 2 or len(outputs) != len(x)
-        refuse(wrong, f"model: must map {len(x)} samples to logits ({len(x)}, C), not {tuple(outputs.shape)}")
+        refuse(
+            outputs.ndim != 2 or len(outputs) != len(x),
+            f"model: must map {len(x)} samples to logits ({len(x)}, C), not {tuple(outputs.shape)}",
+        )
         # Kept on the device, so that a step need not wait for it, and in few operations, for each costs as much as this
         # whole one. A sum is finite only if all its terms are, and only then 0 times the sum is 0.
         self._finite.index_add_(0, self.rows if rows is None else rows, outputs.detach().sum(1).mul_(0))
@@ -150,8 +152,10 @@ class Task:
 
     def _whole(self, name: str, numbers: Tensor) -> Tensor:
         size = len(self.x)
-        wrong = numbers.shape != (size,) or numbers.is_floating_point()
-        refuse(wrong, f"{name}: must be {size} whole numbers, not {tuple(numbers.shape)}, {numbers.dtype}")
+        refuse(
+            numbers.shape != (size,) or numbers.is_floating_point(),
+            f"{name}: must be {size} whole numbers, not {tuple(numbers.shape)}, {numbers.dtype}",
+        )
         return numbers.to(self.x.device, torch.int64)
 
     def _check_classes(self, classes: int) -> None:
@@ -159,8 +163,9 @@ class Task:
         bad = ((self.labels < 0) | (self.labels >= classes)).nonzero()
         if len(bad):
             row, name = int(bad[0]), "target" if self.targeted else "y"
-            told = f"{name}: sample {row} has class {int(self.labels[row])}, but the model has {classes}"
-            raise UserError(told, [row])
+            raise UserError(
+                f"{name}: sample {row} has class {int(self.labels[row])}, but the model has {classes}", [row]
+            )
         self._checked = True
 
 

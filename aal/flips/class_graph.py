@@ -89,8 +89,9 @@ class ClassGraph(FlipSelector):
 
     def _within(self, view: FlipView, space: Space, n: int, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates by the graph of one space."""
-        points = points_of(view, space, self.components)
-        graph, figures = graph_of(self, view, points, (self.norm, self.gamma, self.neighbours), generator)
+        graph, figures = graph_of(
+            self, view, points_of(view, space, self.components), (self.norm, self.gamma, self.neighbours), generator
+        )
         if self.selection == "greedy":
             flips = highest_flips(self, view, graph.degrees.double(), n, generator)
         else:

@@ -75,8 +75,9 @@ class Colouring(FlipSelector):
 
     def select(self, view: FlipView, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates whose colour most neighbours are pushed to."""
-        points = full(view.images(view.candidates).cpu())
-        graph, figures = graph_of(self, view, points, (self.norm, self.gamma, self.neighbours), generator)
+        graph, figures = graph_of(
+            self, view, full(view.images(view.candidates).cpu()), (self.norm, self.gamma, self.neighbours), generator
+        )
         scores, figures["memorised_colours"] = torch.zeros(graph.vertices, dtype=torch.float64), 1.0
         colours = colours_two_apart(graph)
         if graph.edges:
@@ -107,8 +108,11 @@ class Colouring(FlipSelector):
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
-                line = f"Colouring: the training loss is {loss.item()}; nothing was flipped"
-                refuse(not loss.isfinite(), line, RunStopped)
+                refuse(
+                    not loss.isfinite(),
+                    f"Colouring: the training loss is {loss.item()}; nothing was flipped",
+                    RunStopped,
+                )
                 with frozen(network):
                     found = view.map(
                         lambda batch: network(view.images(batch)).argmax(1), view.candidates, lambda _: None
@@ -120,8 +124,13 @@ class Colouring(FlipSelector):
 
     def _reached(self, network: nn.Module, view: FlipView, graph: Graph, colours: Tensor, gamma: float) -> Tensor:
         """Return from how many neighbours of each candidate an attack reaches its colour, float64 ``(U,)``."""
-        radius = gamma if self.radius is None else self.radius
-        attack = PGD(radius=radius, norm=self.norm, steps=self.steps, random_start=False, early_stop=True)
+        attack = PGD(
+            radius=gamma if self.radius is None else self.radius,
+            norm=self.norm,
+            steps=self.steps,
+            random_start=False,
+            early_stop=True,
+        )
         neighbours, owners = graph.neighbours, torch.arange(graph.vertices).repeat_interleave(graph.degrees)
 
         def reached(edges: Tensor) -> Tensor:

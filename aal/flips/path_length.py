@@ -80,8 +80,9 @@ class PathLength(FlipSelector):
         refuse(len(inside) < n, f"bucket {self.bucket} of {self.buckets} has {len(inside)} samples", TooFew)
         chosen = inside[torch.randperm(len(inside), generator=generator)[:n]]
         steps, _, arrived = paths[inside].mean(0).tolist()
-        figures = {"path_steps": steps, "path_arrived": arrived}
-        return Selection(view.candidates[chosen], paths[chosen, STEPS], figures=figures)
+        return Selection(
+            view.candidates[chosen], paths[chosen, STEPS], figures={"path_steps": steps, "path_arrived": arrived}
+        )
 
 
 def bucket_of(paths: Tensor, buckets: int, divide: str) -> Tensor:

@@ -136,8 +136,9 @@ class Rehearsal:
         targets = view.targets[attacked].to(flips.device)
         with holding(self.network, {name: value.detach() for name, value in weights.items()}):
             model = OnSamples(view.module, self.network)
-            images = view.images(view.candidates[attacked])
-            found = training.attack(model, images, view.labels[attacked], target=targets, bounds=view.bounds).x
+            found = training.attack(
+                model, view.images(view.candidates[attacked]), view.labels[attacked], target=targets, bounds=view.bounds
+            ).x
         with torch.no_grad():
             inputs = view.module.encode(found) if view.module.encoded else found
         logits: Tensor = functional_call(self.network, dict(weights), (inputs,))

@@ -126,9 +126,12 @@ class FlipView:
 
         def walked(batch: Tensor) -> Tensor:
             places = self.clean.places(batch)
-            targets = self.clean.targets[places] if targeted else None
             found = attack(
-                self.module, self.images(batch), self.clean.labels[places], target=targets, bounds=self.bounds
+                self.module,
+                self.images(batch),
+                self.clean.labels[places],
+                target=self.clean.targets[places] if targeted else None,
+                bounds=self.bounds,
             )
             columns = (found.info["steps"], found.info["l2"], found.success)
             return torch.stack([column.double() for column in columns], dim=1)

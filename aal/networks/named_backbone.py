@@ -110,8 +110,9 @@ def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -
     network = torchvision.models.get_model(name, weights=None, **options)
     last, _ = take_last(network, (nn.Linear, nn.Conv2d))
     if weights != "none":
-        path = _download(published) if weights == "published" else Path(weights)
-        load_weights(network, path, without=(last, *AUXILIARY))
+        load_weights(
+            network, _download(published) if weights == "published" else Path(weights), without=(last, *AUXILIARY)
+        )
     _pool_deterministically(network)
     if pool == "none":
         network = _until_map(network, name)

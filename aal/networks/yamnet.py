@@ -164,8 +164,9 @@ class YAMNet(Backbone):
         if stride == 2:  # TensorFlow's "same" of an even size: nothing before, one after
             x = F.pad(x, (0, 1, 0, 1))
         padding = kernel.shape[-1] // 2 if stride == 1 else 0
-        groups = x.shape[1] // kernel.shape[1]
-        x = F.conv2d(x, kernel, self.get_parameter(f"{name}/bias"), stride, padding, groups=groups)
+        x = F.conv2d(
+            x, kernel, self.get_parameter(f"{name}/bias"), stride, padding, groups=x.shape[1] // kernel.shape[1]
+        )
         return F.relu6(x) if self.activation == "relu6" else F.relu(x)
 
 

@@ -50,8 +50,10 @@ def refuse_others(attacks: Mapping[str, Attack]) -> None:
         UserError: Names the argument and what is wrong with it.
     """
     for name, attack in attacks.items():
-        collides = isinstance(attack, FeatureCollision)
-        refuse(collides, f"attacks.{name}: collisions are made of features, they attack no classifier")
+        refuse(
+            isinstance(attack, FeatureCollision),
+            f"attacks.{name}: collisions are made of features, they attack no classifier",
+        )
         leaves = isinstance(attack, AdversarialPath) and not attack.clip
         refuse(leaves, f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
 

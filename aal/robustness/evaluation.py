@@ -75,8 +75,10 @@ def evaluate(
     radii = {name: list(values) for name, values in (curves or {}).items()}
     check(attacks, radii, targets)
     at_least(1, {"batch_size": batch_size})
-    wrong = y.shape != (len(x),) or y.is_floating_point() or y.dtype == torch.bool
-    refuse(wrong, f"y: must be {len(x)} whole numbers, not {tuple(y.shape)}, {y.dtype}")
+    refuse(
+        y.shape != (len(x),) or y.is_floating_point() or y.dtype == torch.bool,
+        f"y: must be {len(x)} whole numbers, not {tuple(y.shape)}, {y.dtype}",
+    )
     index, shard, progress = chosen(y, targets, samples, seed), shard or Shard(), progress or quiet()
     label = y[index].cpu()
     target = torch.tensor([targets[int(c)] for c in label]) if targets is not None and aimed else None
@@ -195,8 +197,9 @@ class _Work:
             stage = f"{name} ({type(series[0]).__name__})" if len(stages) > 1 else name
             with self.progress.task(f"attack {stage}", len(left)) as task:
                 for group in left.split(self.batch_size * self.shard.world):  # a batch a rank
-                    attacked = partial(self.subject.attacked, stage, series)
-                    outcome.put(group, self.shard.map(attacked, group, self.batch_size))
+                    outcome.put(
+                        group, self.shard.map(partial(self.subject.attacked, stage, series), group, self.batch_size)
+                    )
                     if time.monotonic() - self.saved >= SAVE_SECONDS:
                         self.save(found, complete=False)
                     task.advance(len(group))

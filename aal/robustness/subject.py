@@ -75,8 +75,12 @@ class Subject:
         """Return what an attack on ``rows`` ``(B,)`` takes, on the model's device."""
         index = self.index[rows]
         target = None if self.target is None else self.target[rows].to(self.device)
-        seeds = sample_seeds(self.seed, "robust", index).to(self.device)
-        return Batch(self.x[index].to(self.device), self.label[rows].to(self.device), target, seeds)
+        return Batch(
+            self.x[index].to(self.device),
+            self.label[rows].to(self.device),
+            target,
+            sample_seeds(self.seed, "robust", index).to(self.device),
+        )
 
     def attack(self, attack: Attack, batch: "Batch", start: Tensor | None = None) -> Adversarial:
         """Attack a batch, from ``start`` ``(B, ...)`` where it is given and the attack can be told to.

@@ -78,8 +78,10 @@ class Examinee:
         or_none(positive)({"radius": self.chosen_radius})
         low, high = self.bounds
         refuse(not low < high, f"bounds: must be (low, high) with low < high, not {self.bounds}")
-        wrong = self.y.is_floating_point() or not self.y.shape == self.seeds.shape == (len(self.x),)
-        refuse(wrong, f"y and seeds: must be whole numbers, one for each of {len(self.x)} samples")
+        refuse(
+            self.y.is_floating_point() or not self.y.shape == self.seeds.shape == (len(self.x),),
+            f"y and seeds: must be whole numbers, one for each of {len(self.x)} samples",
+        )
         check_samples(self.x, (-math.inf, math.inf))  # those outside of the bounds are for a check to tell
 
     @property
@@ -125,8 +127,9 @@ class Examinee:
     def outputs(self, x: Tensor) -> Tensor:
         """Return the logits ``(M, C)`` of samples ``(M, ...)``, put into the range, in eval mode without gradients."""
         x = x.clamp(*self.range)  # what was computed may have been rounded out of it
-        nothing = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return torch.cat(self._map(lambda task: task.predict(task.x), x, nothing))
+        return torch.cat(
+            self._map(lambda task: task.predict(task.x), x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
+        )
 
     def gradient(self, x: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor | None:
         """Return the gradient of a loss by the samples ``(N, ...)``, one near each of the natural ones.

@@ -46,8 +46,9 @@ class BALD(Strategy):
             what, remedy = "a trained part of the network", "set the head's dropout above 0"
         elif isinstance(module, ConvClassifier):
             remedy = "set the network's dropout above 0 (LeNet5, MLP, VGG8 and VGG16 take it)"
-        without = not dropout_layers(module, in_every_round=True)
-        refuse(without, f"draws: BALD needs dropout, and {what} has none; {remedy}")
+        refuse(
+            not dropout_layers(module, in_every_round=True), f"draws: BALD needs dropout, and {what} has none; {remedy}"
+        )
 
     def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
         """Choose the ``n`` candidates of highest mutual information."""

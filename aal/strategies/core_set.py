@@ -106,8 +106,9 @@ class CoreSet(Strategy):
         started, n = time.perf_counter(), len(greedy)
         x = points.double()
         between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").numpy()
-        most = math.ceil(self.outliers * (len(points) + len(labelled)))
-        problem = RobustCover(between, nearest(points, labelled).numpy(), n, most)
+        problem = RobustCover(
+            between, nearest(points, labelled).numpy(), n, math.ceil(self.outliers * (len(points) + len(labelled)))
+        )
         chosen, least = problem.improve(np.sort(greedy.numpy()), self.time_limit)
         kept, others = torch.from_numpy(chosen).long(), torch.from_numpy(np.setdiff1d(np.arange(len(points)), chosen))
         more = k_center(points[others], torch.cat([labelled, points[kept]]), n - len(kept))

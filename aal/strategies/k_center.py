@@ -112,8 +112,9 @@ class _Traversal:
                 placed = self.frame.place(points)
                 for start in range(0, self.count, COLUMNS):
                     end = min(start + COLUMNS, self.count)
-                    near = self.frame.at_most(placed, (self.placed[start:end], self.norms[start:end]))
-                    torch.minimum(bound, near, out=bound)
+                    torch.minimum(
+                        bound, self.frame.at_most(placed, (self.placed[start:end], self.norms[start:end])), out=bound
+                    )
 
     def _settle(self, stale: Tensor) -> None:
         """Make the distances of points ``(B,)`` exact with respect to all centers."""

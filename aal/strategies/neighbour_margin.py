@@ -44,5 +44,6 @@ class NeighbourMargin(Strategy):
             logits = torch.cat([logits, view.labelled_logits.cpu()])
         classes = refuse_nan(self, torch.cat([view.candidates, view.labelled]), logits).argmax(1)
         points, labelled = points_in(self, view, self.space)
-        distances = nearest(points, torch.cat([points, labelled]), (classes[: len(points)], classes))
-        return lowest(self, view, distances, n, generator)
+        return lowest(
+            self, view, nearest(points, torch.cat([points, labelled]), (classes[: len(points)], classes)), n, generator
+        )
