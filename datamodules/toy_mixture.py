@@ -101,8 +101,9 @@ class ToyMixture(ActiveDataModule):
 
     def _place(self, distance: float, repeat: int) -> Trial:
         labels = torch.arange(2).repeat_interleave(self.mislabelled)
-        draw = generator(self.seed, "placed", repeat)
-        way = torch.randn(len(labels), *self.sample_shape, generator=draw, dtype=torch.float64)
+        way = torch.randn(
+            len(labels), *self.sample_shape, generator=generator(self.seed, "placed", repeat), dtype=torch.float64
+        )
         way *= distance / way.norm(dim=1, keepdim=True)
         means = self._means(labels)
         beyond = ((means + way).sum(1) >= 0) != labels.bool()

@@ -119,8 +119,13 @@ def moved(x: Tensor, degrees: Tensor, factor: Tensor) -> Tensor:
     # where each pixel comes from; the grid is 2 long in either direction, however many pixels the image has
     rows = [cosine, -sine * height / width, zero], [sine * width / height, cosine, zero]
     origin = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
-    grid = F.affine_grid(origin, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(
+        x,
+        F.affine_grid(origin, list(x.shape), align_corners=False),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
 
 
 def recoloured(x: Tensor, saturation: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:

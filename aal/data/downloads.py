@@ -63,8 +63,9 @@ def unpack(archive: Path, root: Path, only: Collection[str] | None = None) -> No
     with tempfile.TemporaryDirectory(prefix=".", suffix=PARTIAL, dir=root) as folder:
         try:
             with tarfile.open(archive) as tar:
-                wanted = [member for member in tar if only is None or member.name in only]
-                tar.extractall(folder, members=wanted, filter="data")
+                tar.extractall(
+                    folder, members=[member for member in tar if only is None or member.name in only], filter="data"
+                )
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise UserError(f"{archive}: truncated or altered ({error}); delete it and run again") from None
         for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):

@@ -135,9 +135,12 @@ class Rehearsal:
         )
         targets = view.targets[attacked].to(flips.device)
         with holding(self.network, {name: value.detach() for name, value in weights.items()}):
-            model = OnSamples(view.module, self.network)
             found = training.attack(
-                model, view.images(view.candidates[attacked]), view.labels[attacked], target=targets, bounds=view.bounds
+                OnSamples(view.module, self.network),
+                view.images(view.candidates[attacked]),
+                view.labels[attacked],
+                target=targets,
+                bounds=view.bounds,
             ).x
         with torch.no_grad():
             inputs = view.module.encode(found) if view.module.encoded else found
@@ -196,11 +199,9 @@ def descend(
 
     state = tuple(value.detach().clone().requires_grad_() for value in weights.values())
     state += tuple(torch.zeros_like(value) for value in state)
+    taken = partial(checkpoint, step, use_reentrant=False, preserve_rng_state=False) if recompute else step
     for number in range(steps):
-        if recompute:
-            state = checkpoint(step, number, *state, use_reentrant=False, preserve_rng_state=False)
-        else:
-            state = step(number, *state)
+        state = taken(number, *state)
     return dict(zip(names, state[: len(names)], strict=True))
 
 

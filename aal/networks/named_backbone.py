@@ -117,8 +117,9 @@ def torchvision_backbone(name: str, weights: str, size: int | None, pool: str) -
     if pool == "none":
         network = _until_map(network, name)
     usual = published.transforms()
-    normalisation = HALVES if name in INCEPTIONS else (usual.mean, usual.std)
-    return ImageBackbone(network, name, size, usual.crop_size[0], normalisation)
+    return ImageBackbone(
+        network, name, size, usual.crop_size[0], HALVES if name in INCEPTIONS else (usual.mean, usual.std)
+    )
 
 
 def _download(weights: WeightsEnum) -> Path:
@@ -169,8 +170,13 @@ def timm_backbone(name: str, weights: str, size: int | None, pool: str) -> Image
         load_weights(network, weights, without=(heads,) if isinstance(heads, str) else tuple(heads))
     if pool == "none":
         network = Maps(network)
-    normalisation = own.get("mean", IMAGENET[0]), own.get("std", IMAGENET[1])
-    return ImageBackbone(network, f"timm/{name}", size, own["input_size"][-1], normalisation)
+    return ImageBackbone(
+        network,
+        f"timm/{name}",
+        size,
+        own["input_size"][-1],
+        (own.get("mean", IMAGENET[0]), own.get("std", IMAGENET[1])),
+    )
 
 
 class Maps(nn.Module):

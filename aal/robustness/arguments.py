@@ -39,8 +39,10 @@ def check(
         rising = all(first < second for first, second in pairwise([0.0, *radii, math.inf]))
         refuse(not radii or not rising, f"curves.{name}: must be radii above 0, ascending, got {list(radii)}")
     for label, target in (targets or {}).items():
-        wrong = label == target or min(label, target) < 0
-        refuse(wrong, f"targets: must lead from a class to another, got {label} to {target}")
+        refuse(
+            label == target or min(label, target) < 0,
+            f"targets: must lead from a class to another, got {label} to {target}",
+        )
 
 
 def refuse_others(attacks: Mapping[str, Attack]) -> None:
@@ -54,8 +56,10 @@ def refuse_others(attacks: Mapping[str, Attack]) -> None:
             isinstance(attack, FeatureCollision),
             f"attacks.{name}: collisions are made of features, they attack no classifier",
         )
-        leaves = isinstance(attack, AdversarialPath) and not attack.clip
-        refuse(leaves, f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true")
+        refuse(
+            isinstance(attack, AdversarialPath) and not attack.clip,
+            f"attacks.{name}: the path leaves the data's range, where no sample is; set clip: true",
+        )
 
 
 def refuse_shape(attacks: Mapping[str, Attack], shape: tuple[int, ...], key: str = "attacks") -> None:

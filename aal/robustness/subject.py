@@ -74,11 +74,10 @@ class Subject:
     def batch(self, rows: Tensor) -> "Batch":
         """Return what an attack on ``rows`` ``(B,)`` takes, on the model's device."""
         index = self.index[rows]
-        target = None if self.target is None else self.target[rows].to(self.device)
         return Batch(
             self.x[index].to(self.device),
             self.label[rows].to(self.device),
-            target,
+            None if self.target is None else self.target[rows].to(self.device),
             sample_seeds(self.seed, "robust", index).to(self.device),
         )
 
@@ -91,8 +90,11 @@ class Subject:
         call = attack if start is None or not isinstance(attack, WarmStart) else partial(attack, start=start)
         result = call(self.model, batch.x, batch.y, target=batch.target, bounds=self.bounds, seeds=batch.seeds)
         low, high = self.bounds
-        wrong = result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all()
-        refuse(wrong, f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given", RunStopped)
+        refuse(
+            result.x.shape != batch.x.shape or not ((result.x >= low) & (result.x <= high)).all(),
+            f"must return samples {tuple(batch.x.shape)} in [{low}, {high}], as it was given",
+            RunStopped,
+        )
         refuse(not result.distance.isfinite().all(), "returned a distance that is not finite", RunStopped)
         return result
 

@@ -160,8 +160,7 @@ def planted(examinee: Examinee) -> Verdict:
     start = _between(x, other, back).clamp(*examinee.range)
     kept = examinee.outputs(start).argmax(1) == labels  # the line may cross the class more than once
     start, labels = start[kept], labels[kept]
-    result = examinee.attack(PGD(radius=examinee.radius, norm=examinee.norm, steps=50), start, labels)
-    found = share(result.success)
+    found = share(examinee.attack(PGD(radius=examinee.radius, norm=examinee.norm, steps=50), start, labels).success)
     text = f"Of {len(start)} adversarial examples known to be within half the radius, {percent(found)} are found"
     return first_of(
         "planted",

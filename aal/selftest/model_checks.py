@@ -201,5 +201,6 @@ def _error(examinee: Examinee, x: Tensor, directions: list[Tensor], told: Tensor
         seen[:, k] = (ahead - behind) / (2 * step)
     rounding = 10 * torch.finfo(x.dtype).eps * (examinee.logits.abs().amax(1) + examinee.loss.abs()) / step
     size = torch.linalg.vector_norm(told, dim=1).maximum(torch.linalg.vector_norm(seen, dim=1))
-    error = torch.linalg.vector_norm(seen - told, dim=1) / size
-    return torch.where(size > rounding * math.sqrt(DIRECTIONS), error, torch.inf)
+    return torch.where(
+        size > rounding * math.sqrt(DIRECTIONS), torch.linalg.vector_norm(seen - told, dim=1) / size, torch.inf
+    )

@@ -105,9 +105,11 @@ class CoreSet(Strategy):
         """Return the places of centers ``(n,)`` that are no worse than the greedy ones, and what to record of them."""
         started, n = time.perf_counter(), len(greedy)
         x = points.double()
-        between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").numpy()
         problem = RobustCover(
-            between, nearest(points, labelled).numpy(), n, math.ceil(self.outliers * (len(points) + len(labelled)))
+            torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").numpy(),
+            nearest(points, labelled).numpy(),
+            n,
+            math.ceil(self.outliers * (len(points) + len(labelled))),
         )
         chosen, least = problem.improve(np.sort(greedy.numpy()), self.time_limit)
         kept, others = torch.from_numpy(chosen).long(), torch.from_numpy(np.setdiff1d(np.arange(len(points)), chosen))

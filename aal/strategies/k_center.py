@@ -131,7 +131,8 @@ class _Traversal:
                     near = self.frame.within(placed, (self.placed[start:end], self.norms[start:end]), limit)
                     near &= torch.arange(start, end, device=seen.device) >= seen[:, None]
                     i, j = near.nonzero(as_tuple=True)
-                    apart = squares_of_pairs(self.points, self.centers, (rows[i], j + start))
-                    exact.scatter_reduce_(0, i, apart, "amin")
+                    exact.scatter_reduce_(
+                        0, i, squares_of_pairs(self.points, self.centers, (rows[i], j + start)), "amin"
+                    )
                     limit = torch.minimum(limit, exact)
             self.bound[rows], self.seen[rows] = exact, self.count
