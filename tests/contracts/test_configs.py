@@ -23,7 +23,11 @@ EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if
 QUERYING = [path for path in EXPERIMENTS if not path.stem.startswith("noise_")]
 FLIPPING = [path for path in EXPERIMENTS if path.stem.startswith("noise_")]
 FLIPS = sorted((CONFIGS / "flips").glob("*.yaml"))
-FEW_STEPS = {"bilevel": {"outer_steps": 2, "inner_steps": 2}}
+FEW_STEPS = {
+    "bilevel": {"outer_steps": 2, "inner_steps": 2},
+    "colouring": {"max_epochs": 5, "steps": 3},
+    "path_length": {"buckets": 4},
+}
 FEW_FLIPS = ("--flips.init_args.budget=2", "--flips.init_args.max_epochs=2")
 FEW_ATTACKED = "--robust.init_args.samples=4"
 # What makes an experiment on published data and weights small: tiny files in the published form, random weights.
