@@ -27,6 +27,9 @@ from aal.runs.progress import Progress, quiet
 from aal.seeds import generator
 from aal.sharding import Results, Shard
 
+# A batch, cut from memory, takes milliseconds; one that a worker could not put into shared memory never comes.
+WORKER_SECONDS = 60.0
+
 
 class ActiveDataModule(pl.LightningDataModule):
     """Splits ``pool``, ``craft`` and ``test``, and the state of active learning over the first.
@@ -235,6 +238,7 @@ class ActiveDataModule(pl.LightningDataModule):
             batch_size=None,  # the sampler's items are whole batches
             sampler=batches,
             num_workers=self.num_workers,
+            timeout=WORKER_SECONDS if self.num_workers else 0,
             persistent_workers=self.num_workers > 0,  # for the round, not for each of its short epochs
             generator=generator(self.seed, "workers"),
         )

@@ -233,3 +233,41 @@ def test_a_torn_poison_is_crafted_again(damage: str, made_once: MadeOnce, tmp_pa
     assert resumed.returncode == 0, resumed.stderr
     assert f"torn, crafted again: {torn}" in resumed.stderr
     assert results(out) == results(whole)
+
+
+WORKERS = ("--data.init_args.num_workers=2", "--poison=null")
+NUM_WORKERS = "stopped: a process that prepares batches ended or hangs (DataLoader "
+
+
+def test_a_worker_that_is_killed_stops_the_run_and_it_goes_on_without(made_once: MadeOnce, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    act = "import multiprocessing\nos.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)\ntime.sleep(1)"
+    stopped = fit(out, *WORKERS, **at(("classifier.py", "training_step", 4), act, out))
+    last = stopped.stderr.splitlines()[-1]
+    assert (stopped.returncode, last.startswith(NUM_WORKERS), "; set num_workers: 0" in last) == (3, True, True), last
+    resumed = fit(out, "--poison=null", "--ckpt_path=last")
+    assert resumed.returncode == 0, resumed.stderr
+    assert results(out) == results(made_once("small---poison=null", lambda out: finished(out, "--poison=null")))
+
+
+FULL = """
+import ctypes
+import aal.datamodules.base as base
+base.WORKER_SECONDS = 2
+if ctypes.CDLL(None).unshare(0x20000):
+    sys.exit(77)
+for command in ("mount --make-rprivate /", "mount -t tmpfs -o size=64k none /dev/shm"):
+    if subprocess.run(command.split()).returncode:
+        sys.exit(77)
+"""
+
+
+def test_workers_without_shared_memory_stop_the_run(tmp_path: Path) -> None:
+    if sys.platform != "linux" or os.geteuid() or shutil.which("mount") is None:
+        pytest.skip("a small /dev/shm is mounted, which takes Linux and its root")
+    out = tmp_path / "run"
+    stopped = fit(out, *WORKERS, **at(MOMENTS["reading the command line"], FULL, out))
+    if stopped.returncode == 77:
+        pytest.skip("nothing may be mounted here")
+    last = stopped.stderr.splitlines()[-1]
+    assert (stopped.returncode, last.startswith(NUM_WORKERS), "; set num_workers: 0" in last) == (3, True, True), last

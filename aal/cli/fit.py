@@ -128,13 +128,20 @@ class AALCLI(LightningCLI):
 
         Raises:
             RunStopped: Lightning ended the run before the clock did, at a limit among the trainer's keys; the run's
-                folder cannot be written to any more, or is gone.
+                folder cannot be written to any more, or is gone; a worker that prepares batches died or hangs.
         """
         try:
             with self.origins.named(), self.folder.kept() if self.folder else nullcontext():
                 self.trainer.fit(**arguments)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from None
+        except RuntimeError as error:
+            if not str(error).startswith(
+                "DataLoader "
+            ):  # as torch says, wherever it hears of it, and by no other class
+                raise
+            why = f"a process that prepares batches ended or hangs ({str(error).splitlines()[0]})"
+            raise RunStopped(f"{why}; set num_workers: 0, or make /dev/shm larger; {GO_ON['fit']}") from error
         finally:
             self._release()
         refuse(
