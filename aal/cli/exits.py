@@ -18,6 +18,7 @@ from aal.runs.files import NO_SPACE
 from aal.runs.ranks import forget_unreadable_ranks
 
 SAYING = threading.Lock()  # held from the last line on
+LEAVING: list[Callable[[], object]] = []  # what a process that is ended at once does before, such as end its ranks
 # What jsonargparse says about its own types, beside what is wrong.
 PARSER_NOISE = re.compile(
     r"Subtypes:|Errors:|Expected a path but|Expected a <class 'NoneType'>|Given value type:|"
@@ -126,6 +127,8 @@ def _watch(arrivals: int) -> None:
         if os.read(arrivals, 1)[0] in ENDS:
             heard, patience = heard + 1, GRACE_SECONDS
     _say(_interrupted())
+    for last in LEAVING:
+        last()
     os._exit(3)
 
 

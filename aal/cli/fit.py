@@ -1,7 +1,9 @@
 """``aal fit``: LightningCLI with few additions."""
 
 import os
+import signal
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from aal.callbacks.rounds import clock_of
 from aal.checks import refuse
 from aal.cli.class_names import use_class_names
 from aal.cli.command_line import with_files
-from aal.cli.exits import GO_ON, hear_again, reason
+from aal.cli.exits import GO_ON, LEAVING, hear_again, reason
 from aal.cli.keys import (
     CALLBACKS,
     CLI_ARGUMENTS,
@@ -169,6 +171,8 @@ class AALCLI(LightningCLI):
         except RuntimeError as error:  # what a scheduler's variables say does not fit together
             raise UserError(f"trainer: {error}") from error
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
+        if (launcher := trainer.strategy.launcher) is not None:
+            LEAVING.append(partial(launcher.kill, signal.SIGKILL))  # the ranks would wait for this one
         if trainer.is_global_zero:
             self.folder = records.folder = RunFolder(Path(trainer.default_root_dir), self.resumes)
             self.folder.compare(self.dump, MAY_CHANGE, self._completed)
