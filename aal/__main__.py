@@ -94,4 +94,5 @@ def keep_lightning_quiet() -> None:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "aal"  # as the script is called; usages begin with it
     main()

@@ -92,7 +92,7 @@ CLI_ARGUMENTS: dict[str, Any] = {
     "trainer_defaults": TRAINER_DEFAULTS,
     "auto_configure_optimizers": False,
     "parser_class": Parser,
-    "parser_kwargs": {**PARSER, "prog": "aal", "fit": PARSER},
+    "parser_kwargs": {**PARSER, "fit": PARSER},
 }
 
 
