@@ -21,6 +21,9 @@ class Witness(Strategy):
         print(json.dumps([sys.argv, os.getcwd(), os.environ["WORD"], os.getpid(), hash('x'), asked]))
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         sys.exit(7)
+
+    def select(self, view, n, *, generator):
+        ...
 """
 
 
