@@ -60,13 +60,15 @@ def read_mapping(path: Path, called: str = "") -> dict[str, Any]:
         called: What names the file in its user's view, such as ``study.yaml: arms.clean[0]``; an error starts with it.
 
     Raises:
-        UserError: The file is missing, not YAML, or its top level is no mapping of names to values.
+        UserError: The file is missing, cannot be read, is not YAML, or its top level is no mapping of names to values.
     """
     file = f"{called}: {path}" if called else str(path)
     try:
         value = from_yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UserError(f"{file}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
     except RecursionError:
         raise UserError(f"{file}: nested too deeply") from None
     except UnicodeDecodeError:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from aal.cli import fit  # has the parser read and write as aal does
+from aal.errors import UserError
 from aal.runs.documents import from_yaml, read_mapping, to_yaml
 from aal.runs.folder import RunFolder
 
@@ -100,3 +101,8 @@ def test_a_run_goes_on_with_a_text_that_looks_like_something_else(text: str, tmp
 
 def test_numbers_are_those_of_yaml_1_2_and_dates_are_texts() -> None:
     assert from_yaml("[1e-5, 1.5E3, 2024-01-01, 0.1]") == [1e-5, 1500.0, "2024-01-01", 0.1]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"aaa: cannot be read \(File name too long\)$"):
+        read_mapping(tmp_path / ("a" * 300))
