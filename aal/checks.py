@@ -39,6 +39,12 @@ def argument(name: str) -> Iterator[None]:
         raise UserError(f"{name}: {error}", error.rows) from None
 
 
+def kind_of(value: object) -> str:
+    """Return what kind of thing a value is: ``torch.int64 (3, 2)`` of a tensor, else the name of its class."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    return type(value).__name__ if dtype is None or shape is None else f"{dtype} {tuple(shape)}"
+
+
 def at_least(least: float, values: Mapping[str, float | None]) -> None:
     """Refuse a value that is missing, not finite, below ``least`` or an integer of more than 64 bits.
 

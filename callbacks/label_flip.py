@@ -339,8 +339,9 @@ class LabelFlip(Rounds):
         for label, group in self.groups.items():
             part, chance = view.only(group), generator(seed, "flips", trial.called, draw, label)
             flips = trial.selector.select(part, self.budget, generator=chance)
-            if fault := fault_of(flips, part.candidates, self.budget, view.module.num_classes):
-                raise RunStopped(f"round {self.round}: {trial.name} {fault}, of {len(group)}")
+            fault = fault_of(flips, part.candidates, self.budget, view.module.num_classes)
+            named = f"{trial.name} ({type(trial.selector).__name__})"
+            refuse(fault, f"round {self.round}: {named} {fault}, of {len(group)}", RunStopped)
             parts.append(flips)
         return together(parts)
 

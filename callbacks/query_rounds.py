@@ -11,7 +11,7 @@ from aal.callbacks.stop_rule import StopRule
 from aal.checks import at_least, at_least_or_none, refuse
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
-from aal.oracles import Oracle, Perfect
+from aal.oracles import Oracle, Perfect, ask
 from aal.seeds import generator
 from aal.sharding import Shard
 from aal.strategies import PseudoLabels, Selection, Strategy, View, fault_of
@@ -88,7 +88,7 @@ class QueryRounds(Rounds):
         data = data_of(trainer)
         natural = data.pool.of_origin("natural")
         drawn = natural[torch.randperm(len(natural), generator=generator(data.seed, "initial labels"))[: self.initial]]
-        labels, labelers = self.oracle.label(drawn, round=0)
+        labels, labelers = ask(self.oracle, drawn, data.num_classes)
         data.pool.label(drawn, labels, round=0, strategy="initial", labelers=labelers)
 
     def to_reach(self, trainer: pl.Trainer) -> int:
@@ -110,7 +110,7 @@ class QueryRounds(Rounds):
         data, later = data_of(trainer), self.round + 1
         n = min(self.query_size, self._budget_left(trainer), len(data.pool.unlabelled))
         selection = self._select(trainer, module, record, n)
-        labels, labelers = self.oracle.label(selection.indices, round=later)
+        labels, labelers = ask(self.oracle, selection.indices, data.num_classes, round=later)
         data.pool.label(
             selection.indices,
             labels,
@@ -162,9 +162,9 @@ class QueryRounds(Rounds):
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
-        fault = fault_of(selection, view.candidates, n, module.num_classes)
-        if taken := [figure for figure in selection.figures if figure in before]:
-            fault = f"has a figure {taken[0]!r}, which is a column of every round"
+        fault = fault_of(selection, view.candidates, n, module.num_classes, data.sample_shape, view.bounds)
+        for figure in () if fault else selection.figures:
+            fault = f"has a figure {figure!r}, which is a column of every round" if figure in before else fault
         refuse(fault, f"round {self.round}: {type(self.strategy).__name__} {fault}", RunStopped)
         return selection
 

@@ -1,12 +1,15 @@
 """The contract of what happens at the end of a round, besides the clock itself."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
 
+from aal.checks import refuse
 from aal.datamodules.base import ActiveDataModule
+from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 
 Record = dict[str, Any]
@@ -57,6 +60,23 @@ class RoundCallback(pl.Callback):
         """Take what a checkpoint holds."""
         for name in self.STATE:
             setattr(self, name, state_dict[name])
+
+
+def refuse_columns(record: Record, before: Record, called: str) -> None:
+    """Refuse what a callback made of a record that is none: columns have texts or finite numbers, and are only added.
+
+    Raises:
+        RunStopped: Names the callback, as it is ``called``, and the column.
+    """
+    for column in before:
+        refuse(record.get(column) != before[column], f"{called}: changed the column {column}", RunStopped)
+    for column, value in record.items():
+        plain = isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))
+        refuse(
+            not plain or not isinstance(column, str),
+            f"{called}: the column {column} is {value!r}, no text and no finite number",
+            RunStopped,
+        )
 
 
 def round_callbacks(trainer: pl.Trainer) -> list[RoundCallback]:

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from aal.callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, round_callbacks
+from aal.callbacks.round_callback import Record, RoundCallback, callbacks_of, data_of, refuse_columns, round_callbacks
 from aal.checks import at_least, refuse
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
@@ -140,7 +140,9 @@ class Rounds(RoundCallback, ABC):
             return
         record = self._evaluate(trainer, module, loss) | ({} if val is None else {"val_loss": val})
         for callback in round_callbacks(trainer):
+            before = dict(record)
             callback.on_round_end(trainer, module, record)
+            refuse_columns(record, before, f"round {self.round}: {type(callback).__name__}")
         started = time.perf_counter()
         self.queried = self.next_round(trainer, module, record)
         self.seconds_query = time.perf_counter() - started

@@ -1,5 +1,6 @@
 """Run records: the files of a run, kept up to date after every round, and the same numbers to the loggers."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from aal.attacks import frozen
 from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
 from aal.datamodules import ActiveDataModule
+from aal.errors import RunStopped
 from aal.models import Classifier, TransferClassifier
 from aal.report.pair_figures import examples_figure
 from aal.report.run_page import CRAFTED_FIGURE, write_run_report
@@ -101,7 +103,12 @@ class RunRecords(RoundCallback):
             **({"head": module.head_name} if isinstance(module, TransferClassifier) else {}),
         }
         for callback in round_callbacks(trainer):
-            summary |= callback.summarise(trainer, module)
+            found = callback.summarise(trainer, module)
+            try:
+                json.dumps(found, allow_nan=False)
+                summary |= found
+            except (TypeError, ValueError) as error:
+                raise RunStopped(f"{type(callback).__name__}: no summary that JSON can say ({error})") from None
         summary["seconds"] = self.seconds + time.perf_counter() - self._started
         _draw_crafted(data, module, folder)
         write_summary(folder, summary, data.fingerprint, trainer.strategy.root_device)

@@ -16,7 +16,7 @@ from aal.data.samples import fingerprint_of
 from aal.datamodules import ActiveDataModule
 from aal.extras import MAKERS
 from aal.models import Classifier, TransferClassifier, holding
-from aal.oracles import Oracle, Perfect
+from aal.oracles import Oracle, Perfect, ask
 from aal.poisons.bases import draw_base_class
 from aal.poisons.target_sets import TargetSet, drop_sets, write_set
 from aal.report.run_page import PAGES
@@ -139,7 +139,7 @@ class TargetedSets(Rounds):
         natural = data.pool.of_origin("natural")
         drawn = torch.randperm(len(natural), generator=generator(data.seed, "training set"))[: self.size]
         chosen = natural[drawn].sort().values
-        labels, labelers = self.oracle.label(chosen)
+        labels, labelers = ask(self.oracle, chosen, data.num_classes)
         data.pool.label(chosen, labels, round=0, strategy="initial", labelers=labelers)
 
     def to_reach(self, trainer: pl.Trainer) -> int:

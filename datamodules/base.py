@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from aal.attacks.base import frozen
-from aal.checks import at_least, refuse
+from aal.checks import at_least, kind_of, refuse
 from aal.data.samples import Samples, fingerprint_of
 from aal.data.splits import grouped, stratified
 from aal.datamodules.batches import EpochBatches
+from aal.datamodules.contract import check_loaded, check_said
 from aal.extras import Extras
 from aal.features.bank import FeatureBank
 from aal.features.encoding import Encoding
@@ -114,7 +115,7 @@ class ActiveDataModule(pl.LightningDataModule):
         if self.samples:
             return
         # what is refused on one rank ends all of them
-        loaded = self.load() if self.trainer is None else Shard.of(self.trainer).together(self.load)
+        loaded = self._checked() if self.trainer is None else Shard.of(self.trainer).together(self._checked)
         for split, (samples, labels) in loaded.items():
             self.samples[split], self.labels[split] = samples, labels
         self._hold_out()
@@ -127,6 +128,19 @@ class ActiveDataModule(pl.LightningDataModule):
             for split, samples in self.samples.items()
         }
         self.fingerprint = hashlib.sha256(repr(self.split_digests).encode()).hexdigest()
+
+    def _checked(self) -> dict[str, tuple[Samples, Tensor]]:
+        """Load the splits; refuse what breaks the contract."""
+        name = type(self).__name__
+        check_said(name, self.num_classes, self.sample_shape)
+        loaded = self.load()
+        check_loaded(name, loaded, self.num_classes, self.sample_shape, self.classes)
+        wanted, given = kind_of(loaded["pool"][1]), kind_of(self.groups)
+        refuse(
+            self.groups is not None and given != wanted,
+            f"{name}.load: groups must be one a sample of pool, {wanted}, not {given}",
+        )
+        return loaded
 
     def add_samples(self, x: Tensor, labels: Tensor, bases: Tensor, origin: str) -> Tensor:
         """Append samples, unlabelled, to the split ``pool`` and to the pool over it.

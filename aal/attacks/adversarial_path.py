@@ -37,6 +37,11 @@ class AdversarialPath(Attack):
 
     ranges = Attack.ranges | {"step_size": positive, "steps": FROM_1}
 
+    @property
+    def bounded(self) -> bool:
+        """Whether what it makes stays within the data's range: where the path is clipped."""
+        return self.clip
+
     def attack(self, task: Task) -> Adversarial:
         """Walk from every sample until the classifier is fooled.
 

@@ -1,14 +1,15 @@
 """The contract of every attack: a frozen dataclass of hyper-parameters, one pure call, and the hook that it calls."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
 from aal.attacks.norms import NORMS, Norm, but_l1
 from aal.attacks.task import Task, attacking, check_samples, frozen
 from aal.attacks.tensors import PerSample, column, divisor, gradient_of
-from aal.checks import FROM_0, FROM_1, FROM_2, Checked, or_none
+from aal.checks import FROM_0, FROM_1, FROM_2, Checked, kind_of, or_none, refuse
+from aal.errors import RunStopped
 
 __all__ = [
     "FROM_0",
@@ -56,6 +57,11 @@ class Attack(Checked, ABC):
     Radii and step sizes are in the units of the samples.
     """
 
+    @property
+    def bounded(self) -> bool:
+        """Whether what it makes stays within the data's range."""
+        return True
+
     def __call__(
         self,
         model: nn.Module,
@@ -86,7 +92,32 @@ class Attack(Checked, ABC):
             RunStopped: The model's output is not finite; names the samples by their row.
         """
         with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
-            return self.attack(task)
+            found = self.attack(task)
+        return self._checked(task, found)
+
+    def _checked(self, task: Task, found: Adversarial) -> Adversarial:
+        """Return what the hook found; refuse what is not of the kind that it should be."""
+        batch = tuple(task.rows.shape)
+        wanted = {
+            "x": {kind_of(task.x)},
+            "success": {f"torch.bool {batch}"},
+            "distance": {f"torch.{dtype} {batch}" for dtype in ("float32", "float64")} | {f"{task.x.dtype} {batch}"},
+            "queries": {f"torch.int64 {batch}"},
+        }
+        own = type(self).__name__
+        for name, kinds in wanted.items():
+            given = kind_of(getattr(found, name, None))
+            refuse(
+                given not in kinds,
+                f"{own} must return an Adversarial with {name} {min(kinds)}, not {given}",
+                RunStopped,
+            )
+        inside = (found.x >= task.low) & (found.x <= task.high) if self.bounded else found.x == found.x
+        bad = (~(inside & found.x.isfinite())).flatten(1).any(1).nonzero()[:, 0].tolist()
+        if bad:
+            where = f"in [{task.low}, {task.high}]" if self.bounded else "finite"
+            raise RunStopped(f"{own} made of sample {bad[0]} one that is not {where}", bad)
+        return replace(found, x=found.x.detach())
 
     @abstractmethod
     def attack(self, task: Task) -> Adversarial:
@@ -160,4 +191,5 @@ class WarmStart(WithinRadius):
         """
         with attacking(model, x, y, target=target, bounds=bounds, seeds=seeds) as task:
             task.start = start
-            return self.attack(task)
+            found = self.attack(task)
+        return self._checked(task, found)

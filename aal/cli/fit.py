@@ -15,7 +15,15 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
 from yaml import YAMLError
 
-from aal.callbacks import RoundCheckpoint, RoundProgress, Rounds, RunRecords, WholeCheckpointIO, last_checkpoint
+from aal.callbacks import (
+    RoundCallback,
+    RoundCheckpoint,
+    RoundProgress,
+    Rounds,
+    RunRecords,
+    WholeCheckpointIO,
+    last_checkpoint,
+)
 from aal.callbacks.rounds import clock_of
 from aal.checks import refuse
 from aal.cli.class_names import use_class_names
@@ -25,10 +33,12 @@ from aal.cli.keys import (
     CALLBACKS,
     CLI_ARGUMENTS,
     MAY_CHANGE,
+    check_built,
     check_trainer,
     is_alone,
     loggers_in,
     number_of_logits,
+    shape_of_samples,
     whole_seed,
 )
 from aal.cli.origins import Origins
@@ -62,8 +72,8 @@ class AALCLI(LightningCLI):
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
-        parser.link_arguments("data.sample_shape", "model.init_args.sample_shape", apply_on="instantiate")
-        sources = ("data.num_classes", *CALLBACKS)
+        parser.link_arguments("data", "model.init_args.sample_shape", shape_of_samples, apply_on="instantiate")
+        sources = ("data", *CALLBACKS)
         parser.link_arguments(
             sources, "model.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate"
         )
@@ -90,7 +100,10 @@ class AALCLI(LightningCLI):
             config["ckpt_path"] not in (None, "last"),
             f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}",
         )
-        self.dump, self.resumes = self._dumped(config), config["ckpt_path"] == "last"
+        try:
+            self.dump, self.resumes = self._dumped(config), config["ckpt_path"] == "last"
+        except (TypeError, ValueError) as error:  # an argument that is no plain value
+            raise UserError(reason(error)) from error
         config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
@@ -121,7 +134,13 @@ class AALCLI(LightningCLI):
         try:
             with self.origins.named():
                 super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
+                name, config = type(self.datamodule).__name__, self.config.get("fit", self.config)
+                told = config.get("data.init_args.seed")
+                refuse(
+                    told is None or getattr(self.datamodule, "seed", None) != told,
+                    f"{name}: must take the argument seed and hand it on to ActiveDataModule, else all seeds are one",
+                )
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             self._release()
             raise UserError(reason(error)) from error
 
@@ -133,7 +152,8 @@ class AALCLI(LightningCLI):
                 folder cannot be written to any more, or is gone; a worker that prepares batches died or hangs.
         """
         try:
-            with self.origins.named(), self.folder.kept() if self.folder else nullcontext():
+            begun = lambda: self.trainer.fit_loop.epoch_progress.current.ready > 0  # noqa: E731
+            with self.origins.named(begun), self.folder.kept() if self.folder else nullcontext():
                 self.trainer.fit(**arguments)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from None
@@ -160,9 +180,18 @@ class AALCLI(LightningCLI):
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
         config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
-        clocks = sum(isinstance(callback, Rounds) for callback in chosen)
+        given = config["callbacks"] or []
+        round_callbacks = [
+            callback
+            for callback in (*chosen, *(given if isinstance(given, list) else [given]))
+            if isinstance(callback, RoundCallback)
+        ]
+        clocks = sum(isinstance(callback, Rounds) for callback in round_callbacks)
         refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
         refuse(clocks > 1, "query: a run has one clock, and flips is another; set query: null, or flips: null")
+        names = [type(callback).__name__ for callback in round_callbacks]
+        twice = next((name for name in names if names.count(name) > 1), "")
+        refuse(twice, f"trainer.callbacks: {twice}: a run has at most one")
         records = RunRecords()
         # Lightning's answer to SIGTERM has the ranks wait for each other, which may be waiting already.
         signals = LambdaCallback(on_train_start=lambda trainer, module: hear_again())
@@ -170,6 +199,7 @@ class AALCLI(LightningCLI):
             trainer = super()._instantiate_trainer(config, [signals, RoundProgress(), *chosen, records])
         except RuntimeError as error:  # what a scheduler's variables say does not fit together
             raise UserError(f"trainer: {error}") from error
+        check_built(trainer)
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
         if (launcher := trainer.strategy.launcher) is not None:
             LEAVING.append(partial(launcher.kill, signal.SIGKILL))  # the ranks would wait for this one

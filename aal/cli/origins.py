@@ -1,6 +1,8 @@
 """Where in the configuration an object stands: the whole key of an argument that a class refuses."""
 
 import re
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -9,7 +11,8 @@ from typing import Any, cast
 from jsonargparse import Namespace, add_instantiator
 
 from aal.cli.exits import refusal_in
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
+from aal.runs.files import NO_SPACE
 
 # What a class says of its own argument: its bare name, perhaps with a place in it: ``attacks.pgd``, ``stop[0]``.
 ARGUMENT = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<place>[.\[][^\s:]*)?: ")
@@ -36,19 +39,27 @@ class Origins:
         add_instantiator(cast(Any, partial(self._build, build)), base, prepend=True)
 
     @contextmanager
-    def named(self) -> Iterator[None]:
-        """Put the whole key before what a configured object refuses within.
+    def named(self, begun: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Put the whole key before what a configured object refuses within, and name a class that is not aal's own.
+
+        Args:
+            begun: Whether there is a run by now that goes on once the class is mended.
 
         Raises:
-            UserError: What was refused, with the whole key of the argument if its line begins with one.
+            UserError: What was refused, with the whole key of the argument if its line begins with one; or what a class
+                of the user's or of a library raised.
+            RunStopped: What such a class raised once a run had begun.
         """
         try:
             yield
-        except (ValueError, TypeError) as error:  # the parser makes these of what a class refuses
+        except Exception as error:
             refusal = refusal_in(error)
-            if refusal is None:
+            if refusal is not None and not isinstance(error, RunStopped):
+                raise UserError(self._with_key(refusal), refusal.rows) from error
+            line = next(filter(None, map(self._of_a_guest, _causes(error))), "")
+            if isinstance(error, RunStopped) or not line or getattr(error, "errno", None) in NO_SPACE:
                 raise
-            raise UserError(self._with_key(refusal), refusal.rows) from error
+            raise (RunStopped if begun() else UserError)(line) from error
 
     def _build(
         self,
@@ -72,6 +83,20 @@ class Origins:
                     found = (key for key, node in _nodes(self._config) if self._is(node, kind, arguments))
                     return f"{key}.{line}" if (key := next(found, None)) else line
         return line
+
+    def _of_a_guest(self, error: BaseException) -> str:
+        """Return what a class that is not aal's own raised and where; empty where it was not such a class."""
+        *_, kind = (None, *(kind for kind, _ in self._in_traceback(error)))
+        if isinstance(error, TypeError):  # a call that its method does not take begins with the method's name
+            called = str(error).partition("(")[0].rpartition(".")[0]
+            kind = next((type(built) for built, _ in self._built if type(built).__qualname__ == called), kind)
+        if kind is None or kind.__module__.partition(".")[0] == "aal":
+            return ""
+        steps = traceback.extract_tb(error.__traceback__)
+        own = getattr(sys.modules[kind.__module__], "__file__", None)
+        at = next((step for step in reversed(steps) if step.filename == own), steps[-1])
+        said = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
+        return f"{kind.__module__}.{kind.__qualname__}: {said} ({at.filename}, line {at.lineno})"
 
     def _in_traceback(self, error: BaseException) -> Iterator[tuple[type[Any], dict[str, Any]]]:
         """Give class and arguments of the configured objects that were at work, or being built, the innermost last."""
@@ -114,6 +139,13 @@ class Origins:
             return self._is(configured, value.args[-1], value.keywords)
         known = self._arguments(value)
         return known is not None and self._is(configured, type(value), known)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error, and what it was made of by the parser."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _construct(

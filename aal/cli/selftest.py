@@ -17,7 +17,7 @@ from aal.callbacks import QueryRounds, RoundProgress, StopRule
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive, refuse
 from aal.cli.fit import AALCLI
-from aal.cli.keys import CLI_ARGUMENTS, PARSER, check_trainer
+from aal.cli.keys import CLI_ARGUMENTS, PARSER, check_built, check_trainer
 from aal.cli.screen import tables_console
 from aal.errors import RunStopped, UserError
 from aal.runs.files import read_pickled, write_json
@@ -106,7 +106,9 @@ class SelftestCLI(AALCLI):
         one_round = StopRule("round", at_least=0)  # nothing is queried, where others than natural samples could be
         clock = QueryRounds(Random(), initial=natural, stop=[one_round], max_epochs=max(self.config["epochs"], 1))
         own = {"logger": False, "enable_checkpointing": False, "devices": 1, "callbacks": [RoundProgress(), clock]}
-        return pl.Trainer(**{**config, **own})
+        trainer = pl.Trainer(**{**config, **own})
+        check_built(trainer)
+        return trainer
 
 
 def selftest_command(argv: list[str]) -> int:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aal.attacks.base import frozen
-from aal.checks import at_least, positive
+from aal.checks import at_least, kind_of, positive, refuse
 from aal.errors import UserError
 from aal.seeds import seed_device
 
@@ -109,7 +109,7 @@ def holding(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
 
 
 def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy: str = "") -> Tensor:
-    """Give one random sample to a network, which is as before afterwards, and return what comes out ``(1, ...)``.
+    """Give two random samples to a network, which is as before afterwards, and return what comes out ``(2, ...)``.
 
     Args:
         network: The network.
@@ -118,17 +118,22 @@ def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy:
         remedy: What may help where it cannot take it, for the message.
 
     Raises:
-        UserError: The network cannot take samples of this shape.
+        UserError: The network cannot take samples of this shape, or does not give a tensor of float32 with a row each.
     """
-    x = torch.rand(1, *sample_shape, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, *sample_shape, generator=torch.Generator().manual_seed(0))
     try:
         with frozen(network), torch.no_grad():
-            return cast(Tensor, network(x))
+            found = network(x)
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # what layers say of a shape
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"{key}: {type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]}){remedy}"
         ) from None
+    refuse(
+        not kind_of(found).startswith("torch.float32 (2"),
+        f"{key}: {type(network).__name__} must give torch.float32 (2, ...) of two samples, not {kind_of(found)}",
+    )
+    return cast(Tensor, found)
 
 
 def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:

@@ -47,7 +47,7 @@ class ConvClassifier(Classifier):
         embedded = dry_run(self.network, sample_shape, "network")
         with torch.no_grad():
             refuse(
-                logits.shape != (1, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6),
+                logits.shape != (2, num_classes) or not torch.allclose(self.last(embedded), logits, atol=1e-6),
                 f"network: the last nn.Linear of {type(self.network).__name__} must give the logits of {num_classes} "
                 "classes",
             )

@@ -67,7 +67,7 @@ class TransferClassifier(Classifier):
             remedy = "; images can be resized: set the backbone's size" if isinstance(backbone, NamedBackbone) else ""
             made = tuple(dry_run(backbone, sample_shape, "backbone", remedy).shape)
             refuse(
-                made != (1, feature_size),
+                made != (2, feature_size),
                 f"backbone: its feature_size is {feature_size}, but a sample's features are {made[1:]}",
             )
         self.backbone, self.feature_size = backbone, feature_size

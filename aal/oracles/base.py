@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from aal.checks import kind_of, refuse
+from aal.errors import RunStopped
+
 Truth = Callable[[Tensor], Tensor]  # the true labels (n,) of indices (n,)
 
 
@@ -47,3 +50,33 @@ class Oracle(ABC):
         Returns:
             Their labels ``(n,)`` and the number of each one's labeler ``(n,)``.
         """
+
+
+def ask(oracle: Oracle, indices: Tensor, classes: int, *, round: int = 0) -> tuple[Tensor, Tensor]:
+    """Have an oracle answer a query, and see that it keeps its contract.
+
+    Args:
+        oracle: Who is asked.
+        indices: The samples ``(n,)``.
+        classes: Number of classes C.
+        round: The round that will be the first to train on the labels.
+
+    Returns:
+        What it answers.
+
+    Raises:
+        RunStopped: It does not answer with a class and a labeler a sample; the message names the oracle.
+    """
+    answers, asked, name = oracle.label(indices, round=round), kind_of(indices), type(oracle).__name__
+    given = tuple(map(kind_of, answers)) if isinstance(answers, tuple | list) else (kind_of(answers),)
+    refuse(
+        given != (asked, asked),
+        f"{name}: must answer {len(indices)} samples with labels and labelers, each {asked}; not {', '.join(given)}",
+        RunStopped,
+    )
+    labels, labelers = answers
+    for index, label in zip(indices.tolist(), labels.tolist(), strict=True):
+        refuse(
+            not 0 <= label < classes, f"{name}: gave index {index} the label {label} of {classes} classes", RunStopped
+        )
+    return labels, labelers

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aal import seeds
-from aal.checks import Checked
+from aal.checks import Checked, kind_of, refuse
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.strategies.distances import faults
@@ -149,7 +149,14 @@ class Around(Strategy):
         self.strategy.check(module)
 
 
-def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> str:
+def fault_of(
+    selection: Selection,
+    candidates: Tensor,
+    n: int,
+    classes: int,
+    shape: tuple[int, ...] = (),
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> str:
     """Return how a selection breaks the contract, empty where it does not.
 
     Args:
@@ -157,7 +164,43 @@ def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> 
         candidates: The indices that it was given ``(U,)``.
         n: How many it was asked for.
         classes: Number of classes C.
+        shape: Shape of a sample, where copies may be crafted.
+        bounds: The data's range (low, high).
     """
+    return _of_another_kind(selection, n, shape) or _broken(selection, candidates, n, classes, bounds)
+
+
+def _of_another_kind(selection: Selection, n: int, shape: tuple[int, ...]) -> str:
+    """Return what of a selection is not of the kind that it should be, empty where all is."""
+    if not isinstance(selection, Selection):
+        return f"gave {kind_of(selection)}, not a Selection"
+    crafted, pseudo, figures = selection.crafted, selection.pseudo, selection.figures
+    if not isinstance(crafted, Crafted | None) or not isinstance(pseudo, PseudoLabels | None):
+        return "has copies that are not Crafted, or pseudo-labels that are not PseudoLabels"
+    found: dict[str, tuple[object, str, tuple[int, ...]]] = {"indices": (selection.indices, "int64", ())}
+    if selection.scores is not None:
+        found["scores"] = (selection.scores, "float32 float64 int64", ())
+    if crafted is not None:
+        found["crafted.sources"] = (crafted.sources, "int64", ())
+        found["crafted.x"] = (crafted.x, "float32 float64", shape)
+    if pseudo is not None:
+        found |= {f"pseudo.{name}": (value, "int64", ()) for name, value in vars(pseudo).items()}
+    for name, (value, dtypes, rest) in found.items():
+        size = len(value) if isinstance(value, Tensor) and value.ndim else n
+        allowed = [f"torch.{dtype} {(size, *rest)}" for dtype in dtypes.split()]
+        if kind_of(value) not in allowed:
+            return f"has {name} of the kind {kind_of(value)}, not {allowed[0]}"
+    if not isinstance(figures, Mapping) or not all(isinstance(name, str) for name in figures):
+        return f"has figures that have no names: {figures}"
+    return ", ".join(
+        f"has the figure {name} of the kind {kind_of(figure)}, not a number"
+        for name, figure in figures.items()
+        if not isinstance(figure, int | float)
+    )
+
+
+def _broken(selection: Selection, candidates: Tensor, n: int, classes: int, bounds: tuple[float, float]) -> str:
+    """Return which promise a selection of the right kind breaks, empty where none."""
     none, chosen, scores = candidates[:0], selection.indices, selection.scores
     crafted = selection.crafted or Crafted(none, none)
     pseudo = selection.pseudo or PseudoLabels(none, none)
@@ -175,6 +218,9 @@ def fault_of(selection: Selection, candidates: Tensor, n: int, classes: int) -> 
             len(crafted.x) != len(crafted.sources) or not torch.isin(crafted.sources, chosen).all()
         ),
         "crafted a copy that is not finite": not crafted.x.isfinite().all(),
+        f"crafted a copy beyond the data's range {bounds}": (
+            (crafted.x < bounds[0]).any() or (crafted.x > bounds[1]).any()
+        ),
         "gave a pseudo-label to a sample twice, or to one that has or gets a label": (
             len(pseudo.indices.unique()) < len(pseudo.indices) or not free.all()
         ),
@@ -208,7 +254,8 @@ def highest(
         generator: The chance; ``None`` for the same in every round.
 
     Raises:
-        RunStopped: A score is NaN; the message names the strategy and the first such index.
+        RunStopped: A score is NaN, or there are not as many as candidates; the message names the strategy and the first
+            such index.
     """
     selection = lowest(strategy, view, -scores, n, generator)
     assert selection.scores is not None
@@ -219,6 +266,12 @@ def lowest(
     strategy: Strategy, view: View, scores: Tensor, n: int, generator: torch.Generator | None = None
 ) -> Selection:
     """Select the ``n`` candidates with the lowest scores ``(U,)``; all else is as in :func:`highest`."""
+    name = type(strategy).__name__
+    refuse(
+        scores.shape != view.candidates.shape,
+        f"{name}: must give {len(view.candidates)} candidates a score each, not {kind_of(scores)}",
+        RunStopped,
+    )
     scores = refuse_nan(strategy, view.candidates, scores.cpu())
     order = ascending(scores, generator or seeds.generator(0, "ties"))[:n]
     return Selection(view.candidates[order], scores[order])

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aal.checks import FROM_1, Checked, below_one
+from aal.checks import FROM_1, Checked, below_one, kind_of, refuse
+from aal.errors import RunStopped
 from aal.strategies.base import Around, Selection, Strategy, View, ascending
 from aal.strategies.entropy import Entropy
 
@@ -80,6 +81,10 @@ class Screened(Around):
         """Choose ``n`` candidates among those that pass."""
         for screen in self.screens:
             kept = screen.keep(view, generator=generator)
+            wanted = f"torch.bool {(len(view.candidates),)}"
+            refuse(
+                kind_of(kept) != wanted, f"{type(screen).__name__} must keep {wanted}, not {kind_of(kept)}", RunStopped
+            )
             if int(kept.sum()) < n:
                 view.report(f"{type(screen).__name__} leaves {int(kept.sum())} of {n} to query: not heeded")
                 break

@@ -1,10 +1,14 @@
 """What every attack on a classifier refuses, and what it makes of a model's output."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from aal.attacks import FGSM
+from aal.attacks import FGSM, Adversarial, Attack
 from aal.attacks.base import Task, attacking
 from aal.errors import RunStopped, UserError
 
@@ -55,3 +59,45 @@ def test_outputs_that_are_not_finite_are_remembered_by_row_until_asked_for() -> 
 def test_without_seeds_every_row_has_its_own() -> None:
     with attacking(nn.Linear(4, 3), X, Y, target=None, bounds=(0, 1), seeds=None) as task:
         assert task.seeds.tolist() == [0, 1, 2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Attack):
+    """Returns the samples, but for what a test spoils."""
+
+    spoil: Callable[[Adversarial], Any]
+
+    def attack(self, task: Task) -> Any:  # noqa: ANN401
+        """Return what is spoilt of a sound result."""
+        none = torch.zeros(len(task.x))
+        return self.spoil(Adversarial(task.x, none.bool(), none, none.long()))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda found: None, r"Mine must return an Adversarial with x torch.float32 \(3, 4\), not NoneType"),
+        (lambda found: found.x, "Mine must return an Adversarial with x"),
+        (lambda found: replace(found, x=found.x[:2]), r"with x torch.float32 \(3, 4\), not torch.float32 \(2, 4\)"),
+        (lambda found: replace(found, x=found.x.double()), r"with x torch.float32 \(3, 4\), not torch.float64"),
+        (lambda found: replace(found, success=found.distance), r"with success torch.bool \(3,\), not torch.float32"),
+        (lambda found: replace(found, distance=None), r"with distance torch.float32 \(3,\), not NoneType"),
+        (lambda found: replace(found, queries=3), r"with queries torch.int64 \(3,\), not int"),
+        (
+            lambda found: replace(found, x=found.x + torch.tensor([[0], [1], [0]])),
+            "Mine made of sample 1 one that is not in",
+        ),
+        (
+            lambda found: replace(found, x=found.x * torch.tensor([[1], [1], [torch.nan]])),
+            "Mine made of sample 2 one that is not in",
+        ),
+    ],
+)
+def test_what_an_attack_of_the_users_own_returns_is_checked(spoil: Callable[[Adversarial], Any], message: str) -> None:
+    with pytest.raises(RunStopped, match=message):
+        Mine(spoil=spoil)(nn.Linear(4, 3), X, Y)
+
+
+def test_what_it_returns_is_in_no_graph() -> None:
+    found = Mine(spoil=lambda found: replace(found, x=found.x.clone().requires_grad_()))(nn.Linear(4, 3), X, Y)
+    assert not found.x.requires_grad

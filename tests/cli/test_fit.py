@@ -73,6 +73,9 @@ def refusal(
         ("--trainer.accelerator=abacus", "abacus"),
         ("--checkpoint.interval=-1", "checkpoint.interval"),
         ("--ckpt_path=first", "ckpt_path: takes 'last'"),
+        ("--trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches: must be at least 1"),
+        ("--trainer.plugins=DoublePrecision", "trainer.precision: must keep 32-bit weights"),
+        ("--trainer.strategy=ddp_spawn", "trainer.strategy: each process must be started by the command"),
         ("--config=absent.yaml", "absent.yaml"),
     ],
 )
