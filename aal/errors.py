@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+TRUTH = "YAML takes yes, no, on and off for true and false: put such a word in quotes"
+
 
 class _End(Exception):
     """An end on purpose.
@@ -26,7 +28,13 @@ class RunStopped(_End, RuntimeError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean x?"`` for the known word that is most like one that is not known, else nothing."""
+    """Return ``"; did you mean x?"`` for the known word that is most like one that is not known, or begins with it."""
     spelled = {name.lower(): name for name in known}
-    near = get_close_matches(word.lower(), spelled, n=1)
+    begun = [name for name in sorted(spelled) if len(word) > 3 and name.startswith(f"{word.lower()}_")]
+    near = get_close_matches(word.lower(), spelled, 1, 0.8) or begun or get_close_matches(word.lower(), spelled, 1)
     return f"; did you mean {spelled[near[0]]}?" if near else ""
+
+
+def unquoted(value: object) -> str:
+    """Return what to do about a truth value where a word is wanted, else nothing."""
+    return f"; {TRUTH}" if isinstance(value, bool) else ""

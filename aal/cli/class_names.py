@@ -5,9 +5,10 @@ from importlib import import_module
 from typing import Any, cast
 
 from jsonargparse import _typehints
+from jsonargparse._util import import_object
 
 from aal.checks import refuse
-from aal.errors import did_you_mean
+from aal.errors import UserError, did_you_mean
 
 MOVED = ("callbacks", "datamodules")  # where aal's own classes once were; a project may have folders of these names
 INSTALLED = ("site-packages", "dist-packages")
@@ -32,15 +33,33 @@ def class_path(base: Any, name: str) -> str:  # noqa: ANN401 - a class, a tuple 
     if "." in name:
         moved = name.partition(".")[0] in MOVED and not _exists(name) and _exists(f"aal.{name}")
         refuse(moved, f"{name}: is called aal.{name} now; {name.rpartition('.')[2]} for short")
+        near = "" if _imports(name) else did_you_mean(name, _known(base))
+        refuse(near, f"{name}: no such class{near}")
         return name
-    bases = base if isinstance(base, tuple) else (base,)
-    known = {path for one in bases for path in _typehints.get_all_subclass_paths(one)}
+    known = _known(base)
     found = sorted(path for path in known if path.rpartition(".")[2] == name)
     nearer = [path for path in found if not _of_a_library(path)] or found
     refuse(len(nearer) > 1, f"{name}: could be {' or '.join(nearer)}; give the whole path")
     near = "" if nearer else did_you_mean(name, (path.rpartition(".")[2] for path in known))
     refuse(near, f"{name}: no such class{near}")
     return nearer[0] if nearer else str(_by_the_parser(base, name))
+
+
+def _known(base: Any) -> set[str]:  # noqa: ANN401
+    """Return the paths of the classes that have been imported and are subclasses of one or several."""
+    bases = base if isinstance(base, tuple) else (base,)
+    return {path for one in bases for path in _typehints.get_all_subclass_paths(one)}
+
+
+def _imports(path: str) -> bool:
+    """Whether a path leads to something."""
+    try:
+        import_object(path)
+    except (ImportError, AttributeError):
+        return False
+    except Exception as error:  # whatever a module of the user's own does
+        raise UserError(f"{path}: its module raises {type(error).__name__}: {error}") from error
+    return True
 
 
 def _exists(path: str) -> bool:

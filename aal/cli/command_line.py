@@ -1,18 +1,20 @@
 """The command line as the parser takes it: names of configurations become the files that they stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aal.checks import refuse
+from aal.errors import did_you_mean
 from aal.runs.config_names import ALIKE, NAMED, config_path, laid_out, named_file
 from aal.runs.documents import read_mapping, to_yaml
 
 
-def with_files(arguments: Sequence[str]) -> list[str]:
+def with_files(arguments: Sequence[str], keys: Collection[str] = ()) -> list[str]:
     """Put ``--config FILE`` in the place of each name of a configuration; the order stays.
 
     Args:
         arguments: The command line: ``--config aal:experiment/x`` or ``--query margin`` name configurations that ship,
             and so may the files after ``--config``, which is ``-c`` for short.
+        keys: The keys that a file may have; none: any.
 
     Raises:
         UserError: A file after ``--config`` is missing, not YAML, or says something of the wrong kind, which the parser
@@ -31,16 +33,20 @@ def with_files(arguments: Sequence[str]) -> list[str]:
         if not separator and words:
             value = words.pop(0)
         if option == "--config":
-            given += _config_arguments(value)
+            given += _config_arguments(value, keys)
         else:
             file = named_file(option.removeprefix("--"), value)
-            given += [f"{option}={value}"] if file is None else _config_arguments(str(file))
+            given += [f"{option}={value}"] if file is None else _config_arguments(str(file), keys)
     return given
 
 
-def _config_arguments(name: str) -> list[str]:
+def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
     path = config_path(name)
     config = read_mapping(path)
+    refuse({"arms", "rows"} <= config.keys(), f"{path}: a study, not a run; use aal study run {name} --out DIR")
+    for key in config if keys else ():
+        first = key.partition(".")[0]
+        refuse(first not in keys and first not in ALIKE, f"{path}: no key {key!r}{did_you_mean(first, keys)}")
     for key in ("trainer", "checkpoint"):
         refuse(
             not isinstance(config.get(key, {}), dict),
@@ -51,5 +57,5 @@ def _config_arguments(name: str) -> list[str]:
         return ["--config", str(path)]
     given: list[str] = []
     for part in parts:
-        given += [f"--config={to_yaml(part)}"] if isinstance(part, dict) else _config_arguments(str(part))
+        given += [f"--config={to_yaml(part)}"] if isinstance(part, dict) else _config_arguments(str(part), keys)
     return given

@@ -21,7 +21,8 @@ SAYING = threading.Lock()  # held from the last line on
 LEAVING: list[Callable[[], object]] = []  # what a process that is ended at once does before, such as end its ranks
 # What jsonargparse says about its own types, beside what is wrong.
 PARSER_NOISE = re.compile(
-    r"Subtypes:|Errors:|Expected a path but|Expected a <class 'NoneType'>|Given value type:|"
+    r"Subtypes:|Subclass types expect|a class path \(str\)|a dict with|"
+    r"Errors:|Expected a path but|Expected a <class 'NoneType'>|Given value type:|"
     r"Given value: \W*(Namespace|NestedArg|{)"
 )
 

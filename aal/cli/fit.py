@@ -42,6 +42,7 @@ from aal.cli.keys import (
     whole_seed,
 )
 from aal.cli.origins import Origins
+from aal.cli.suggestions import with_suggestion
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier
@@ -80,10 +81,12 @@ class AALCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line, a list of words, and the configurations it names."""
+        own = getattr(self, "_subcommand_parsers", {}).get("fit", parser)
+        keys = [action.dest for action in own._actions]
         try:
-            self.config = parser.parse_args(with_files(cast(list[str], args)))
+            self.config = parser.parse_args(with_files(cast(list[str], args), {key.split(".")[0] for key in keys}))
         except (ArgumentError, RecursionError) as error:
-            raise UserError(reason(error)) from error
+            raise UserError(with_suggestion(reason(error), keys)) from error
 
     def _parse_ckpt_path(self) -> None:
         """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""

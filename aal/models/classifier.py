@@ -108,6 +108,18 @@ def holding(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
         module.load_state_dict(own, strict=False)
 
 
+def fitting(sample_shape: tuple[int, ...]) -> str:
+    """Return which of the models that ship fit samples of a shape, for a message; nothing where that is not known."""
+    match sample_shape:
+        case (3, _, _):
+            return "; colour images fit the models mobilenet_v2, resnet50, resnet18, vgg8 and mlp"
+        case (1, _, _):
+            return "; gray images fit the models digit_backbone, mobilenet_v2, resnet50, resnet18, vgg8 and mlp"
+        case (_,):
+            return "; sounds fit the model yamnet, other rows of numbers mlp"
+    return ""
+
+
 def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy: str = "") -> Tensor:
     """Give two random samples to a network, which is as before afterwards, and return what comes out ``(2, ...)``.
 
@@ -127,7 +139,8 @@ def dry_run(network: nn.Module, sample_shape: tuple[int, ...], key: str, remedy:
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # what layers say of a shape
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"{key}: {type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]}){remedy}"
+            f"{key}: {type(network).__name__} cannot take samples of shape {tuple(sample_shape)} ({said[0]})"
+            f"{remedy}{fitting(tuple(sample_shape))}"
         ) from None
     refuse(
         not kind_of(found).startswith("torch.float32 (2"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from aal.errors import UserError
+from aal.errors import UserError, unquoted
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,6 +78,10 @@ def read_mapping(path: Path, called: str = "") -> dict[str, Any]:
         raise UserError(f"{file}: not YAML ({line}{error.problem})") from None
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{file}: must hold keys with values, such as 'name: ...'")
+    wanted = f"{file}: must hold keys with values, such as 'name: ...'"
+    if not isinstance(value, dict):
+        raise UserError(wanted)
+    for key in value:
+        if not isinstance(key, str):
+            raise UserError(f"{wanted}, not the key {key!r}{unquoted(key)}")
     return value

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aal.checks import argument, refuse
-from aal.errors import UserError
+from aal.errors import UserError, did_you_mean, unquoted
 from aal.runs.config_names import config_path, laid_out
 from aal.runs.documents import read_mapping
 
@@ -101,7 +101,7 @@ def refuse_no_folder(name: object, called: str, reserved: Collection[str] = ()) 
     """
     refuse(
         not isinstance(name, str) or not SAFE.fullmatch(name) or name.lower() in reserved,
-        f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'",
+        f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'{unquoted(name)}",
     )
 
 
@@ -157,9 +157,10 @@ def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[s
     reads = {name: named(own) for name, own in configs.items()}
     for name, sources in reads.items():
         for source in sources:
+            near = did_you_mean(source, configs)
             refuse(
                 source not in configs,
-                f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}; there is {', '.join(configs)}",
+                f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}{near}; there is {', '.join(configs)}",
             )
     try:
         return [*TopologicalSorter(reads).static_order()]

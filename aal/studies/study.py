@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aal.checks import refuse
-from aal.errors import UserError
+from aal.errors import UserError, did_you_mean, unquoted
 from aal.runs import files
+from aal.runs.config_names import ALIKE, NAMED
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.reading import Run
 from aal.studies.arms import Arm, read_arms, refuse_no_folder
@@ -110,10 +111,14 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
     Raises:
         UserError: Anything in the file, or in the YAML of a config it names, is wrong.
     """
-    text = _mapping(read_mapping(path), str(path), REQUIRED, OPTIONAL, "a study has")
+    text = read_mapping(path)
+    of_run = "arms" not in text and text.keys() & {*NAMED, *ALIKE, "trainer", "seed_everything"}
+    refuse(of_run, f"{path}: a run, not a study; use aal fit --config {path} --out DIR")
+    text = _mapping(text, str(path), REQUIRED, OPTIONAL, "a study has")
     _refuse_texts(text, path)
     table = text["table"]
-    refuse(table not in tables, f"{path}: table: no table {table!r}; there is {', '.join(sorted(tables))}")
+    near = did_you_mean(table, tables)
+    refuse(table not in tables, f"{path}: table: no table {table!r}{near}; there is {', '.join(sorted(tables))}")
     kind = tables[table]
     threads = _integer(text.get("threads", 1), 1, f"{path}: threads")
     arms = read_arms(path, text["configs"], text["arms"], threads, RESERVED)
@@ -204,7 +209,10 @@ def claim_folder(study: Study, directory: Path) -> None:
 def _refuse_texts(text: Mapping[str, Any], path: Path) -> None:
     """Refuse what is no text where it must be, and a name that cannot be a folder's, as it is of several studies."""
     for key in ("name", "title", "note", "table"):
-        refuse(not isinstance(text.get(key, ""), str), f"{path}: {key} must be text, not {text.get(key)!r}")
+        refuse(
+            not isinstance(text.get(key, ""), str),
+            f"{path}: {key} must be text, not {text.get(key)!r}{unquoted(text.get(key))}",
+        )
     refuse_no_folder(text["name"], f"{path}: name")
 
 
@@ -219,7 +227,8 @@ def _mapping(
     refuse(not isinstance(value, dict), f"{called} must be a mapping, not {value!r}")
     known = dict.fromkeys((*required, *optional))
     for key in value:
-        refuse(key not in known, f"{called}: unknown key {key!r}; {takes} {', '.join(known) or 'none'}")
+        near = did_you_mean(str(key), known) + unquoted(key)
+        refuse(key not in known, f"{called}: unknown key {key!r}{near}; {takes} {', '.join(known) or 'none'}")
     for key in required:
         refuse(key not in value, f"{called}: the key {key!r} is missing; {takes} {', '.join(known)}")
     return dict(value)
@@ -231,7 +240,8 @@ def _row(value: object, called: str, arms: Collection[str], kind: TableKind) -> 
     for key, known in {"arm": arms, "against": arms, "paper": kind.papers}.items():
         name, there = getattr(row, key), ", ".join(known) or "none for this table"
         wrong = not isinstance(name, str) or name not in known
-        refuse(wrong and (name is not None or key in needed), f"{called}.{key}: no {name!r}; there is {there}")
+        near = did_you_mean(str(name), known) + unquoted(name)
+        refuse(wrong and (name is not None or key in needed), f"{called}.{key}: no {name!r}{near}; there is {there}")
     refuse(row.arm == row.against, f"{called}: an arm cannot be compared with itself")
     return row
 

@@ -269,9 +269,9 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], said: str) -> No
 @pytest.mark.parametrize(
     ("move", "said"),
     [
-        (lambda x, y, target, attack: x + 100, "it: must return samples"),
-        (lambda x, y, target, attack: x[:, :1], "it: must return samples"),
-        (lambda x, y, target, attack: x * float("nan"), "it: must return samples"),
+        (lambda x, y, target, attack: x + 100, "it: Recorded made of sample 0 one that is not in"),
+        (lambda x, y, target, attack: x[:, :1], "it: Recorded must return an Adversarial with x"),
+        (lambda x, y, target, attack: x * float("nan"), "it: Recorded made of sample 0 one that is not in"),
     ],
 )
 def test_an_attack_that_breaks_its_contract_stops_the_evaluation(move: Any, said: str) -> None:  # noqa: ANN401
