@@ -24,10 +24,6 @@ from tests.commands import EXPERIMENT, ROOT, SMALL, aal
 HERE = Path(__file__).relative_to(ROOT)
 
 
-class Unfinished(Strategy):
-    """Chooses nothing."""
-
-
 class Failing(Strategy):
     """Has a fault of its own in the second round."""
 
@@ -114,7 +110,6 @@ def test_a_class_that_fails_before_training_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Unfinished", "Unfinished: NotImplementedError ("),
         ("Failing", f"Failing: KeyError: 'candidates' ({ROOT / HERE}, line "),
         ("Old", "Old: TypeError: Old.select() got an unexpected keyword argument 'generator' ("),
     ],
