@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from aal.errors import UserError
@@ -144,6 +145,34 @@ def class_number(given: str | int | None, num_classes: int, names: Sequence[str]
     between(0, num_classes - 1, {key: given})
     assert given is not None
     return given
+
+
+def class_map(
+    given: Mapping[str | int, str | int],
+    num_classes: int,
+    names: Sequence[str] | None,
+    key: str,
+    more: Mapping[str | int, int] = MappingProxyType({}),
+) -> dict[int, int]:
+    """Return the numbers of the classes of a map from one to another; arguments as of :func:`class_number`.
+
+    Args:
+        given: Numbers or names, from class to class.
+        num_classes: Number of classes C.
+        names: Their names, where they have any.
+        key: The argument's name.
+        more: Further targets, by their names, that are no classes of the data.
+
+    Raises:
+        UserError: There is no such class, one is named twice or leads to itself; the line begins with ``key``.
+    """
+    ways: dict[int, int] = {}
+    for source, target in given.items():
+        label = class_number(source, num_classes, names, key)
+        refuse(label in ways, f"{key}: class {source!r} is named twice")
+        ways[label] = more[target] if target in more else class_number(target, num_classes, names, key)
+        refuse(label == ways[label], f"{key}: must lead from a class to another, got {source!r} to {target!r}")
+    return ways
 
 
 def _refuse_others(values: Mapping[str, float | None], fits: Callable[[float], bool], range: str) -> None:

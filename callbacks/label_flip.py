@@ -1,6 +1,7 @@
 """Label flips: a round on clean labels, then rounds that each flip one selection and are trained from fresh weights."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of, round_callbacks
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.secured_set import SecuredSet
-from aal.checks import at_least, refuse
+from aal.checks import at_least, class_map, refuse
 from aal.errors import RunStopped
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
 from aal.flips.suspects import write_paths, write_suspects
@@ -54,8 +55,8 @@ class LabelFlip(Rounds):
         selectors: What chooses the labels to flip, by the name that tables have for it; none: only the clean
             classifier is trained.
         targets: What a label is flipped to. ``next``: the next class, of the last the first. ``new``: a class that no
-            sample has, and for which the classifier gets a logit more. A map such as ``{9: 0}`` or ``{9: new}``: only
-            these classes are flipped.
+            sample has, and for which the classifier gets a logit more. A map such as ``{9: 0}``, ``{9: new}`` or
+            ``{cat: dog}``: only these classes are flipped. A number counts from 0, a text is a name.
         budget: Labels to flip.
         per_class: Whether the budget is of each class; else of all together.
         repeats: How often each selection is tried, each time with other initial weights.
@@ -77,7 +78,7 @@ class LabelFlip(Rounds):
     def __init__(
         self,
         selectors: dict[str, FlipSelector] | None = None,
-        targets: Literal["next", "new"] | dict[int, int | Literal["new"]] = "next",
+        targets: Literal["next", "new"] | dict[str | int, str | int] = "next",
         budget: int = 10,
         per_class: bool = True,
         repeats: int = 1,
@@ -129,7 +130,7 @@ class LabelFlip(Rounds):
                 module.trained_from,
                 "the classifier's unfreeze_at: rounds of flipped labels are all alike; use its freeze",
             )
-        self.class_map = self._chosen_map(data.num_classes)
+        self.class_map = self._chosen_map(data.num_classes, data.classes)
         self.class_maps = {"flips": self.class_map}
         natural = data.pool.of_origin("natural")
         labels = data.labels["pool"][natural]
@@ -158,18 +159,14 @@ class LabelFlip(Rounds):
                 refuse(len(group) < self.budget, f"{asked}, but {where}")
                 refuse(room < self.budget, f"{asked}; {where}, and {name} chooses among {room} of them")
 
-    def _chosen_map(self, classes: int) -> dict[int, int]:
+    def _chosen_map(self, classes: int, names: Sequence[str] | None) -> dict[int, int]:
         """Return which class is labelled as which; the new one comes after all ``classes``."""
         if self.targets == "next":
             return next_class(classes)
-        chosen = dict.fromkeys(range(classes), "new") if self.targets == "new" else self.targets
-        assert isinstance(chosen, dict)
-        for label, target in chosen.items():
-            refuse(
-                not 0 <= label < classes or target not in ("new", *range(classes)) or label == target,
-                f"targets: must lead from one of {classes} classes to another, or to new; got {label}: {target}",
-            )
-        return {label: classes if target == "new" else int(target) for label, target in chosen.items()}
+        if self.targets == "new":
+            return dict.fromkeys(range(classes), classes)
+        assert isinstance(self.targets, dict)
+        return class_map(self.targets, classes, names, "targets", {"new": classes})
 
     def _wrong(self, labels: Tensor) -> Tensor:
         """Return what true labels ``(B,)`` of the map are flipped to ``(B,)``."""

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from aal.attacks import Attack
 from aal.callbacks.round_callback import Record, RoundCallback, data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
-from aal.checks import argument, at_least, refuse
+from aal.checks import argument, at_least, class_map, refuse
 from aal.models import Classifier
 from aal.report.pair_figures import examples_figure
 from aal.report.style import render
@@ -40,8 +40,8 @@ class RobustEvaluation(RoundCallback):
         attacks: Attacks on classifiers by name; the name is the column's.
         targets: ``null``: any class but the label will do. ``next``: each class is to be taken for the next, the last
             for the first. The name of a map that another callback has: ``flips``, for the classes whose labels are
-            flipped. A map such as ``{9: 0}``: from one class to another; only samples of the classes it names are
-            evaluated.
+            flipped. A map such as ``{9: 0}`` or ``{cat: dog}``, of numbers from 0 or names: from one class to another;
+            only samples of the classes it names are evaluated.
         untargeted: With ``targets``, further attacks by name, on the same samples, for which any class but the label
             will do.
         every: Rounds from one evaluation to the next, beginning with round 0; the last round is evaluated in any
@@ -62,7 +62,7 @@ class RobustEvaluation(RoundCallback):
     def __init__(
         self,
         attacks: dict[str, Attack],
-        targets: dict[int, int] | str | None = None,
+        targets: dict[str | int, str | int] | str | None = None,
         untargeted: dict[str, Attack] | None = None,
         every: int | None = None,
         samples: int | None = None,
@@ -75,7 +75,7 @@ class RobustEvaluation(RoundCallback):
         self.attacks, self.targets, self.untargeted, self.curves = attacks, targets, untargeted, curves or {}
         self.every, self.samples, self.batch_size, self.examples = every, samples, batch_size, examples
         self.figures: dict[str, float] = {}  # of the last round that was evaluated
-        check(attacks, self.curves, targets if isinstance(targets, dict) else None)
+        check(attacks, self.curves, None)
         if untargeted is not None:
             refuse(targets is None, "untargeted: without targets all attacks are; name these under attacks")
             with argument("untargeted"):
@@ -88,19 +88,19 @@ class RobustEvaluation(RoundCallback):
         """Refuse what the test split cannot give."""
         assert isinstance(module, Classifier)
         data = data_of(trainer)
-        self.class_map = self._class_map(trainer)
-        for label in [label for pair in (self.class_map or {}).items() for label in pair]:
-            refuse(label >= module.num_classes, f"targets: there is no class {label} among {module.num_classes}")
+        self.class_map = self._class_map(trainer, module.num_classes)
         refuse_shape(self.attacks, data.sample_shape)
         refuse_shape(self.untargeted or {}, data.sample_shape, "untargeted")
         chosen(data.labels["test"], self.class_map, self.samples, data.seed)
 
-    def _class_map(self, trainer: pl.Trainer) -> dict[int, int] | None:
+    def _class_map(self, trainer: pl.Trainer, logits: int) -> dict[int, int] | None:
         """Return which class the attacks aim at from which."""
         if self.targets == "next":
             return next_class(data_of(trainer).num_classes)
-        if not isinstance(self.targets, str):
-            return self.targets
+        if self.targets is None:
+            return None
+        if isinstance(self.targets, dict):
+            return class_map(self.targets, logits, data_of(trainer).classes, "targets")
         known = {name: of for callback in round_callbacks(trainer) for name, of in callback.class_maps.items()}
         refuse(
             self.targets not in known,

@@ -11,7 +11,7 @@ from aal.attacks import TargetedCollision
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.targeted_crafting import Extractor, craft
-from aal.checks import at_least, at_least_or_none, between, refuse
+from aal.checks import at_least, at_least_or_none, class_number, refuse
 from aal.data.samples import fingerprint_of
 from aal.datamodules import ActiveDataModule
 from aal.extras import MAKERS
@@ -43,7 +43,8 @@ class TargetedSets(Rounds):
     Args:
         attack: Crafts the poisons of a target (Equation 2); ``null`` for :class:`aal.attacks.TargetedCollision`.
         bases: Base instances of a set: the first training instances of the base class, or all if it has fewer.
-        base_class: Class of the bases; ``null``: the other one of two classes, one drawn for each target of more.
+        base_class: Class of the bases, a number from 0 or a name; ``null``: the other one of two classes, one drawn for
+            each target of more.
         opacities: Opacities of the watermark, in the order in which they are tried.
         size: Training instances, drawn at random from the pool; ``null`` for all. Larger draws hold the smaller ones.
         sets: Sets after which the run ends; ``null`` for as many as there are.
@@ -67,7 +68,7 @@ class TargetedSets(Rounds):
         self,
         attack: TargetedCollision | None = None,
         bases: int = 50,
-        base_class: int | None = None,
+        base_class: str | int | None = None,
         opacities: list[float] | None = None,
         size: int | None = None,
         sets: int | None = None,
@@ -88,6 +89,7 @@ class TargetedSets(Rounds):
         )
         self.attack, self.oracle = attack or TargetedCollision(), oracle or Perfect()
         self.bases, self.base_class, self.size, self.shuffle = bases, base_class, size, shuffle
+        self.base: int | None = None  # the number of the class
         self.sets, self.targets = sets, targets
         self.counted = "targets" if sets is None else "sets"
         self.place = -1  # of the present target among the candidates
@@ -117,13 +119,14 @@ class TargetedSets(Rounds):
         )
         natural = len(data.pool.of_origin("natural"))
         refuse((self.size or 0) > natural, f"size: {self.size} training instances, but the pool has {natural}")
-        between(0, data.num_classes - 1, {"base_class": self.base_class or 0})
+        if self.base_class is not None:
+            self.base = class_number(self.base_class, data.num_classes, data.classes, "base_class")
         refuse(
             isinstance(module, TransferClassifier) and module.trained_from,
             "the model's unfreeze_at: rounds of targeted sets are all alike; use freeze instead",
         )
         labels = data.labels["test"]
-        candidates = (labels != (-1 if self.base_class is None else self.base_class)).nonzero()[:, 0]
+        candidates = (labels != (-1 if self.base is None else self.base)).nonzero()[:, 0]
         order = torch.randperm(len(candidates), generator=generator(data.seed, "targets"))
         self.candidates = candidates[order] if self.shuffle else candidates
 
@@ -231,7 +234,7 @@ class TargetedSets(Rounds):
 
     def _bases(self, data: ActiveDataModule, target: int) -> tuple[int, Tensor]:
         """Return the base class of a target, and the bases' indices in the pool."""
-        labels, chosen = data.pool.labels, self.base_class
+        labels, chosen = data.pool.labels, self.base
         if chosen is None:
             chosen = draw_base_class(labels, int(data.labels["test"][target]), data.seed, target)
         bases = (labels == chosen).nonzero()[: self.bases, 0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aal.checks import class_number
+from aal.checks import class_map, class_number
 from aal.errors import UserError
 from aal.tracking.process import log_ledger
 from tests.commands import aal
@@ -22,6 +22,19 @@ def test_a_text_is_a_name_and_a_number_counts_from_zero() -> None:
         class_number("0", 12, NAMES, "source")
     assert [class_number(given, 2, ("cat", "dog"), "source") for given in ("1", "cat")] == [1, 0], "the command line"
     assert class_number("7", 10, None, "source") == 7
+
+
+def test_a_map_of_classes_has_names_and_numbers_each_class_once() -> None:
+    assert class_map({"2": "3", 3: 0, "1": "new"}, 12, NAMES, "targets", {"new": 12}) == {4: 5, 3: 0, 0: 12}
+    assert class_map({"cat": 1}, 2, ("cat", "dog"), "targets") == {0: 1}
+    for wrong, line in (
+        ({"2": 4}, "must lead from a class to another, got '2' to 4"),
+        ({"2": 1, 4: 2}, "class 4 is named twice"),
+        ({"cow": 1}, "there is no class 'cow'"),
+        ({2: 12}, "must be from 0 to 11, got 12"),
+    ):
+        with pytest.raises(UserError, match=f"^targets: {line}"):
+            class_map(wrong, 12, NAMES, "targets")
 
 
 class Tables:
@@ -53,6 +66,10 @@ def test_a_liar_flips_the_class_that_is_named(tmp_path: Path) -> None:
             "class_path": "TransferClassifier",
             "init_args": {"backbone": "DigitBackbone", "head": {"hidden": 0}},
         },
+        "robust": {
+            "class_path": "RobustEvaluation",
+            "init_args": {"attacks": {"fgsm": {"class_path": "FGSM"}}, "targets": {"5": "7", "9": "10"}},
+        },
         "query": {
             "class_path": "QueryRounds",
             "init_args": {
@@ -71,6 +88,11 @@ def test_a_liar_flips_the_class_that_is_named(tmp_path: Path) -> None:
     assert all(NAMES[int(row["true_label"])] == row["true_class"] for row in rows)
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["classes"] == NAMES
     assert "<td>4</td><td>2</td>" in (tmp_path / "run" / "report.html").read_text().replace("\n", "").replace(" ", "")
+    evaluation = json.loads(next((tmp_path / "run" / "robust").glob("round=*.json")).read_text())
+    assert {(NAMES[a], NAMES[b]) for a, b in zip(evaluation["label"], evaluation["target"], strict=True)} == {
+        ("5", "7"),
+        ("9", "10"),
+    }
     wandb = Tables()
     log_ledger(Tables, wandb, tmp_path / "run")
     assert {type(row["true_class"]) for row in wandb.logged} == {str}
