@@ -20,7 +20,7 @@ from aal.models import Classifier, TransferClassifier
 from aal.networks.weights import digest_of_tensors
 from aal.poisons.bases import choose_bases, collision_vector, given_vector
 from aal.poisons.distortion import figures_of
-from aal.poisons.folder import PoisonFolder
+from aal.poisons.poison_folder import PoisonFolder
 from aal.report.features import features_figure
 from aal.seeds import generator, sample_seeds
 from aal.sharding import Shard

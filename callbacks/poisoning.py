@@ -12,7 +12,7 @@ from aal.callbacks.round_checkpoint import last_checkpoint
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier
 from aal.poisons.distortion import distortion
-from aal.poisons.folder import PoisonFolder
+from aal.poisons.poison_folder import PoisonFolder
 from aal.pool import Pool
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aal.callbacks.round_callback import Record, data_of
 from aal.callbacks.rounds import Rounds
-from aal.checks import argument, at_least, refuse
+from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.models.classifier import Classifier
 from aal.runs.files import read_bytes, read_tensors, refuse_changed
@@ -65,8 +65,7 @@ class ReplayLedger(Rounds):
         assert isinstance(module, Classifier)
         data = data_of(trainer)
         natural = len(data.pool.of_origin("natural"))
-        with argument("run"):
-            self.ledger = read_ledger(Path(self.run), data.fingerprint, natural, module.num_classes)
+        self.ledger = read_ledger(Path(self.run), data.fingerprint, natural, module.num_classes)
         self.inputs = {f"the run that is replayed, its {name}": digest for name, digest in self.ledger.digests.items()}
         rounds = self.ledger.labels["round"]
         self.sizes = self.at or [*(rounds.diff().nonzero()[:, 0] + 1).tolist(), len(rounds)]

@@ -21,7 +21,7 @@ from aal.datamodules import ActiveDataModule
 from aal.models import Classifier, TransferClassifier
 from aal.poisons.bases import draw_base_class
 from aal.poisons.distortion import distortion, figures_of
-from aal.poisons.folder import MANIFEST, PoisonFolder
+from aal.poisons.poison_folder import MANIFEST, PoisonFolder
 from aal.poisons.target_sets import TARGET, TargetSet, read_set, sets_of
 from aal.runs.files import read_json
 from aal.seeds import generator

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
 from aal.flips import Bilevel
+from aal.flips.flip_view import CleanSet, FlipView
 from aal.flips.graphs import class_graph
 from aal.flips.near_pairs import Distance, pair_distances
-from aal.flips.view import CleanSet, FlipView
 from aal.models import ConvClassifier
 from aal.networks import MLP
 from aal.seeds import generator

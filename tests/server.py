@@ -49,7 +49,6 @@ class Server:
             stdout=subprocess.DEVNULL,
         )
         theirs.close()
-        self.answers = self.connection.makefile("r")
         self.forks = int(self._answer()) == 1  # a fork would lose all threads but one
 
     def run(
@@ -71,14 +70,17 @@ class Server:
                 returned = int(self._answer())
             except TimeoutError:
                 os.kill(child, signal.SIGKILL)
+                self._answer()  # that it was killed; the next run's come after it
                 raise subprocess.TimeoutExpired(["aal", *arguments], SECONDS) from None
             return subprocess.CompletedProcess(["aal", *arguments], returned, *(text.result() for text in said))
 
     def _answer(self) -> str:
-        line = self.answers.readline()
-        if not line:
-            raise RuntimeError("the server of runs has ended; standard error says why")
-        return line
+        line = b""  # no file: it would read nothing more once it had timed out
+        while not line.endswith(b"\n"):
+            line += (said := self.connection.recv(1))
+            if not said:
+                raise RuntimeError("the server of runs has ended; standard error says why")
+        return line.decode()
 
 
 def read(file: int) -> str:
@@ -116,6 +118,8 @@ def become(asked: int, out: int, err: int) -> None:
     with open(asked) as request:
         arguments, environment, code = json.load(request).values()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # which the tests may have been started to ignore
+        signal.signal(number, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
     rank_zero_only.rank = _get_rank() or 0  # as Lightning sets it where it is imported

@@ -38,7 +38,7 @@ MOMENTS = {  # file, function and the number of its call
     "reading the command line": ("command_line.py", "with_files", 1),
     "setting up": ("datamodules/digits.py", "load", 1),
     "crafting": ("feature_collision.py", "attack", 1),
-    "between batches of poisons": ("poisons/folder.py", "record", 2),
+    "between batches of poisons": ("poisons/poison_folder.py", "record", 2),
     "training": ("rounds.py", "on_train_epoch_start", 9),
     "querying": ("strategies/margin.py", "select", 3),
     "saving": ("round_checkpoint.py", "save_checkpoint", 2),

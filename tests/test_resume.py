@@ -58,7 +58,7 @@ MOMENTS = [
     Moment("making a file whole", "pathlib.py:replace", "call", range(1, 80)),
     Moment("crafting", "aal/attacks/feature_collision.py:attack", "return", range(1, 4)),
     Moment("saving a poison", "aal/data/samples.py:write", "return", range(1, 60)),
-    Moment("poisons saved", "aal/poisons/folder.py:record", "return", range(1, 4)),
+    Moment("poisons saved", "aal/poisons/poison_folder.py:record", "return", range(1, 4)),
     Moment("training", "aal/models/classifier.py:training_step", "return", range(10, 50)),
     Moment("scoring", "aal/strategies/entropy.py:select", "call", range(1, 7)),
     Moment("scored", "aal/strategies/entropy.py:select", "return", range(1, 7)),

@@ -72,6 +72,19 @@ def test_no_two_things_have_one_name() -> None:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):  # another name of a type
+                places[ast.unparse(node.targets[0])].append(module)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_no_two_files_have_one_name() -> None:
+    """But for contracts, commands, which are called as their rooms' subject is, and tables, as they are in studies."""
+    places = defaultdict(list)
+    for module, path in MODULES.items():
+        if path.stem not in ("__init__", "__main__", "base") and not module.startswith(
+            ("aal.cli.", "aal.studies.tables.")
+        ):
+            places[path.stem].append(module)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 

@@ -33,7 +33,8 @@ def class_path(base: Any, name: str) -> str:  # noqa: ANN401 - a class, a tuple 
     if "." in name:
         moved = name.partition(".")[0] in MOVED and not _exists(name) and _exists(f"aal.{name}")
         refuse(moved, f"{name}: is called aal.{name} now; {name.rpartition('.')[2]} for short")
-        near = "" if _imports(name) else did_you_mean(name, _known(base))
+        last = name.rpartition(".")[2]  # the rest is alike in all of them
+        near = "" if _imports(name) else did_you_mean(last, (path.rpartition(".")[2] for path in _known(base)))
         refuse(near, f"{name}: no such class{near}")
         return name
     known = _known(base)

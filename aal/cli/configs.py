@@ -6,8 +6,8 @@ from itertools import groupby, takewhile
 from pathlib import Path
 
 from aal.checks import refuse
+from aal.cli.console import tables_console
 from aal.cli.exits import OneLineParser
-from aal.cli.screen import tables_console
 from aal.errors import UserError
 from aal.runs.config_names import SHIPPED, config_path, shipped
 from aal.runs.files import NO_SPACE, write_text

@@ -161,9 +161,7 @@ class AALCLI(LightningCLI):
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from None
         except RuntimeError as error:
-            if not str(error).startswith(
-                "DataLoader "
-            ):  # as torch says, wherever it hears of it, and by no other class
+            if not str(error).startswith("DataLoader "):  # torch has no class for it
                 raise
             why = f"a process that prepares batches ended or hangs ({str(error).splitlines()[0]})"
             raise RunStopped(f"{why}; set num_workers: 0, or make /dev/shm larger; {GO_ON['fit']}") from error

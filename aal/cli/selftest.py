@@ -16,9 +16,9 @@ from aal.attacks.norms import any_norm
 from aal.callbacks import QueryRounds, RoundProgress, StopRule
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive, refuse
+from aal.cli.console import tables_console
 from aal.cli.fit import AALCLI
 from aal.cli.keys import CLI_ARGUMENTS, PARSER, check_built, check_trainer
-from aal.cli.screen import tables_console
 from aal.errors import RunStopped, UserError
 from aal.runs.files import read_pickled, write_json
 from aal.runs.progress import Progress

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from aal.checks import refuse
+from aal.cli.console import tables_console
 from aal.cli.exits import OneLineParser
-from aal.cli.screen import tables_console
 from aal.errors import UserError
 from aal.runs.config_names import config_path
 from aal.runs.folder import stopped_by

@@ -4,9 +4,9 @@ from aal.flips.base import FlipSelector, RandomFlips, TooFew
 from aal.flips.bilevel import Bilevel
 from aal.flips.class_graph import ClassGraph
 from aal.flips.colouring import Colouring
+from aal.flips.flip_view import CleanSet, FlipView
 from aal.flips.path_length import PathLength
 from aal.flips.suspects import Suspects
-from aal.flips.view import CleanSet, FlipView
 
 __all__ = [
     "Bilevel",

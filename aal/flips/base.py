@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from aal.checks import Checked
-from aal.flips.view import FlipView
+from aal.flips.flip_view import FlipView
 from aal.strategies.base import Selection, ascending, refuse_nan
 
 

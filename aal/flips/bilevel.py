@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from aal.checks import FROM_1, below_one, positive, refuse
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
+from aal.flips.flip_view import FlipView
 from aal.flips.rehearsal import Training, rehearsing, try_out
-from aal.flips.view import FlipView
 from aal.strategies.base import Selection
 
 AT_ONCE = 2**20  # numbers of the draws that are held at a time

@@ -11,14 +11,14 @@ from torch import Tensor
 from aal.checks import FROM_0, FROM_1, one_of, or_none, positive, refuse
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
+from aal.flips.flip_view import FlipView
 from aal.flips.graphs import Graph, class_graph, dominating
 from aal.flips.near_pairs import Distance, gamma_for
-from aal.flips.view import FlipView
 from aal.strategies.base import Selection
 from aal.strategies.distances import faults, full
 
-Space = Literal["input", "pca", "features"]
-BOTH: tuple[Space, Space] = ("input", "features")
+GraphSpace = Literal["input", "pca", "features"]
+BOTH: tuple[GraphSpace, GraphSpace] = ("input", "features")
 OF_GRAPHS = FlipSelector.ranges | {
     "norm": partial(one_of, ("l2", "linf")),
     "gamma": or_none(FROM_0),
@@ -87,7 +87,7 @@ class ClassGraph(FlipSelector):
         figures["in_both"] = float(torch.isin(flips.indices, shared).double().mean())
         return replace(flips, figures={**samples.figures, **figures})
 
-    def _within(self, view: FlipView, space: Space, n: int, generator: torch.Generator) -> Selection:
+    def _within(self, view: FlipView, space: GraphSpace, n: int, generator: torch.Generator) -> Selection:
         """Choose ``n`` candidates by the graph of one space."""
         graph, figures = graph_of(
             self, view, points_of(view, space, self.components), (self.norm, self.gamma, self.neighbours), generator
@@ -101,7 +101,7 @@ class ClassGraph(FlipSelector):
         return replace(flips, figures={**figures, "dominated": graph.share_dominated(chosen)})
 
 
-def points_of(view: FlipView, space: Space, components: int) -> Tensor:
+def points_of(view: FlipView, space: GraphSpace, components: int) -> Tensor:
     """Return a view's candidates as points of a space, ``(U, D)`` on the CPU.
 
     Args:

@@ -12,10 +12,10 @@ from aal.checks import FROM_0, FROM_1, FROM_2, or_none, positive, refuse
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.class_graph import OF_GRAPHS, graph_of
+from aal.flips.flip_view import FlipView
 from aal.flips.graphs import Graph, colours_two_apart
 from aal.flips.near_pairs import Distance
 from aal.flips.rehearsal import Build, built, try_out
-from aal.flips.view import FlipView
 from aal.models.classifier import reset_parameters
 from aal.networks import MLP
 from aal.seeds import seed_device

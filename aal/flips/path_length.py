@@ -11,7 +11,7 @@ from torch import Tensor
 from aal.attacks.adversarial_path import AdversarialPath
 from aal.checks import FROM_1, one_of, refuse
 from aal.flips.base import FlipSelector, TooFew
-from aal.flips.view import ARRIVED, LENGTH, STEPS, FlipView
+from aal.flips.flip_view import ARRIVED, LENGTH, STEPS, FlipView
 from aal.strategies.base import Selection
 
 PAPERS_WALK = partial(AdversarialPath, step_size=0.01, steps=100)  # on samples from 0 to 1

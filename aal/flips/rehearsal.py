@@ -15,7 +15,7 @@ from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
 from aal.checks import argument, refuse
 from aal.errors import RunStopped
-from aal.flips.view import FlipView
+from aal.flips.flip_view import FlipView
 from aal.models.classifier import Classifier, OnInputs, dry_run, holding, reset_parameters
 from aal.networks.mlp import MLP
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from aal.attacks.adversarial_path import AdversarialPath
 from aal.checks import FROM_1, Checked
 from aal.data.samples import Samples
+from aal.flips.flip_view import ARRIVED, LENGTH, PATHS_OF, STEPS, CleanSet, FlipView
 from aal.flips.path_length import PAPERS_WALK, shortest_first
-from aal.flips.view import ARRIVED, LENGTH, PATHS_OF, STEPS, CleanSet, FlipView
 from aal.runs.files import write_csv
 
 PATHS, SUSPECTS = "paths.csv", "suspects.csv"  # files of a run

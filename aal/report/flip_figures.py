@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from aal.attacks.base import frozen
 from aal.data.samples import Samples
+from aal.flips.flip_view import FlipView
 from aal.flips.suspects import Suspects, closest_and_farthest
-from aal.flips.view import FlipView
 from aal.models.classifier import Classifier
 from aal.pool import Pool
 from aal.report.page import Picture, Section, saved_picture

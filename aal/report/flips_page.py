@@ -27,7 +27,7 @@ from aal.report.numbers import NONE, show
 from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_picture
 from aal.report.robustness import robust_parts
 from aal.report.run_page import run_page, run_title
-from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
+from aal.robustness.outcomes import ROBUST, UNTARGETED, Evaluation
 from aal.runs.files import read_bytes
 from aal.runs.reading import Run, number
 

@@ -9,7 +9,7 @@ from aal.report.curves import Curve, Panel, curves_figure, rounds_picture
 from aal.report.numbers import show
 from aal.report.page import Grid, Picture, Section, Tile, figure_picture, saved_picture
 from aal.report.style import CLEAN, PALETTE, POISON
-from aal.robustness.results import ROBUST, UNTARGETED, Evaluation
+from aal.robustness.outcomes import ROBUST, UNTARGETED, Evaluation
 from aal.runs.reading import Run, number
 
 EXAMPLES = "Samples that the attack fooled, drawn at random: as they are, attacked, and the difference made visible."

@@ -2,7 +2,7 @@
 
 from aal.robustness.arguments import check, chosen, next_class, refuse_others, refuse_shape
 from aal.robustness.evaluation import Examples, evaluate, fooled_examples
-from aal.robustness.results import ROBUST, UNTARGETED, Evaluation, Outcome
+from aal.robustness.outcomes import ROBUST, UNTARGETED, Evaluation, Outcome
 
 __all__ = [
     "ROBUST",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from aal.attacks import Attack
 from aal.checks import at_least, refuse
 from aal.robustness.arguments import check, chosen
-from aal.robustness.results import Evaluation, Outcome
+from aal.robustness.outcomes import Evaluation, Outcome
 from aal.robustness.subject import Indexed, Subject, located
 from aal.runs.progress import Progress, quiet
 from aal.seeds import generator

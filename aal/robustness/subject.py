@@ -14,7 +14,7 @@ from aal.attacks.base import WarmStart, attacking
 from aal.checks import refuse
 from aal.data.samples import Samples
 from aal.errors import RunStopped, UserError
-from aal.robustness.results import COLUMNS
+from aal.robustness.outcomes import COLUMNS
 from aal.seeds import sample_seeds
 
 Indexed = Tensor | Samples  # samples by index: a tensor ``(N, ...)``, or what need not be in memory

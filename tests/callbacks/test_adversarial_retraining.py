@@ -224,6 +224,8 @@ def test_an_attack_that_cannot_take_features_is_refused_before_training(tmp_path
     features = (f"--config={ROOT}/configs/retraining/augmentation.yaml", "--retraining.init_args.space=features")
     done = fit(tmp_path / "run", *CLEAN, *features)
     assert done.returncode == 2
-    refusal = "error: retraining.init_args.attacks.jitter: jitter needs images (C, H, W), not samples of shape (64,)"
+    refusal = (
+        "error: retraining.init_args.attacks.jitter: SpatialJitter needs images (C, H, W), not samples of shape (64,)"
+    )
     assert done.stderr.startswith(refusal)
     assert not (tmp_path / "run").exists()

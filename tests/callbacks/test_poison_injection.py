@@ -20,7 +20,7 @@ from aal.errors import UserError
 from aal.features import key as feature_key
 from aal.models import TransferClassifier
 from aal.networks import DenseHead
-from aal.poisons.folder import PoisonFolder
+from aal.poisons.poison_folder import PoisonFolder
 from aal.strategies import Entropy
 from tests import sounds
 from tests.commands import fit, results

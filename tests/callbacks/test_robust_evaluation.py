@@ -198,7 +198,7 @@ def test_an_attack_that_cannot_take_the_samples_is_refused_before_training(tmp_p
     config = ROOT / "configs" / "experiment" / "noise_toy.yaml"
     run = aal("fit", "--config", config, f"{KEY}.attacks={jitter}", "--out", tmp_path / "run")
     assert run.returncode == 2
-    line = "robust.init_args.attacks.jitter: jitter needs images (C, H, W), not samples of shape (16,)"
+    line = "robust.init_args.attacks.jitter: SpatialJitter needs images (C, H, W), not samples of shape (16,)"
     assert run.stderr.splitlines()[-1] == f"error: {line}"
     assert "round 0" not in run.stdout
 

@@ -254,7 +254,7 @@ def test_a_head_of_one_layer_on_a_frozen_backbone_leaves_nothing_to_recraft(craf
     ("function", "event", "count"),
     [
         ("callbacks/targeted_crafting.py:craft", "return", 1),
-        ("aal/poisons/folder.py:record", "return", 1),
+        ("aal/poisons/poison_folder.py:record", "return", 1),
         ("callbacks/targeted_crafting.py:craft", "return", 3),
         ("datamodules/base.py:replace_samples", "return", 1),
         ("aal/models/classifier.py:training_step", "return", 40),

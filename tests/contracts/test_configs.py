@@ -118,7 +118,7 @@ def test_every_choice_of_flips_takes_the_place_of_an_experiments_queries(path: P
     out, wanted = tmp_path / "run", read(path)
     few = (*FEW_FLIPS, *([FEW_ATTACKED] if wanted["robust"] else []))
     for name, steps in FEW_STEPS.items():
-        if name in wanted["flips"]["init_args"].get("selectors", {}):
+        if name in (wanted["flips"]["init_args"].get("selectors") or {}):
             key = f"--flips.init_args.selectors.{name}.init_args"
             few = (*few, *(f"{key}.{argument}={value}" for argument, value in steps.items()))
             wanted["flips"]["init_args"]["selectors"][name]["init_args"].update(steps)
@@ -205,7 +205,7 @@ def assert_flipped(out: Path, config: dict[str, Any], *, per_class: int, classes
     clean, *trials = results(out)["rounds"]
     arguments = config["flips"]["init_args"]
     assert (clean["selector"], clean["flips"]) == ("clean", 0)
-    assert {record["selector"] for record in trials} == set(arguments.get("selectors", {}))
+    assert {record["selector"] for record in trials} == set(arguments.get("selectors") or {})
     assert {record["flips"] for record in trials} == ({per_class * classes} if trials else set())
     attacks = [*(config["robust"] or {"init_args": {"attacks": {}}})["init_args"]["attacks"]]
     if config["robust"]:

@@ -283,7 +283,7 @@ def test_a_run_is_the_same_without_a_bank_and_with_a_cold_a_warm_and_a_damaged_o
         counts[name] = int((tmp_path / "count").read_text())
         assert results(tmp_path / name) == results(tmp_path / "none")
     assert counts["none"] == counts["cold"]
-    few = 1 + 30  # a sample that the model is tried on, and the poisons added to the pool, which are not crafted anew
+    few = 2 + 30  # samples that the model is tried on, and the poisons added to the pool, which are not crafted anew
     assert counts["warm"] == few, "a warm bank was encoded again"
     assert counts["damaged"] == few + 256 + 180, "a batch of the pool, and the test split's only one"
 
@@ -340,6 +340,7 @@ class Own(Digits):
 @pytest.mark.parametrize("data", ["aal.datamodules.Digits", "own.Own"])
 def test_the_config_of_a_studys_cells_gives_a_bank_to_datamodules_that_take_one(data: str, tmp_path: Path) -> None:
     study = read_study(make_study_file(tmp_path / "file"), TABLES)
+    (tmp_path / "study").mkdir()
     first, *_ = config_files(study, cells_of(study, tmp_path / "study")[0], tmp_path / "study")
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "arm.yaml").write_text(json.dumps({"data": {"class_path": data}}))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from aal.errors import UserError
 from aal.flips import Colouring
+from aal.flips.flip_view import FlipView
 from aal.flips.graphs import class_graph, colours_two_apart
-from aal.flips.view import FlipView
 from aal.networks import MLP, LeNet5
 from aal.seeds import generator
 from tests.flips.views import view_of

@@ -8,8 +8,8 @@ import torch
 from aal.attacks import AdversarialPath
 from aal.errors import UserError
 from aal.flips import PathLength, Suspects, TooFew
+from aal.flips.flip_view import ARRIVED, STEPS
 from aal.flips.path_length import bucket_of
-from aal.flips.view import ARRIVED, STEPS
 from aal.seeds import generator
 from tests.flips.views import view_of
 

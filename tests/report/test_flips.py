@@ -14,7 +14,7 @@ from aal.report.curves import sweeps_panel
 from aal.report.flip_figures import path_bins, paths_figure
 from aal.report.flips_page import _rows, attack_columns, flips_title
 from aal.report.run_page import write_run_report
-from aal.robustness.results import Evaluation, Outcome
+from aal.robustness.outcomes import Evaluation, Outcome
 from aal.runs.files import write_bytes, write_csv
 from aal.runs.reading import read_run
 from aal.studies.flip_panels import along_panels, swept_panels

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aal.attacks import FGSM, PGD, Attack
 from aal.errors import UserError
 from aal.robustness import Evaluation, evaluate, next_class
-from aal.robustness.results import KIND
+from aal.robustness.outcomes import KIND
 from aal.runs.files import write_sealed
 from aal.sharding import Shard
 from tests.robustness.planted import Cascade, WatchedPGD, cloud, network

@@ -299,6 +299,7 @@ def test_broken_wandb_changes_nothing(fault: str, says: str, fake: Fake, tmp_pat
 
 def test_dead_process_is_told_once_while_the_run_goes_on(fake: Fake, tmp_path: Path, caplog: Any) -> None:  # noqa: ANN401
     fake.environment(FAULT="init dies")
+    (tmp_path / "run").mkdir()
     tracker = WandbTracker(str(tmp_path / "run"))
     tracker.save()
     eventually(lambda: (tracker.save(), warnings_of(caplog))[1])
