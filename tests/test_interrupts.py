@@ -135,7 +135,10 @@ execution.run_study.__defaults__ = (lambda cell, configs: [sys.executable, "-c",
     run = aal("study", "run", file, "--out", tmp_path / "out", **at(("study.py", "study", 1), hang, tmp_path))
     assert (run.returncode, run.stderr) == (3, "stopped: interrupted; the same command goes on\n")
     if (tmp_path / "cell").exists():
-        assert not Path(f"/proc/{(tmp_path / 'cell').read_text()}/stat").exists()
+        cell, patience = Path(f"/proc/{(tmp_path / 'cell').read_text()}/stat"), time.monotonic() + 30
+        while cell.exists():  # its guard ends it once it sees that the study has gone
+            assert time.monotonic() < patience, "a cell outlives its study"
+            time.sleep(0.05)
 
 
 @pytest.mark.slow

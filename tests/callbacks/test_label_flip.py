@@ -397,7 +397,7 @@ def test_suspects_of_what_is_no_image_are_listed_and_not_drawn(tmp_path: Path) -
         ([BACKBONE, f"--config={ROOT}/configs/poison/collision.yaml"], "poison: nothing else may change a training"),
         ([f"--config={ROOT}/configs/retraining/pgd.yaml"], "retraining: nothing else may change a training set"),
         (["--flips.init_args.selectors.path_length.init_args.buckets=0"], "buckets: must be at least 1, got 0"),
-        (["--flips.init_args.selectors.no=aal.flips.None"], "module 'aal.flips' has no attribute 'None'"),
+        (["--flips.init_args.selectors.no=aal.flips.Xyzzy"], "module 'aal.flips' has no attribute 'Xyzzy'"),
         (['--flips.init_args.selectors={"a b": {"class_path": "RandomFlips"}}'], "selectors: 'a b' cannot"),
         (["--flips=null"], "query: an experiment needs a clock"),
     ],
