@@ -48,6 +48,7 @@ class Seen(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("targeted", [False, True], ids=["untargeted", "targeted"])

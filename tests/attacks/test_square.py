@@ -53,6 +53,7 @@ def test_in_linf_an_affine_classifier_is_pushed_to_the_analytic_worst_case() -> 
     torch.testing.assert_close(result.info["margin"][kept], worst[kept].detach())
 
 
+@pytest.mark.slow
 def test_in_l2_an_affine_classifier_is_pushed_most_of_the_way_to_the_analytic_worst_case() -> None:
     model, x = affine(), points(30, 1, 4, 4)
     y = model(x).argmax(1)
@@ -111,6 +112,7 @@ def test_queries_are_what_the_model_saw_and_no_more_than_allowed(norm: str) -> N
     assert torch.equal(result.x[4], x[4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(7,), (40,), (1, 40), (3, 5, 8), (2, 3, 4, 5)])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_samples_of_any_shape_are_attacked(norm: str, shape: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ def questions(attack: Attack) -> int:
     return sum(event.count for event in profiler.key_averages() if event.key in ASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("attack", [PGD, BIM])
 def test_more_steps_ask_no_more(attack: type[PGD] | type[BIM], norm: str) -> None:

@@ -41,6 +41,7 @@ def poisons(run: Path) -> list[dict[str, Any]]:
     return json.loads((run / "poisons" / "manifest.json").read_text())["poisons"]
 
 
+@pytest.mark.slow
 def test_ledger_has_every_label_given(run: Path, data: Digits) -> None:
     rows = ledger(run)
     assert tuple(rows[0]) == LEDGER_COLUMNS

@@ -183,6 +183,7 @@ IMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_run_does_not_go_on_over_other_images(name: str, made: Path, tmp_path: Path) -> None:
     place = shutil.copytree(made, tmp_path / "place")
@@ -194,6 +195,7 @@ def test_a_run_does_not_go_on_over_other_images(name: str, made: Path, tmp_path:
         run(place, poisoned=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_run_does_not_go_on_over_anything_else(name: str, made: Path, tmp_path: Path) -> None:
     change, said = CHANGES[name]

@@ -268,6 +268,7 @@ class TestEveryAttackOnClassifiers:
         assert torch.equal(found.success, wanted.success)
         torch.testing.assert_close(found.distance, wanted.distance, rtol=1e-3, atol=1e-6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("scale", "added"), [(1e-5, 0.0), (1e-3, 0.0), (1e5, 0.0), (1.0, 1000.0), (1e-3, -7.0)])
     def test_the_units_of_the_logits_make_no_difference(self, attack: Attack, scale: float, added: float) -> None:
         other = model()

@@ -119,6 +119,7 @@ class TestEveryDatamodule:
         for split in ("craft", "test"):
             assert torch.equal(whole.samples[split].stored, parted.samples[split].stored)
 
+    @pytest.mark.slow
     def test_val_and_secured_are_drawn_by_the_seed_and_each_by_itself(
         self, module: Module, arguments: dict[Module, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -205,6 +206,7 @@ class TestEveryDataSetInFiles:
             assert line.startswith("root: ")
             assert str(root) in line
 
+    @pytest.mark.slow
     def test_a_truncated_file_is_named(
         self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path
     ) -> None:

@@ -42,6 +42,7 @@ def _weights() -> None:
     torch.manual_seed(0)  # of the views' classifiers
 
 
+@pytest.mark.slow
 @every_selector
 @pytest.mark.parametrize("label", [None, 1])
 def test_a_selection_has_exactly_the_budget_of_distinct_candidates(selector: FlipSelector, label: int | None) -> None:
@@ -53,6 +54,7 @@ def test_a_selection_has_exactly_the_budget_of_distinct_candidates(selector: Fli
         assert label is None or (view.labels[torch.isin(view.candidates, flips_.indices)] == label).all()
 
 
+@pytest.mark.slow
 @every_selector
 def test_a_selection_follows_its_generator_and_no_other_chance(selector: FlipSelector) -> None:
     found = []
@@ -66,6 +68,7 @@ def test_a_selection_follows_its_generator_and_no_other_chance(selector: FlipSel
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 @every_selector
 def test_the_classifier_is_left_as_it_was(selector: FlipSelector) -> None:
     view = planted()

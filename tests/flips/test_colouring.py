@@ -120,6 +120,7 @@ def test_a_network_that_memorised_gives_every_sample_its_colour() -> None:
     assert flips.figures["colours"] == int(colours.max()) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_the_same_generator_gives_the_same_scores(dropout: float) -> None:
     def network(sample_shape: tuple[int, ...], number: int) -> nn.Module:

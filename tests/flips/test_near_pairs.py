@@ -37,6 +37,7 @@ def as_matrix(pairs: tuple[Tensor, Tensor], n: int) -> Tensor:
     return torch.zeros(n, n, dtype=torch.bool).index_put((i, j), torch.tensor(True))
 
 
+@pytest.mark.slow
 @every_norm
 @pytest.mark.parametrize("kind", ["uniform", "8 bits", "far off"])
 @pytest.mark.parametrize("block", BLOCKS)

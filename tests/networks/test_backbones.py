@@ -92,6 +92,7 @@ def ours_with(network: nn.Module, name: str, folder: Path, pool: Literal["avg", 
     return ours.double().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_features_are_the_input_of_the_last_layer(name: str, tmp_path: Path) -> None:
     network, size = original(name), SIZES.get(name, 80)
@@ -239,6 +240,7 @@ class TestTimm:
     def _timm(self) -> None:
         pytest.importorskip("timm")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050", "test_vit"])
     def test_features_are_the_input_of_the_classifier(self, name: str, tmp_path: Path) -> None:
         import timm

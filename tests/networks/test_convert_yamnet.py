@@ -49,6 +49,7 @@ def sounds() -> tuple[Tensor, Tensor]:
     return x, torch.tensor(np.stack([reference(clip.numpy()) for clip in x]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "relu6"])
 def test_the_converted_network_is_the_published_one(activation: str, converted: Path, tmp_path: Path) -> None:
     # The published one has plain rectifiers; the quantised model's, whose weights have this layout too, end at 6.

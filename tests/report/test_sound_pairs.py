@@ -103,6 +103,7 @@ def test_what_is_said_of_a_pair_of_clips(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_clips_are_in_the_page_as_they_are_on_disk(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", pairs=False, snr=18.1)
     make_sounds(folder / "poisons", count=3)

@@ -64,6 +64,7 @@ def known(found: Evaluation) -> dict[str, Any]:
     return {**outcomes, **columns, "target": target, "figures": found.figures(), "curve": found.curve("one")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [None, next_class(4)])
 def test_killed_at_any_call_it_goes_on_and_repeats_nothing(
     targets: dict[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,6 +109,7 @@ def other_buffer() -> nn.Module:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -132,6 +134,7 @@ def test_the_state_of_another_evaluation_is_not_gone_on_with(change: dict[str, A
     assert json.loads(state.read_text())["fingerprint"] != before
 
 
+@pytest.mark.slow
 def test_the_batch_size_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aal.robustness.evaluation.SAVE_SECONDS", 0.0)
     state, whole, then = tmp_path / "state.json", Watch(), Watch()
@@ -160,6 +163,7 @@ def test_a_folder_in_the_states_place_is_named(tmp_path: Path) -> None:
         run(tmp_path, Watch(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["index", "label", "natural", "after", "distance"])
 def test_a_state_with_a_column_cut_short_is_refused(column: str, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
@@ -220,6 +224,7 @@ class Ranks:
             self.turn.acquire()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("targets", [None, next_class(4)])
 def test_ranks_find_out_what_one_finds_out(world: int, targets: dict[int, int] | None, tmp_path: Path) -> None:

@@ -175,6 +175,7 @@ MORE: list[tuple[str, Callable[[Examinee], Examinee], str, str]] = [
 
 @pytest.mark.parametrize("check", CHECKS)
 class TestEveryCheck:
+    @pytest.mark.slow
     def test_finds_fault_with_a_planted_model(self, check: str, sound: Examinee) -> None:
         plant, status, word = PLANTED[check]
         verdict = CHECKS[check](plant(sound))
@@ -193,6 +194,7 @@ class TestEveryCheck:
         assert all(math.isfinite(figure) for figure in verdict.figures.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check", "plant", "status", "word"), MORE, ids=lambda value: str(value)[:12])
 def test_what_else_is_told_apart(
     check: str, plant: Callable[[Examinee], Examinee], status: str, word: str, sound: Examinee
@@ -202,6 +204,7 @@ def test_what_else_is_told_apart(
     assert word in verdict.meaning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "radius"), [("linf", None), ("l2", 0.5), ("l1", 3.0)])
 def test_a_sound_model_fails_nothing_in_any_norm_scale_or_precision(
     norm: str, radius: float | None, sound: Examinee

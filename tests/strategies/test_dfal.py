@@ -93,6 +93,7 @@ def test_linf_distances_have_the_dual_norm() -> None:
     torch.testing.assert_close(selection.scores, expected, rtol=2e-3, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slack", [None, 2.0])
 def test_the_order_is_that_of_single_sample_deepfool(slack: float | None) -> None:
     module, x = digits_net()

@@ -50,6 +50,7 @@ def brute_force(points: Tensor, centers: Tensor, n: int) -> tuple[list[int], lis
     return picks, reached, math.sqrt(max(0.0, float(squared.max())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small_blocks", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("points", "centers", "size", "n"), [(150, 20, 12, 20), (40, 0, 3, 40), (1, 2, 1, 1)])

@@ -57,6 +57,7 @@ def study(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "width"), [("80", 80), ("200", 200), (None, 120), ("0", 120), ("wide", 120)])
 def test_piped_output_keeps_to_columns(
     study: Path,
