@@ -39,7 +39,7 @@ from aal.__main__ import keep_lightning_quiet
 from aal.attacks import CollisionAttack
 from aal.callbacks import QueryRounds, RoundCheckpoint, RoundProgress, RunRecords, WholeCheckpointIO
 from aal.cli.exits import end_with
-from aal.cli.keys import TRAINER_DEFAULTS
+from aal.cli.trainer import TRAINER_DEFAULTS
 from aal.data.samples import Samples, TensorSamples
 from aal.datamodules import ActiveDataModule
 from aal.models import TransferClassifier

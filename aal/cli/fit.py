@@ -33,9 +33,6 @@ from aal.cli.keys import (
     CALLBACKS,
     CLI_ARGUMENTS,
     MAY_CHANGE,
-    check_built,
-    check_trainer,
-    is_alone,
     loggers_in,
     number_of_logits,
     shape_of_samples,
@@ -43,6 +40,7 @@ from aal.cli.keys import (
 )
 from aal.cli.origins import Origins
 from aal.cli.suggestions import with_suggestion
+from aal.cli.trainer import check_built, check_trainer, is_alone
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier

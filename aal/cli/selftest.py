@@ -18,7 +18,8 @@ from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, positive, refuse
 from aal.cli.console import tables_console
 from aal.cli.fit import AALCLI
-from aal.cli.keys import CLI_ARGUMENTS, PARSER, check_built, check_trainer
+from aal.cli.keys import CLI_ARGUMENTS, PARSER
+from aal.cli.trainer import check_built, check_trainer
 from aal.errors import RunStopped, UserError
 from aal.runs.files import read_pickled, write_json
 from aal.runs.progress import Progress

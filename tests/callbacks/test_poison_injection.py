@@ -14,7 +14,7 @@ import torch
 
 from aal.attacks import Attack, CollisionAttack
 from aal.callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO, last_checkpoint
-from aal.cli.keys import TRAINER_DEFAULTS
+from aal.cli.trainer import TRAINER_DEFAULTS
 from aal.data.samples import AudioSamples
 from aal.errors import UserError
 from aal.features import key as feature_key

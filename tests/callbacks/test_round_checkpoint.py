@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from aal.attacks import CollisionAttack
 from aal.callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO, last_checkpoint
-from aal.cli.keys import TRAINER_DEFAULTS
+from aal.cli.trainer import TRAINER_DEFAULTS
 from aal.datamodules import ImageFolder
 from aal.errors import UserError
 from aal.models import TransferClassifier

@@ -12,7 +12,7 @@ from torch import nn
 
 from aal.callbacks import RoundCallback
 from aal.callbacks.round_callback import Record, refuse_columns
-from aal.cli.keys import NOT_SERVED
+from aal.cli.trainer import NOT_SERVED
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped
 from aal.models.classifier import dry_run
