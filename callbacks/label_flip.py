@@ -15,22 +15,19 @@ from aal.callbacks.round_callback import Record, data_of, round_callbacks
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.secured_set import SecuredSet
 from aal.checks import at_least, class_map, refuse
-from aal.errors import RunStopped
 from aal.flips import CleanSet, FlipSelector, FlipView, Suspects, TooFew
 from aal.flips.suspects import write_paths, write_suspects
-from aal.flips.trials import Places, Trial, together, trials_of
+from aal.flips.trials import ALL, Places, check_budget, flips_of, trials_of
 from aal.models import Classifier, TransferClassifier, holding
 from aal.report.flip_figures import draw_regions, draw_suspects
 from aal.report.flip_outcomes import selection_of
 from aal.report.flips_page import flips_page
 from aal.report.run_page import PAGES
 from aal.robustness import next_class
-from aal.seeds import generator
-from aal.strategies import Selection, fault_of
+from aal.strategies import Selection
 
 ALONE = {"poison": Poisoning, "secured": SecuredSet, "retraining": AdversarialRetraining}
 HONEST, ATTACKER = 0, -1  # labelers in the ledger
-ALL = -1  # stands for all classes together where a budget is of one
 TAKEN = ("clean", "placed", "initial", "restored")  # names of what is no selector's work
 
 
@@ -148,16 +145,7 @@ class LabelFlip(Rounds):
         )
         classes = {label: (self.clean.labels == label).nonzero()[:, 0] for label in sorted(self.class_map)}
         self.groups = classes if self.per_class else {ALL: torch.arange(len(self.clean.indices))}
-        self._check_budget()
-
-    def _check_budget(self) -> None:
-        """Refuse a budget that a class cannot give, or none of what a selector chooses among."""
-        for label, group in self.groups.items():
-            where = f"{'the pool' if label == ALL else f'class {label}'} has {len(group)} samples"
-            for name, selector in self.selectors.items():
-                asked, room = f"budget: {self.budget} labels to flip", selector.room(len(group))
-                refuse(len(group) < self.budget, f"{asked}, but {where}")
-                refuse(room < self.budget, f"{asked}; {where}, and {name} chooses among {room} of them")
+        check_budget(self.budget, self.groups, self.selectors)
 
     def _chosen_map(self, classes: int, names: Sequence[str] | None) -> dict[int, int]:
         """Return which class is labelled as which; the new one comes after all ``classes``."""
@@ -321,26 +309,13 @@ class LabelFlip(Rounds):
             if trial.placed is not None:
                 return number, Selection(trial.placed)
             try:
-                return number, self._select(trial, view, data_of(trainer).seed)
+                draw = trial.repeat if self.redraw else 0
+                return number, flips_of(trial, view, self.budget, self.groups, draw, self.round)
             except TooFew as few:
                 name = f"{trial.called}, repeat {trial.repeat}"
                 self.passed_over[name] = str(few)
                 data_of(trainer).progress.line(f"{name} is passed over: {few}")
         return None
-
-    def _select(self, trial: Trial, view: FlipView, seed: int) -> Selection:
-        """Have a selector choose, in each class or in all together, and see that it kept its contract."""
-        assert trial.selector is not None
-        draw = trial.repeat if self.redraw else 0
-        parts = []
-        for label, group in self.groups.items():
-            part, chance = view.only(group), generator(seed, "flips", trial.called, draw, label)
-            flips = trial.selector.select(part, self.budget, generator=chance)
-            fault = fault_of(flips, part.candidates, self.budget, view.module.num_classes)
-            named = f"{trial.name} ({type(trial.selector).__name__})"
-            refuse(fault, f"round {self.round}: {named} {fault}, of {len(group)}", RunStopped)
-            parts.append(flips)
-        return together(parts)
 
     def _list_suspects(self, trainer: pl.Trainer, module: Classifier, suspects: Suspects) -> None:
         """List and draw what lies suspiciously near to the boundary."""

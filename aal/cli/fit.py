@@ -153,8 +153,7 @@ class AALCLI(LightningCLI):
                 folder cannot be written to any more, or is gone; a worker that prepares batches died or hangs.
         """
         try:
-            begun = lambda: self.trainer.fit_loop.epoch_progress.current.ready > 0  # noqa: E731
-            with self.origins.named(begun), self.folder.kept() if self.folder else nullcontext():
+            with self.origins.named(self._has_begun), self.folder.kept() if self.folder else nullcontext():
                 self.trainer.fit(**arguments)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from None
@@ -170,6 +169,9 @@ class AALCLI(LightningCLI):
             f"interrupted, or cut short by a key of the trainer; {GO_ON['fit']}",
             RunStopped,
         )
+
+    def _has_begun(self) -> bool:
+        return self.trainer.fit_loop.epoch_progress.current.ready > 0
 
     def _release(self) -> None:
         if self.folder is not None:

@@ -7,8 +7,14 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from aal.checks import refuse
+from aal.errors import RunStopped
 from aal.flips.base import FlipSelector
-from aal.strategies.base import Selection
+from aal.flips.flip_view import FlipView
+from aal.seeds import generator
+from aal.strategies.base import Selection, fault_of
+
+ALL = -1  # stands for all classes together where a budget is of one
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,54 @@ def trials_of(selectors: Mapping[str, FlipSelector], repeats: int) -> list[Trial
         for name, selector in selectors.items()
         for variant in selector.variants()
     ]
+
+
+def check_budget(budget: int, groups: Mapping[int, Tensor], selectors: Mapping[str, FlipSelector]) -> None:
+    """Refuse a budget that a class cannot give, or none of what a selector chooses among.
+
+    Args:
+        budget: Labels to flip in each group.
+        groups: Places ``(G,)`` of the candidates by their class, or of all by ``ALL``.
+        selectors: Selectors by name.
+
+    Raises:
+        UserError: Names the argument ``budget`` and who has too few samples.
+    """
+    for label, group in groups.items():
+        where = f"{'the pool' if label == ALL else f'class {label}'} has {len(group)} samples"
+        for name, selector in selectors.items():
+            asked, room = f"budget: {budget} labels to flip", selector.room(len(group))
+            refuse(len(group) < budget, f"{asked}, but {where}")
+            refuse(room < budget, f"{asked}; {where}, and {name} chooses among {room} of them")
+
+
+def flips_of(
+    trial: Trial, view: FlipView, budget: int, groups: Mapping[int, Tensor], draw: int, round: int
+) -> Selection:
+    """Have a trial's selector choose in each group, and see that it keeps its contract.
+
+    Args:
+        trial: A trial that has a selector.
+        view: What the attacker knows of the training set.
+        budget: Labels to flip in each group.
+        groups: As of :func:`check_budget`.
+        draw: Which draw of the selector's chance this is.
+        round: The round, for messages.
+
+    Raises:
+        TooFew: There are fewer samples than the budget where the selector looks.
+        RunStopped: It broke its contract.
+    """
+    assert trial.selector is not None
+    parts = []
+    for label, group in groups.items():
+        part, chance = view.only(group), generator(view.seed, "flips", trial.called, draw, label)
+        flips = trial.selector.select(part, budget, generator=chance)
+        fault = fault_of(flips, part.candidates, budget, view.module.num_classes)
+        named = f"{trial.name} ({type(trial.selector).__name__})"
+        refuse(fault, f"round {round}: {named} {fault}, of {len(group)}", RunStopped)
+        parts.append(flips)
+    return together(parts)
 
 
 def together(parts: Sequence[Selection]) -> Selection:
