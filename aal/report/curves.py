@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,9 +12,8 @@ from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from aal.report.flip_outcomes import RANDOM, FlipSelection, level, selections, swept, values
 from aal.report.page import Picture, figure_picture
-from aal.report.style import MUTED, PALETTE, ink, panels, style
+from aal.report.style import MUTED, ink, panels, style
 from aal.runs.reading import Run, number
 
 GAP = 0.062  # least distance of two labels at the ends of curves, in heights of the panel
@@ -100,33 +98,6 @@ def mean_curve(name: str, colour: str, found: Mapping[float, Sequence[float]], d
     spread = all(len(tried) > 1 for tried in known.values())
     sd = torch.stack([tried.std() for tried in known.values()]) if spread else None
     return Curve(name, colour, torch.tensor(list(known), dtype=torch.float64), mean, sd, dashed)
-
-
-def sweeps_panel(
-    title: str, arms: Mapping[str, Mapping[int, Run]], column: str, against: Sequence[str] = (RANDOM,)
-) -> Panel:
-    """Average a column over seeds and repeats at each position of the sweeps of flipped labels, a curve a sweep.
-
-    A curve's band is a sample standard deviation over seeds and repeats; there is none where a position was tried but
-    once. Several arms are told apart by their names.
-
-    Args:
-        title: Headline.
-        arms: Runs by arm and seed.
-        column: The column of a round's record.
-        against: Selections without positions whose means are levels to compare with, where there are any.
-    """
-    sweeps = [(arm, *sweep) for arm, runs in arms.items() for sweep in swept(selections(runs.values())).items()]
-    alone, counted = len(arms) == 1, Counter(arm for arm, *_ in sweeps)
-    curves = []
-    for place, (arm, name, positions) in enumerate(sweeps):
-        called = name if alone else arm if counted[arm] == 1 else f"{arm}, {name}"
-        found = {one.position or 0.0: list(values(arms[arm], one, column).values()) for one in positions}
-        curves.append(mean_curve(called, PALETTE[place % len(PALETTE)], found, place >= len(PALETTE)))
-    tried = {(arm, name): values(runs, FlipSelection(name), column) for arm, runs in arms.items() for name in against}
-    levels = {name if alone else f"{name}, {arm}": level(of) for (arm, name), of in tried.items()}
-    known = {name: mean for name, mean in levels.items() if mean is not None}
-    return Panel(title, tuple(filter(None, curves)), known)
 
 
 def rounds_picture(

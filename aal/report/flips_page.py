@@ -11,7 +11,8 @@ import torch
 
 from aal.errors import UserError
 from aal.flips.suspects import PATHS, SUSPECTS
-from aal.report.curves import curves_figure, sweeps_panel
+from aal.report.curves import curves_figure
+from aal.report.flip_curves import sweeps_panel
 from aal.report.flip_figures import GALLERY, paths_figure, regions_section
 from aal.report.flip_outcomes import (
     CLEAN,

@@ -20,7 +20,7 @@ def robust_parts(run: Run, after: str = "") -> tuple[tuple[Tile, ...], tuple[Sec
 
     Args:
         run: The run.
-        after: What its last round flipped, where labels are flipped; its accuracies are then no curve over labels.
+        after: What its last round did to the data, where rounds do not add labels: they have no curve over labels.
     """
     evaluated = [record for record in run.rounds if number(record, "robust_natural") is not None]
     if not evaluated:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aal.report.curves import Panel, curves_figure, mean_curve, sweeps_panel
+from aal.report.curves import Panel, curves_figure, mean_curve
+from aal.report.flip_curves import sweeps_panel
 from aal.report.flip_outcomes import selections, values
 from aal.report.page import Section, figure_picture
 from aal.report.style import PALETTE

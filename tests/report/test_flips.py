@@ -10,7 +10,7 @@ import torch
 import aal.callbacks  # noqa: F401 - registers the page of flips
 from aal.attacks import PGD
 from aal.errors import UserError
-from aal.report.curves import sweeps_panel
+from aal.report.flip_curves import sweeps_panel
 from aal.report.flip_figures import path_bins, paths_figure
 from aal.report.flips_page import _rows, attack_columns, flips_title
 from aal.report.run_page import write_run_report
