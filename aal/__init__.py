@@ -20,7 +20,7 @@ INCOMPLETE = next(
 
 
 class _Missing:
-    """Is asked last for what no other finder has found."""
+    """Is asked first, since an editable install's finder would take the folders of another copy."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
@@ -29,7 +29,7 @@ class _Missing:
 
 
 if INCOMPLETE:
-    sys.meta_path.append(_Missing)
+    sys.meta_path.insert(0, _Missing)
 
 
 def give_way(name: str) -> None:
