@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from aal import attacks
 from aal.attacks import FABT, Adversarial, Attack, CarliniWagner, DeepFool
 from aal.attacks.feature_collision import FeatureCollision
+from aal.attacks.training_set import NonParametric
 from aal.errors import RunStopped, UserError
 from aal.seeds import generator, sample_seeds
 
@@ -34,8 +35,36 @@ NEAR: dict[str, dict[str, Any]] = {
 }
 
 
+def model() -> nn.Sequential:
+    """A small network with batch norm and dropout, whose modes differ from layer to layer."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, CLASSES)
+    )
+    network[2].eval()
+    network[1].weight.requires_grad_(False)
+    return network.double()
+
+
+def predicted(network: nn.Sequential, x: Tensor) -> Tensor:
+    modes = [layer.training for layer in network]
+    with torch.no_grad():
+        found = network.eval()(x).argmax(1)
+    for layer, mode in zip(network, modes, strict=True):
+        layer.training = mode
+    return found
+
+
 def made(kind: type[Attack], **other: Any) -> Attack:
-    return kind(**{**SHORT.get(kind.__name__, {}), **CLIPPED.get(kind.__name__, {}), **other})
+    return fitted(kind(**{**SHORT.get(kind.__name__, {}), **CLIPPED.get(kind.__name__, {}), **other}))
+
+
+def fitted(attack: Attack, low: float = 0.0, high: float = 1.0) -> Attack:
+    """Fit an attack on non-parametric classifiers to points within bounds, labelled by the network."""
+    if not isinstance(attack, NonParametric):
+        return attack
+    points = torch.rand(400, 3, 2, 2, generator=generator(0, "points"), dtype=torch.float64)
+    return attack.fit(points * (high - low) + low, predicted(model(), points))
 
 
 KINDS = [
@@ -72,26 +101,6 @@ def every(given: list[Attack]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "attack", given, ids=lambda attack: f"{type(attack).__name__}-{getattr(attack, 'norm', '')}".rstrip("-")
     )
-
-
-def model() -> nn.Sequential:
-    """A small network with batch norm and dropout, whose modes differ from layer to layer."""
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Flatten(), nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, CLASSES)
-    )
-    network[2].eval()
-    network[1].weight.requires_grad_(False)
-    return network.double()
-
-
-def predicted(network: nn.Sequential, x: Tensor) -> Tensor:
-    modes = [layer.training for layer in network]
-    with torch.no_grad():
-        found = network.eval()(x).argmax(1)
-    for layer, mode in zip(network, modes, strict=True):
-        layer.training = mode
-    return found
 
 
 def batch(n: int = 6) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,7 +206,7 @@ class TestEveryAttack:
             first.weight.copy_(torch.eye(12) / (high - low))
             first.bias.fill_(-low / (high - low))
         network = nn.Sequential(nn.Flatten(), first, model())
-        result = attack(network, scaled, y, bounds=(low, high), seeds=seeds)
+        result = fitted(attack, low, high)(network, scaled, y, bounds=(low, high), seeds=seeds)
         assert ((result.x >= low) & (result.x <= high)).all()
         assert not torch.equal(result.x, scaled)
 
