@@ -95,6 +95,15 @@ def positive(values: Mapping[str, float | None]) -> None:
     _refuse_others(values, lambda value: value > 0, "above 0")
 
 
+def finite_number(values: Mapping[str, float | None]) -> None:
+    """Refuse a value that is missing, not finite or an integer of more than 64 bits.
+
+    Raises:
+        UserError: Names the first such argument and its value.
+    """
+    _refuse_others(values, math.isfinite, "a finite number")
+
+
 def probability(values: Mapping[str, float | None]) -> None:
     """Refuse a value that is not from 0 to 1.
 

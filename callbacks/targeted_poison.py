@@ -240,6 +240,6 @@ def _sees_the_same(module: Classifier) -> bool:
 
 def _held_out(data: ActiveDataModule, x: Tensor) -> Tensor:
     """Tell which samples ``(N, ...)``, as read back from files, are in a split held out of the pool, bool ``(N,)``."""
-    splits = [data.samples[split] for split in ("secured", "val") if split in data.samples]
+    splits = [data.samples[split] for split in data.held_out if split in data.samples]
     held = {row.tobytes() for samples in splits for row in samples.stored.flatten(1).numpy()}
     return torch.tensor([row.tobytes() in held for row in data.samples["test"].encoded(x).flatten(1).numpy()])

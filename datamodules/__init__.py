@@ -5,10 +5,14 @@ from aal import give_way
 if __name__ != "aal.datamodules":
     give_way(__name__)
 
+from aal.datamodules.abalone import Abalone
 from aal.datamodules.audio_set import AudioSet
 from aal.datamodules.base import ActiveDataModule
+from aal.datamodules.breast_cancer import BreastCancer
 from aal.datamodules.cifar10 import CIFAR10
+from aal.datamodules.csv_table import CSVTable
 from aal.datamodules.digits import Digits
+from aal.datamodules.half_moons import HalfMoons
 from aal.datamodules.image_folder import ImageFolder
 from aal.datamodules.mnist import MNIST
 from aal.datamodules.quickdraw import QuickDraw
@@ -20,9 +24,13 @@ __all__ = [
     "CIFAR10",
     "MNIST",
     "STL10",
+    "Abalone",
     "ActiveDataModule",
     "AudioSet",
+    "BreastCancer",
+    "CSVTable",
     "Digits",
+    "HalfMoons",
     "ImageFolder",
     "QuickDraw",
     "SpeechCommands",

@@ -13,7 +13,7 @@ from aal.checks import refuse
 from aal.data.audio import SUFFIXES
 from aal.data.decoding import files_below
 from aal.data.samples import Samples
-from aal.datamodules.published import distinct
+from aal.datamodules.choice import distinct
 from aal.datamodules.recordings import Recordings
 from aal.errors import UserError, did_you_mean
 from aal.runs.files import read_json

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from aal.attacks.base import frozen
 from aal.checks import at_least, kind_of, refuse
 from aal.data.samples import Samples, fingerprint_of
-from aal.data.splits import grouped, stratified
 from aal.datamodules.batches import EpochBatches
 from aal.datamodules.contract import check_loaded, check_said
+from aal.datamodules.hold_out import hold_out
 from aal.extras import Extras
 from aal.features.bank import FeatureBank
 from aal.features.encoding import Encoding
@@ -35,6 +35,11 @@ WORKER_SECONDS = 60.0
 class ActiveDataModule(pl.LightningDataModule):
     """Splits ``pool``, ``craft`` and ``test``, and the state of active learning over the first.
 
+    Where a model is stolen the pool is the adversary's own data, and a further split, ``victim``, is what the victim
+    is trained on, with its true labels (paper *shadow*, Table 1). Any data set can have one: of the pool, by the
+    argument ``victim``, or of its own, by :meth:`load`. It is checked, fingerprinted and compared when a run goes on,
+    as the others are.
+
     Args:
         seed: The run's seed; the CLI takes it from ``seed_everything``.
         batch_size: Labelled samples a training step.
@@ -45,6 +50,8 @@ class ActiveDataModule(pl.LightningDataModule):
             as those of a speaker, each group stays whole and the number is met as nearly as the groups allow.
         secured: Samples of the pool, stratified, to hold out with their labels as the split ``secured``, which no
             attacker reaches; 0 for none. Groups as with ``val``.
+        victim: Samples of the pool, stratified, to hold out with their labels as the split ``victim``, before those of
+            ``val`` and ``secured``, so that it is the same with them and without; 0 for none. Groups as with ``val``.
         bank: Folder that keeps what a frozen backbone makes of the splits, and the poisons crafted, for this and other
             runs; it is made if there is none. ``null``: each run encodes and crafts by itself.
 
@@ -67,7 +74,8 @@ class ActiveDataModule(pl.LightningDataModule):
 
     Raises:
         UserError: A batch size below 1, a negative number of workers or of samples; in ``setup``, more samples or
-            groups to hold out than the pool can give, and what ``load`` raises, on every rank.
+            groups to hold out than the pool can give, a class that ``victim`` or the pool would then lack, a split that
+            ``load`` returns already, and what ``load`` raises, on every rank.
         RunStopped: In ``setup``, no space left for what is fetched.
     """
 
@@ -84,18 +92,19 @@ class ActiveDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         val: int = 0,
         secured: int = 0,
+        victim: int = 0,
         bank: str | None = None,
     ) -> None:
         super().__init__()
         at_least(1, {"batch_size": batch_size, "scoring_batch_size": scoring_batch_size})
-        at_least(0, {"num_workers": num_workers, "val": val, "secured": secured})
+        at_least(0, {"num_workers": num_workers, "val": val, "secured": secured, "victim": victim})
         self.name = type(self).__name__
         self.seed = seed
         self.batch_size = batch_size
         self.scoring_batch_size = scoring_batch_size
         self.num_workers = num_workers
         self.bank = bank
-        self.held_out = {"val": val, "secured": secured}
+        self.held_out = {"victim": victim, "val": val, "secured": secured}
         self.skipped: dict[str, str] = {}
         self.samples: dict[str, Samples] = {}
         self.labels: dict[str, Tensor] = {}
@@ -103,7 +112,7 @@ class ActiveDataModule(pl.LightningDataModule):
 
     @abstractmethod
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
-        """Return samples and true labels ``(N,)`` of ``pool``, ``craft`` and ``test``, and of ``val`` if there is one.
+        """Return samples and true labels ``(N,)`` of ``pool``, ``craft`` and ``test``, maybe ``val`` and ``victim``.
 
         Raises:
             UserError: Files are missing or damaged; the message names them.
@@ -285,28 +294,14 @@ class ActiveDataModule(pl.LightningDataModule):
         return torch.cat(inputs), torch.cat(labels)
 
     def _hold_out(self) -> None:
-        """Move the samples that ``val`` and ``secured`` ask for out of the pool."""
+        """Move the samples that ``victim``, ``val`` and ``secured`` ask for, in this order, out of the pool."""
         for split, size in self.held_out.items():
             if not size:
                 continue
-            labels = self.labels["pool"]
-            most = len(labels) - self.num_classes
             refuse(split in self.samples, f"{split}: {type(self).__name__} has such a split of its own; leave it 0")
-            refuse(
-                not self.num_classes <= size <= most,
-                f"{split}: must be from {self.num_classes} (a sample a class) to {most}, got {size}",
-            )
-            shares = (1 - size / len(labels), size / len(labels))
-            draw = generator(self.seed, split)
-            groups = self.groups
-            kept, out = stratified(labels, shares, draw) if groups is None else grouped(labels, groups, shares, draw)
-            if groups is not None:
-                refuse(
-                    min(len(labels[kept].unique()), len(labels[out].unique())) < self.num_classes,
-                    f"{split}: the pool's {len(groups.unique())} speakers or recordings are too few to hold out {size} "
-                    f"samples: a class would be missing in the pool or in {split}",
-                )
-                self.groups = groups[kept]
+            labels, groups = self.labels["pool"], self.groups
+            kept, out = hold_out(split, size, labels, groups, self.num_classes, generator(self.seed, split))
+            self.groups = None if groups is None else groups[kept]
             pool = self.samples["pool"]
             self.samples[split], self.labels[split] = pool.take(out), labels[out]
             self.samples["pool"], self.labels["pool"] = pool.take(kept), labels[kept]

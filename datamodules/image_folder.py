@@ -14,7 +14,8 @@ from torch import Tensor
 from aal.checks import at_least, refuse
 from aal.data.decoding import Unreadable, files_below, printable
 from aal.data.samples import ImageSamples, Samples, Sources
-from aal.datamodules.published import Stored, choose, distinct
+from aal.datamodules.choice import choose, distinct
+from aal.datamodules.published import Stored
 from aal.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has more, some of which start programs

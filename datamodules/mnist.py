@@ -10,8 +10,8 @@ import numpy as np
 from torchvision import datasets
 
 from aal.checks import refuse
+from aal.datamodules.choice import choose
 from aal.datamodules.packed_images import LabelledImages
-from aal.datamodules.published import choose
 
 FOLDER = "MNIST/raw"
 IMAGES, LABELS = 0x803, 0x801  # magic numbers: unsigned bytes in three dimensions and in one

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from aal.data.downloads import read_whole
 from aal.data.samples import ImageSamples, Samples, Sources
-from aal.datamodules.published import Published, choose
+from aal.datamodules.choice import choose
+from aal.datamodules.published import Published
 
 
 class PackedImages(Published):

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
@@ -17,6 +17,7 @@ from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
 from aal.data.splits import grouped, of_each_class, stratified
 from aal.datamodules.base import ActiveDataModule
+from aal.datamodules.hold_out import fewer
 from aal.errors import RunStopped, UserError
 from aal.runs.files import NO_SPACE, refuse_irregular
 from aal.runs.progress import Progress
@@ -28,8 +29,6 @@ SPLITS = {
 }
 LOCK = ".aal.lock"
 
-Class = TypeVar("Class", str, int)
-
 
 class Stored(ActiveDataModule):
     """A data set in files: a training part, and a test part where it has one.
@@ -40,6 +39,7 @@ class Stored(ActiveDataModule):
             *collision*, section IV.A); ``published``: it is split 90/10 into pool and craft, and the test split is the
             test part.
         limit: Most samples of a class to use of each part, drawn at random; ``null`` for all.
+        test_size: Samples to keep of the split ``test``, drawn at random, stratified; ``null`` for all.
         options: Arguments of :class:`ActiveDataModule`.
 
     Attributes:
@@ -47,17 +47,25 @@ class Stored(ActiveDataModule):
 
     Raises:
         UserError: ``test`` is none of these; ``limit`` is below the number of splits that need one; in ``setup``, files
-            are missing or damaged.
+            are missing or damaged, or ``test_size`` is more than there are, or leaves a class out.
     """
 
     classes: tuple[str, ...]
     divisions: ClassVar[dict[str, dict[str, float]]] = SPLITS
 
-    def __init__(self, root: str = "data", test: str = "held_out", limit: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        root: str = "data",
+        test: str = "held_out",
+        limit: int | None = None,
+        test_size: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         refuse(test not in self.divisions, f"test: must be {' or '.join(self.divisions)}, got {test!r}")
         at_least_or_none(len(self.divisions[test]), {"limit": limit})
-        self.root, self.test, self.limit = root, test, limit
+        at_least_or_none(1, {"test_size": test_size})
+        self.root, self.test, self.limit, self.test_size = root, test, limit, test_size
         self.parts = ("train", "test") if test == "published" else ("train",)
 
     @abstractmethod
@@ -77,7 +85,12 @@ class Stored(ActiveDataModule):
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits."""
         splits = self.divide(*self.read("train"), self.divisions[self.test])
-        return splits if "test" in splits else splits | {"test": self.read("test")}
+        splits = splits if "test" in splits else splits | {"test": self.read("test")}
+        return (
+            splits
+            if self.test_size is None
+            else splits | {"test": fewer("test", *splits["test"], self.test_size, generator(self.seed, "test_size"))}
+        )
 
     def drawn(self, labels: Tensor, part: str) -> Tensor:
         """Return which samples of a part are used: all, or ``limit`` of each class at random.
@@ -264,35 +277,3 @@ class Published(Stored):
         for file in self._needed():
             refuse_irregular(Path(self.root) / file)
         return super().load()
-
-
-def choose(asked: Sequence[Class] | None, known: Sequence[Class], key: str) -> tuple[Class, ...]:
-    """Return the classes that a user asked for, in that order; all where none are named.
-
-    Args:
-        asked: The user's choice.
-        known: What there is.
-        key: The argument's name.
-
-    Raises:
-        UserError: An unknown class, one named twice, or fewer than two.
-    """
-    for name in asked or ():
-        refuse(name not in known, f"{key}: there is no {name}, only {', '.join(map(str, known))}")
-    return distinct(known if asked is None else asked, key)
-
-
-def distinct(names: Sequence[Class], key: str) -> tuple[Class, ...]:
-    """Return a choice of classes, unless it names one twice, or fewer than two.
-
-    Args:
-        names: The classes.
-        key: The argument's name.
-
-    Raises:
-        UserError: Says which.
-    """
-    for name in names:
-        refuse(names.count(name) > 1, f"{key}: names {name} twice")
-    refuse(len(names) < 2, f"{key}: a classifier needs at least 2 classes, got {len(names)}")
-    return tuple(names)

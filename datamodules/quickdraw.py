@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aal.checks import refuse
+from aal.datamodules.choice import distinct
 from aal.datamodules.packed_images import PackedImages
-from aal.datamodules.published import SPLITS, distinct
+from aal.datamodules.published import SPLITS
 from aal.errors import UserError
 
 FOLDER = "quickdraw"

@@ -12,7 +12,8 @@ from aal.checks import refuse
 from aal.data.audio import SUFFIXES
 from aal.data.downloads import fetch, unpack
 from aal.data.samples import Samples
-from aal.datamodules.published import SPLITS, distinct
+from aal.datamodules.choice import distinct
+from aal.datamodules.published import SPLITS
 from aal.datamodules.recordings import Recordings, first_of_each
 from aal.runs.files import PARTIAL
 

@@ -168,12 +168,15 @@ class TensorSamples(Samples):
     Args:
         stored: float32 ``(N, ...)``.
         bounds: Lowest and highest value of a sample.
+        sources: Where they come from.
     """
 
     suffix = ".safetensors"
 
-    def __init__(self, stored: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
-        super().__init__(stored)
+    def __init__(
+        self, stored: Tensor, bounds: tuple[float, float] = (0.0, 1.0), sources: Sources | None = None
+    ) -> None:
+        super().__init__(stored, sources)
         self.bounds = bounds
 
     def encoded(self, x: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ DISTURBED = {
 # Models that take other samples than the experiment's, or weights from elsewhere.
 PUBLISHED = ("mobilenet_v2", "resnet50", "yamnet")
 SOUND = ("audioset", "speech_commands")  # tests/datamodules/test_sound_configs.py lays them over the experiments
+TABLES_OF_DATA = ("abalone", "breast_cancer", "csv", "half_moons")  # of kind data: below, with a perceptron
 REPLAYS = ("replay",)  # tests/callbacks/test_strategies_in_runs.py has runs to replay
 END_TO_END = ("hashed_mlp", "lenet5", "mlp", "mlp_sgd", "resnet18", "vgg16", "vgg8")
 ONE_QUERY = ("--query.init_args.budget=1", "--query.init_args.max_epochs=1")
@@ -68,12 +69,15 @@ ANY_IMAGES = (
     "--poison.init_args.screen=false",
     "--poison.init_args.attack.init_args.steps=3",
 )
+# What tiny files have less of.
+FEWER = {"mnist_1_7_shadow": {"victim": 10, "test_size": 6}}
 # Folders whose files are laid over an experiment.
 OVERLAYS = sorted(
     path
     for path in CONFIGS.glob("*/*.yaml")
     if path.parent.name not in ("experiment", "study", "flips")
     and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND, *REPLAYS)
+    and (path.parent.name, path.stem) not in {("data", name) for name in TABLES_OF_DATA}
 )
 MODELS = CONFIGS / "model"
 
@@ -103,7 +107,7 @@ def test_every_overlay_runs_on_an_experiment(path: Path, tmp_path: Path) -> None
     under = [DISTURBED[path.stem]] if path.stem in DISTURBED else []
     wanted = read(path)
     if path.parent.name == "data":
-        small += [*ANY_IMAGES, *data_arguments(wanted, tmp_path / "data")]
+        small += [*ANY_IMAGES, *data_arguments(wanted, tmp_path / "data", FEWER.get(path.stem))]
     run = aal("fit", "--config", EXPERIMENT, *under, "--config", path, "--out", out, *small)
     assert run.returncode == 0, run.stderr
     resolved = read(out / "config.yaml")
@@ -181,6 +185,22 @@ def test_every_model_runs_on_samples_that_it_takes(name: str, tmp_path: Path) ->
     assert ("poison_success" in summary) == can_be_poisoned
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES_OF_DATA)
+def test_every_table_of_data_runs_with_a_perceptron(name: str, tmp_path: Path) -> None:
+    path, out = CONFIGS / "data" / f"{name}.yaml", tmp_path / "run"
+    wanted = read(path)
+    arguments = [*ONE_QUERY, "--poison=null", *data_arguments(wanted, tmp_path / "data")]
+    run = aal(
+        "fit", "--config", EXPERIMENT, "--config", MODELS / "mlp.yaml", "--config", path, "--out", out, *arguments
+    )
+    assert run.returncode == 0, run.stderr
+    assert laid_over(wanted, read(out / "config.yaml"))
+    summary = results(out)["summary"]
+    assert summary["labels"] == 21
+    assert summary.get("victim", 0) == wanted["data"]["init_args"]["victim"]
+
+
 @pytest.mark.parametrize("head", ["nn1", "nn2", "unfrozen"])
 def test_heads_and_backbones_merge_in_either_order(head: str, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [MODELS / "resnet50.yaml", MODELS / f"{head}.yaml"]
@@ -226,10 +246,10 @@ def labels_of(out: Path) -> list[str]:
     return [row["true_label"] for row in ledger_of(out) if row["strategy"] == "initial"]
 
 
-def data_arguments(config: dict[str, Any], folder: Path) -> list[str]:
+def data_arguments(config: dict[str, Any], folder: Path, fewer: dict[str, int] | None = None) -> list[str]:
     """Write the files of the data set that a configuration names; return and put into it where they are."""
     arguments = FILES[getattr(datamodules, config["data"]["class_path"])](folder)
-    given = {key: arguments[key] for key in ("root", "checksums") if key in arguments}
+    given = {key: arguments[key] for key in ("root", "checksums") if key in arguments} | (fewer or {})
     config["data"].get("init_args", {}).update(given)
     return [f"--data.init_args.{key}={value}" for key, value in given.items()]
 

@@ -46,9 +46,10 @@ def loaded(module: Module, arguments: dict[str, Any], **more: Any) -> ActiveData
 
 
 def held_out(module: Module, arguments: dict[str, Any]) -> dict[str, int]:
-    """Return sizes of the splits that are held out: two samples of each class."""
+    """Return sizes of the splits that are held out of the pool: two samples of each class."""
     classes = module(**arguments).num_classes
-    return {"val": 2 * classes, "secured": 2 * classes}
+    splits = ("val", "secured") if "victim" in arguments else ("victim", "val", "secured")
+    return dict.fromkeys(splits, 2 * classes)
 
 
 def refusal(module: Module, arguments: dict[str, Any], **more: Any) -> str:
@@ -83,7 +84,8 @@ class TestEveryDatamodule:
         data = module(**arguments[module], **held_out(module, arguments[module]))
         shape, classes = data.sample_shape, data.num_classes  # known before any sample is read
         data.setup("fit")
-        assert data.samples.keys() == {"pool", "craft", "test", "val", "secured"}
+        assert data.samples.keys() == {"pool", "craft", "test", "val", "secured", "victim"}
+        assert data.split_digests.keys() == data.samples.keys()
         assert data.classes is None or len(data.classes) == classes
         for split, samples in data.samples.items():
             x, y = samples[torch.arange(len(samples))], data.labels[split]
@@ -107,17 +109,24 @@ class TestEveryDatamodule:
             assert not own & seen
             seen |= own
 
-    def test_val_and_secured_come_out_of_the_pool(
+    def test_what_is_held_out_comes_out_of_the_pool(
         self, module: Module, arguments: dict[Module, dict[str, Any]]
     ) -> None:
         sizes = held_out(module, arguments[module])
         whole, parted = loaded(module, arguments[module]), loaded(module, arguments[module], **sizes)
-        assert sorted(rows(whole, "pool")) == sorted(
-            rows(parted, "pool") + rows(parted, "val") + rows(parted, "secured")
-        )
+        assert sorted(rows(whole, "pool")) == sorted(row for split in ("pool", *sizes) for row in rows(parted, split))
         assert {split: len(parted.samples[split]) for split in sizes} == sizes
         for split in ("craft", "test"):
             assert torch.equal(whole.samples[split].stored, parted.samples[split].stored)
+
+    def test_a_victims_data_are_the_same_whatever_else_is_held_out(
+        self, module: Module, arguments: dict[Module, dict[str, Any]]
+    ) -> None:
+        sizes = held_out(module, arguments[module])
+        alone = {split: size for split, size in sizes.items() if split == "victim"}
+        first, second = loaded(module, arguments[module], **alone), loaded(module, arguments[module], **sizes)
+        assert first.split_digests["victim"] == second.split_digests["victim"]
+        assert first.fingerprint != second.fingerprint
 
     @pytest.mark.slow
     def test_val_and_secured_are_drawn_by_the_seed_and_each_by_itself(
@@ -161,6 +170,12 @@ class TestEveryDatamodule:
     def test_more_held_out_than_the_pool_has(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
         assert refusal(module, arguments[module], val=10**6).startswith("val: must be from")
 
+    def test_more_for_the_victim_than_there_is(self, module: Module, arguments: dict[Module, dict[str, Any]]) -> None:
+        if module is datamodules.HalfMoons:  # there is as much as is asked for
+            assert len(loaded(module, arguments[module], victim=10**4).samples["victim"]) == 10**4
+        else:
+            assert refusal(module, arguments[module], victim=10**6).startswith("victim: ")
+
 
 @every_stored
 class TestEveryDataSetInFiles:
@@ -197,6 +212,19 @@ class TestEveryDataSetInFiles:
             assert data.read(part)[1].bincount().tolist() == [4] * data.num_classes
         labels = torch.arange(50 * data.num_classes) % data.num_classes
         assert not torch.equal(data.drawn(labels, "train"), data.drawn(labels, "test"))
+
+    def test_a_size_of_the_test_split_draws_from_it(
+        self, module: Module, arguments: dict[Module, dict[str, Any]]
+    ) -> None:
+        whole = loaded(module, arguments[module], **both_parts(module))
+        size = 2 * whole.num_classes
+        few, again = (loaded(module, arguments[module], **both_parts(module), test_size=size) for _ in range(2))
+        assert few.labels["test"].bincount().tolist() == pytest.approx([2] * whole.num_classes, abs=1)
+        assert set(rows(few, "test")) < set(rows(whole, "test"))
+        assert few.fingerprint == again.fingerprint
+        assert few.split_digests["pool"] == whole.split_digests["pool"]
+        assert refusal(module, arguments[module], test_size=10**6).startswith("test_size: the split test has ")
+        assert refusal(module, arguments[module], test_size=1).endswith(" leave a class out")
 
     def test_an_empty_or_absent_root(
         self, module: Module, arguments: dict[Module, dict[str, Any]], tmp_path: Path

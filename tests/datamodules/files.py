@@ -89,11 +89,54 @@ def toy_mixture(folder: Path) -> dict[str, Any]:
     return {"distances": [0.0, 3.0], "repeats": 2, "test": 20}
 
 
+def half_moons(folder: Path) -> dict[str, Any]:
+    """Draw half moons without files."""
+    return {"victim": 60, "adversary": 80, "test": 30}
+
+
+def breast_cancer(folder: Path) -> dict[str, Any]:
+    """The data come with scikit-learn."""
+    return {"victim": 100, "test": 60}
+
+
+def abalone(folder: Path) -> dict[str, Any]:
+    """Write rows as Abalone's are: a sex, seven lengths and weights, rings."""
+    draws = np.random.default_rng(0)
+    sexes, rings = draws.choice(["F", "I", "M"], 1400), draws.integers(1, 30, 1400)
+    measured = [",".join(f"{value:.4f}" for value in row) for row in draws.uniform(0, 1, (1400, 7))]
+    (folder / "abalone").mkdir(parents=True)
+    rows = [f"{sex},{row},{ring}\n" for sex, row, ring in zip(sexes, measured, rings, strict=True)]
+    (folder / "abalone" / "abalone.data").write_text("".join(rows))
+    return {"root": str(folder), "checksums": False, "victim": 60, "adversary": 80, "test": 30, "craft": 20}
+
+
+def csv_table(folder: Path) -> dict[str, Any]:
+    """Write a table with a header, of numbers, words and labels, three classes of different numbers."""
+    draws = np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    lines = [
+        f"{wide:.5f},{color},{count},{kind}"
+        for wide, color, count, kind in zip(
+            draws.normal(0, 9, 400),
+            draws.choice(["red", "green", "dark blue"], 400),
+            draws.integers(0, 99, 400),
+            draws.choice(["cat", "dog", "eel"], 400, p=[0.5, 0.3, 0.2]),
+            strict=True,
+        )
+    ]
+    (folder / "table.csv").write_text("\n".join(["wide,color,count,kind", *lines]))
+    return {"root": str(folder), "file": "table.csv", "victim": 60, "test": 60}
+
+
 # What writes each datamodule's files below a folder that is not there yet, and returns the arguments to read them with.
 FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
+    datamodules.Abalone: abalone,
     datamodules.AudioSet: audio_set,
+    datamodules.BreastCancer: breast_cancer,
+    datamodules.CSVTable: csv_table,
     datamodules.CIFAR10: cifar10,
     datamodules.Digits: digits,
+    datamodules.HalfMoons: half_moons,
     datamodules.ImageFolder: image_folder,
     datamodules.MNIST: mnist,
     datamodules.QuickDraw: quickdraw,

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from aal import datamodules
 from aal.data.samples import ImageSamples, Sources
 from aal.datamodules import ActiveDataModule
+from aal.datamodules.tabular import Tabular
 from tests.datamodules.files import FILES
 
 
@@ -46,7 +47,7 @@ def published(root: Path, source: str) -> NDArray[np.generic]:
             return np.asarray(pickle.loads(path.read_bytes(), encoding="bytes")[b"data"][int(row)])
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FILES if kind is not datamodules.ToyMixture])
+@pytest.mark.parametrize("kind", [kind for kind in FILES if not issubclass(kind, (datamodules.ToyMixture, Tabular))])
 def test_a_source_holds_its_sample(kind: type[ActiveDataModule], tmp_path: Path) -> None:
     arguments = FILES[kind](tmp_path / "data")
     some = {} if kind is datamodules.Digits else {"limit": 15}
