@@ -40,8 +40,8 @@ class CSVTable(Tabular):
         columns: The name of each feature, such as ``length``, or ``sex=F`` of a word.
 
     Raises:
-        UserError: As of :class:`Tabular`; the file is missing or damaged, or has another form; no such column; nothing is
-            left as a feature; one class alone.
+        UserError: As of :class:`Tabular`; the file is missing or damaged, or has another form; no such column; nothing
+            is left as a feature; one class alone.
     """
 
     def __init__(

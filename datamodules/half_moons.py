@@ -15,8 +15,8 @@ from aal.seeds import key
 class HalfMoons(Tabular):
     """Two interleaving half circles ``(2,)`` with Gaussian noise (paper *shadow*, Table 1: 1,800, 1,900, 200).
 
-    All points are one call of scikit-learn's ``make_moons``, split and scaled as in :class:`Tabular`. The paper does not
-    state the noise; with 0.25, that of Yang et al. (2020), whose attacks it uses, 1-NN has an accuracy of 91 %
+    All points are one call of scikit-learn's ``make_moons``, split and scaled as in :class:`Tabular`. The paper does
+    not state the noise; with 0.25, that of Yang et al. (2020), whose attacks it uses, 1-NN has an accuracy of 91 %
     over seeds, and of 92 % in the paper.
 
     Args:
