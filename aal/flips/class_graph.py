@@ -9,13 +9,13 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from aal.checks import FROM_0, FROM_1, one_of, or_none, positive, refuse
+from aal.distances import faults, full
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.flip_view import FlipView
 from aal.flips.graphs import Graph, class_graph, dominating
 from aal.flips.near_pairs import Distance, gamma_for
 from aal.strategies.base import Selection
-from aal.strategies.distances import faults, full
 
 GraphSpace = Literal["input", "pca", "features"]
 BOTH: tuple[GraphSpace, GraphSpace] = ("input", "features")

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
 from aal.checks import FROM_0, FROM_1, FROM_2, or_none, positive, refuse
+from aal.distances import full
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.class_graph import OF_GRAPHS, graph_of
@@ -20,7 +21,6 @@ from aal.models.classifier import reset_parameters
 from aal.networks import MLP
 from aal.seeds import seed_device
 from aal.strategies.base import Selection
-from aal.strategies.distances import full
 
 COLOURS = 3  # the number that a network is tried with before there is a graph
 

@@ -1,7 +1,7 @@
 """Which points are near to each other: all pairs within a distance, exact, in blocks; and distances to choose it by.
 
 A block of pairs gets bounds at once, which decide most of them; the others are decided by differences in float64. In L2
-the bounds come from one matrix product (:mod:`aal.strategies.distances`), in L-inf from coordinates rounded to levels,
+the bounds come from one matrix product (:mod:`aal.distances`), in L-inf from coordinates rounded to levels,
 whose differences are as quick as 16 bits can be.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import Frame, full, root, whole_float32
+from aal.distances import Frame, full, root, whole_float32
 
 Distance = Literal["l2", "linf"]
 Bounds = tuple[Tensor, Callable[[Tensor, Tensor], Tensor]]  # which pairs may be near; which of some surely are

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from aal.checks import FROM_1, or_none
+from aal.distances import faults
 from aal.strategies.base import Selection, Strategy, View, refuse_nan
-from aal.strategies.distances import faults
 
 ROWS = 512  # of the features that are float64 at a time: they stay in the cache
 

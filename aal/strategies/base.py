@@ -11,9 +11,9 @@ from torch import Tensor
 
 from aal import seeds
 from aal.checks import Checked, kind_of, refuse
+from aal.distances import faults
 from aal.errors import RunStopped
 from aal.models.classifier import Classifier
-from aal.strategies.distances import faults
 from aal.strategies.view import View
 
 __all__ = [

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from aal.checks import FROM_1, FROM_2, at_least, one_of, refuse
+from aal.distances import nearest
 from aal.strategies.base import Selection, Strategy, View, points_in
 from aal.strategies.clusters import Clusters, Criterion, cluster
-from aal.strategies.distances import nearest
 from aal.strategies.groupings import Method, nearest_center
 from aal.strategies.k_center import k_center
 

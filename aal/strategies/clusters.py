@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from aal.strategies.distances import full
+from aal.distances import full
 from aal.strategies.groupings import Method, distances_between, groupings, lloyd, means, nearest_center
 
 Criterion = Literal["elbow", "silhouette", "gap"]

@@ -17,8 +17,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
 from aal.checks import FROM_1, below_one, one_of, or_none, positive, refuse
+from aal.distances import nearest
 from aal.strategies.base import Selection, Strategy, View, points_in
-from aal.strategies.distances import nearest
 from aal.strategies.k_center import k_center
 
 MOST = 5000  # candidates whose distances from each other are kept, 200 MB and while they are sorted several times that

@@ -7,7 +7,7 @@ import torch
 from scipy.cluster.hierarchy import cut_tree, linkage
 from torch import Tensor
 
-from aal.strategies.distances import ROWS, full, whole_float32
+from aal.distances import ROWS, full, whole_float32
 
 Method = Literal["kmeans", "kmedoids", "agglomerative"]
 ITERATIONS = 100  # most of k-means

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.strategies.distances import (
+from aal.distances import (
     COLUMNS,
     ROWS,
     Frame,

@@ -6,8 +6,8 @@ from functools import partial
 import torch
 
 from aal.checks import FROM_1, one_of, or_none
+from aal.distances import nearest
 from aal.strategies.base import Selection, Space, Strategy, View, lowest, points_in, refuse_nan
-from aal.strategies.distances import nearest
 
 
 @dataclass(frozen=True)

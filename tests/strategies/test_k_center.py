@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from aal import distances
 from aal.seeds import generator
-from aal.strategies import distances, k_center
+from aal.strategies import k_center
 
 KINDS = ("any", "duplicates", "offset", "ties", "far clusters", "all sizes", "float64", "tiny")
 

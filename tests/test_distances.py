@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from aal.strategies import distances
+from aal import distances
 from tests.strategies.test_k_center import KINDS, made
 
 
