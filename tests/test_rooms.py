@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     *("__main__", "cli", "callbacks", "datamodules", "studies", "report", "flips", "strategies", "oracles", "models"),
     *("robustness", "theory", "selftest", "features", "poisons", "tracking", "networks", "attacks", "data", "runs"),
-    *("extras", "pool", "sharding", "seeds", "checks", "errors", "__init__"),
+    *("extras", "pool", "sharding", "seeds", "distances", "checks", "errors", "__init__"),
 )
 HOUSES = ("aal", "callbacks", "datamodules")
 
