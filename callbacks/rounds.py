@@ -20,9 +20,10 @@ from aal.seeds import generator, key, seed_device
 class Rounds(RoundCallback, ABC):
     """Trains in rounds. A kind of rounds says in :meth:`next_round` what comes between two of them.
 
-    A round ends when the loss has not fallen by ``min_delta`` for ``patience`` epochs, or after ``max_epochs``. It is
-    the loss on the datamodule's split ``val`` where there is one, else the training loss. The weights are renewed at
-    the start of the next round, not at the end of the last, so that a checkpoint holds the trained model of its round.
+    A round ends when the loss has not fallen by ``min_delta`` for ``patience`` epochs, or after ``max_epochs``; after
+    one where the classifier only takes in its training set. It is the loss on the datamodule's split ``val`` where
+    there is one, else the training loss. The weights are renewed at the start of the next round, not at the end of the
+    last, so that a checkpoint holds the trained model of its round.
 
     Args:
         max_epochs: Most epochs a round.
@@ -136,7 +137,8 @@ class Rounds(RoundCallback, ABC):
         )
         self.epoch += 1
         val = self._tested(trainer, module, "val")[0] if "val" in data_of(trainer).samples else None
-        if not self.converged(trainer, module, loss if val is None else val) and self.epoch < self.max_epochs:
+        converged = self.converged(trainer, module, loss if val is None else val)
+        if not (converged or module.at_once) and self.epoch < self.max_epochs:
             return
         record = self._evaluate(trainer, module, loss) | ({} if val is None else {"val_loss": val})
         for callback in round_callbacks(trainer):

@@ -29,9 +29,11 @@ class Classifier(pl.LightningModule):
 
     Attributes:
         encoded: Whether training and scoring take cached features instead of samples in this round.
+        at_once: Whether one epoch is all its training: it would learn the same in the next.
     """
 
     encoded = False
+    at_once = False
 
     def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__()

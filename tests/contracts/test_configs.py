@@ -58,7 +58,10 @@ PUBLISHED = ("mobilenet_v2", "resnet50", "yamnet")
 SOUND = ("audioset", "speech_commands")  # tests/datamodules/test_sound_configs.py lays them over the experiments
 TABLES_OF_DATA = ("abalone", "breast_cancer", "csv", "half_moons")  # of kind data: below, with a perceptron
 REPLAYS = ("replay",)  # tests/callbacks/test_strategies_in_runs.py has runs to replay
-END_TO_END = ("hashed_mlp", "lenet5", "mlp", "mlp_sgd", "resnet18", "vgg16", "vgg8")
+END_TO_END = (
+    *("hashed_mlp", "kernel_ridge", "knn", "lenet5", "mlp", "mlp_sgd", "nadaraya_watson", "resnet18", "sigmoid_mlp"),
+    *("vgg16", "vgg8"),
+)
 ONE_QUERY = ("--query.init_args.budget=1", "--query.init_args.max_epochs=1")
 # Under an overlay of the data: a backbone that takes gray and colour, and poisons for few samples a class.
 ANY_IMAGES = (
