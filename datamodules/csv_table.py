@@ -75,6 +75,11 @@ class CSVTable(Tabular):
         labels, self.classes = (
             classes_of(read[-1]) if threshold is None else by_threshold(read[-1], threshold, at_least)
         )
+        refuse(
+            2 * len(self.classes) > len(labels),
+            f"label: column {read[-1].name!r} has {len(self.classes)} different values in {len(labels)} rows; name "
+            "another, or set a threshold where it has numbers",
+        )
         values, self.columns = encoded(read[:-1], encoding)
         self.num_classes, self.sample_shape = len(self.classes), (values.shape[1],)
         self.name = name or printable(Path(file).stem)

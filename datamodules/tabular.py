@@ -90,5 +90,5 @@ class Tabular(ActiveDataModule):
                 refuse(
                     True,
                     f"box: {where} has {x[sample, place]:g} as its {parts[part].names[place]}, which is not from "
-                    f"{low:g} to {high:g}; scaled features are from {least:g} to {most:g}",
+                    f"{low:g} to {high:g}; scaled features are from {least:.9g} to {most:.9g}",
                 )

@@ -125,10 +125,11 @@ def split(
     asked = {part: size for part, size in sizes.items() if size is not None}
     left, most = len(rows.labels) - sum(asked.values()), max(asked, key=lambda part: asked[part])
     told = ", ".join(f"{arguments[part]} {size}" for part, size in asked.items())
+    line = f"{arguments[most]}: {told} are too many for {len(rows.labels)} rows"
+    refuse(left < 0, line)
     refuse(
-        left < (0 if len(asked) == len(sizes) else classes),
-        f"{arguments[most]}: {told} are too many for {len(rows.labels)} rows"
-        + ("" if len(asked) == len(sizes) else ": none would be left for the adversary"),
+        len(asked) < len(sizes) and left < classes,
+        f"{line}: {left} would be left for the adversary, where there are {classes} classes",
     )
     wanted = [left if size is None else size for size in sizes.values()]
     shares = [size / len(rows.labels) for size in (*wanted, len(rows.labels) - sum(wanted))]
@@ -139,7 +140,7 @@ def split(
         refuse(
             part != "craft" and len(indices) and not counts[absent],
             f"{arguments[part]}: {len(indices)} rows have none of class {absent}, of which there are "
-            f"{int((rows.labels == absent).sum())} in all; take more, or leave the class out",
+            f"{int((rows.labels == absent).sum())} in all; take more, or do without that class",
         )
     return {part: rows.take(indices) for part, indices in parts.items() if len(indices) or part == "craft"}
 

@@ -86,7 +86,7 @@ def test_splits_have_their_sizes_and_their_share_of_each_class() -> None:
         ({"pool": 81}, "adversary: test 10, craft 0, victim 10, adversary 81 are too many for 100 rows"),
         (
             {"pool": None, "test": 89},
-            "test: test 89, craft 0, victim 10 are too many for 100 rows: none would be left for",
+            "test: test 89, craft 0, victim 10 are too many for 100 rows: 1 would be left for",
         ),
         ({"victim": 1}, "victim: 1 rows have none of class "),
         ({"pool": 1}, "adversary: 1 rows have none of class "),

@@ -158,6 +158,12 @@ def test_one_class_alone_is_refused(tmp_path: Path) -> None:
     assert line == "label: column 'b' has one class alone, 'x'"
 
 
+def test_a_column_without_classes_is_no_label(tmp_path: Path) -> None:
+    ids = "id,x\n" + "".join(f"{k},{k % 7}\n" for k in range(40))
+    line = refusal(lambda: table(tmp_path, ids, label="id"))
+    assert line.startswith("label: column 'id' has 40 different values in 40 rows; name another, or set a threshold")
+
+
 def test_a_box_bounds_the_samples_or_names_one_outside(tmp_path: Path) -> None:
     free = made(HalfMoons(seed=1))
     assert free.samples["pool"].bounds == (float("-inf"), float("inf"))
@@ -169,7 +175,7 @@ def test_a_box_bounds_the_samples_or_names_one_outside(tmp_path: Path) -> None:
     assert least < 0
     line = refusal(HalfMoons, seed=1, box=[0, most])
     assert line.startswith("box: sample ")
-    assert f"not from 0 to {most:g}; scaled features are from {least:g} to {most:g}" in line
+    assert f"not from 0 to {most:g}; scaled features are from {least:.9g} to {most:.9g}" in line
 
 
 def test_without_a_victim_the_pool_tells_the_scale(tmp_path: Path) -> None:
