@@ -19,7 +19,7 @@ from aal.runs.files import refuse_irregular
 MISSING = ("", "?", "na", "n/a", "nan", "null")  # spelled with any capitals
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 NUMBER = re.compile(r"-?\d+")
-AT_ONCE = 4096  # rows whose texts are in memory
+AT_ONCE = 2**18  # values whose texts are in memory
 FEW = 20  # different words that a column may have in any table
 
 
@@ -125,7 +125,7 @@ class CSVFile:
         lines, parts = list[int](), [list[NDArray[np.float64]]() for _ in used]
         known: list[dict[str, int] | None] = []
         given = self._rows(skip=int(self.header))
-        while rows := [*islice(given, AT_ONCE)]:
+        while rows := [*islice(given, max(AT_ONCE // len(self.names), 1))]:
             own, fields = zip(*rows, strict=True)
             for line, row in rows:
                 refuse(
@@ -135,9 +135,7 @@ class CSVFile:
             columns = [*zip(*fields, strict=True)]
             if not lines:
                 known = [{} if place in words or _is_word(columns[place][0]) else None for place in used]
-                self._refuse_values_as_names(
-                    [place for place, spelled in zip(used, known, strict=True) if spelled is None]
-                )
+                self._refuse_values_as_names([place for place in used if not _is_word(columns[place][0])])
             lines += own
             for part, place, spelled in zip(parts, used, known, strict=True):
                 texts = columns[place]
@@ -238,11 +236,15 @@ class CSVFile:
         )
 
     def _refuse_values_as_names(self, numbers: Sequence[int]) -> None:
-        """Refuse a header that has a number above every column of numbers: it is a row."""
+        """Refuse a header that has a number above every number, unless they count the columns: it is a row."""
+        names = [self.names[place] for place in numbers]
+        counted = all(NUMBER.fullmatch(name) for name in names) and {
+            int(name) - place for name, place in zip(names, numbers, strict=True)
+        }
         refuse(
-            self.header and numbers and not any(_is_word(self.names[place]) for place in numbers),
-            f"{self.path}: the names in its header are numbers ({', '.join(self.names[place] for place in numbers[:3])}"
-            "), as if it were a row; set header: false",
+            self.header and names and not any(map(_is_word, names)) and not (counted and len(counted) == 1),
+            f"{self.path}: the names in its header are numbers ({', '.join(names[:3])}), as if it were a row; set "
+            "header: false",
         )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aal.data.csv_file import AT_ONCE, CSVFile
+from aal.data import csv_file
+from aal.data.csv_file import CSVFile
 from aal.errors import UserError
 
 GOOD = "a,b,c\n1,red,0\n2.5,blue,1\n-3e2,red,0\n"
@@ -92,6 +93,21 @@ def test_a_header_read_as_a_row_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("header", ["label,0,1,2", "x,1,2,3", "2019,population,2020,2021"])
+def test_names_may_be_numbers_that_count_or_stand_beside_others(header: str, tmp_path: Path) -> None:
+    columns, _ = written(tmp_path, f"{header}\n3,7,0,9\n1,7,0,8\n").read([0, 1, 2, 3], words={0})
+    assert [column.name for column in columns] == header.split(",")
+    if header.startswith("x"):  # where words stand below the one that is none
+        written(tmp_path, f"{header}\na,7,0,9\nb,7,0,8\n").read([0, 1, 2, 3])
+
+
+def test_a_row_is_no_header_though_its_label_is_a_word(tmp_path: Path) -> None:
+    table = written(tmp_path, "a,3,5\nb,1,7\na,2,2\n")
+    assert refusal(table).startswith("the names in its header are numbers (3, 5), as if it were a row")
+    with pytest.raises(UserError, match="as if it were a row"):
+        written(tmp_path, "3,5,1\n1,7,0\n").read([0, 1, 2], words={2})
+
+
 def test_decimal_commas_are_no_words(tmp_path: Path) -> None:
     said = refusal(written(tmp_path, "a;b\n1,5;2\n2,5;3\n", separator=";"))
     assert said == "line 2, column 'a': '1,5' is no number: decimals have a point"
@@ -109,20 +125,22 @@ def test_columns_that_are_not_read_may_hold_anything(tmp_path: Path) -> None:
     assert c.values.tolist() == [0, 1, 0]
 
 
-def test_a_long_table_is_read_in_parts(tmp_path: Path) -> None:
-    size = 2 * AT_ONCE + 3
+def test_a_long_table_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = 50
+    monkeypatch.setattr(csv_file, "AT_ONCE", 4 * part)  # rows of four columns
+    size = 2 * part + 3
     x = np.random.default_rng(0).normal(size=size)
-    words = [f"w{k // AT_ONCE}" for k in range(size)]
-    text = "".join(f"{value!r},{word}\n" for value, word in zip(x.tolist(), words, strict=True))
-    (numbers, spelled), lines = written(tmp_path, "x,w\n" + text).read([0, 1])
+    words = [f"w{k // part}" for k in range(size)]
+    text = "".join(f"{value!r},{word},0,1\n" for value, word in zip(x.tolist(), words, strict=True))
+    (numbers, spelled), lines = written(tmp_path, "x,w,y,z\n" + text).read([0, 1])
     assert np.array_equal(numbers.values, x)
     assert spelled.words == ("w0", "w1", "w2")
-    assert np.array_equal(spelled.values, np.arange(size) // AT_ONCE)
+    assert np.array_equal(spelled.values, np.arange(size) // part)
     assert lines == [*range(2, size + 2)]
     bad = text.splitlines()
-    bad[AT_ONCE + 7] = "oops,w0"
-    said = refusal(written(tmp_path, "\n".join(["x,w", *bad])))
-    assert said.startswith(f"line {AT_ONCE + 9}, column 'x': 'oops' is no number")
+    bad[part + 7] = "oops,w0,0,1"
+    said = refusal(written(tmp_path, "\n".join(["x,w,y,z", *bad])))
+    assert said.startswith(f"line {part + 9}, column 'x': 'oops' is no number")
 
 
 def test_a_column_has_a_name_and_a_number(tmp_path: Path) -> None:
