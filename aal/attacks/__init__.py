@@ -10,6 +10,7 @@ from aal.attacks.deepfool import DeepFool
 from aal.attacks.disturbances import GaussianNoise, SpatialJitter
 from aal.attacks.fab import FABT
 from aal.attacks.fgsm import BIM, FGSM
+from aal.attacks.kernel_substitution import KernelSubstitution
 from aal.attacks.pgd import PGD
 from aal.attacks.square import Square
 from aal.attacks.targeted_collision import TargetedCollision
@@ -29,6 +30,7 @@ __all__ = [
     "CollisionAttack",
     "DeepFool",
     "GaussianNoise",
+    "KernelSubstitution",
     "SpatialJitter",
     "Square",
     "TargetedCollision",

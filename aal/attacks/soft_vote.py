@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 ELEMENTS = 2**22  # of a block of points or distances: 32 MiB in float64
+ROUNDING = 2.0**-40  # share of what a slope is the sum of, that may be nothing but rounding
 NEVER = 1000.0  # how far the log-sum of a class without points lies below all others: a probability of 0
 
 
@@ -29,10 +30,15 @@ def soft_vote(x: Tensor, points: Tensor, labels: Tensor, num_classes: int, width
         The log-sums ``(B, C)``, of the dtype of ``x``; that of a class without points is 1000 below the lowest other.
     """
     flat = points.detach().flatten(1)
-    origin = flat.mean(0, dtype=torch.float64)  # products lose less where the points are about 0
+    # products lose less where the points are about 0, and nothing of a feature that is the same for all
+    low, high = (end.double() for end in torch.aminmax(flat, dim=0))
+    origin = flat.mean(0, dtype=torch.float64).clamp(low, high)
+    reach = torch.maximum(origin - low, high - origin)
     order = labels.argsort(stable=True)
     counts = torch.bincount(labels, minlength=num_classes).tolist()
-    sums: Tensor = _LogSums.apply(x.flatten(1).double() - origin, _Sites(flat, origin, order.split(counts), width))
+    sums: Tensor = _LogSums.apply(
+        x.flatten(1).double() - origin, _Sites(flat, origin, reach, order.split(counts), width)
+    )
     return sums.to(x.dtype)
 
 
@@ -43,12 +49,14 @@ class _Sites:
     Attributes:
         points: All of them ``(N, D)``.
         origin: What is taken from them ``(D,)``.
+        reach: How far they are from it then at most, ``(D,)``.
         classes: The rows of each class.
         width: The width of the Gaussian.
     """
 
     points: Tensor
     origin: Tensor
+    reach: Tensor
     classes: tuple[Tensor, ...]
     width: float
 
@@ -79,11 +87,13 @@ class _LogSums(torch.autograd.Function):
     def backward(ctx: FunctionCtx, weights: Tensor) -> tuple[Tensor, None]:
         x, sums = ctx.saved_tensors  # type: ignore[attr-defined]
         sites: _Sites = ctx.sites  # type: ignore[attr-defined]
-        pull = torch.zeros_like(x)
+        pull, sizes = torch.zeros_like(x), x.new_zeros(len(x), 1)
         for label in range(len(sites.classes)):
             for exponents, block in sites.exponents(x, label):
                 shares = exponents.sub_(sums[:, label, None]).exp_().mul_(weights[:, label, None])
                 pull += shares.sum(1, keepdim=True) * x - shares @ block
+                sizes += shares.abs().sum(1, keepdim=True)
+        pull[pull.abs() <= ROUNDING * sizes * (x.abs() + sites.reach)] = 0.0  # which a sign would make a whole step of
         return pull * (-2 / sites.width), None
 
 
