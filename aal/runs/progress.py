@@ -13,12 +13,14 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 DRAW_SECONDS = 0.1  # between two drawings of the bars
 SLOW_SECONDS = 1.0  # a task that takes less leaves no line
 TASK_LINE_SECONDS = 30.0  # between two lines of a task, where there are no bars
 ROUND_LINE_SECONDS = 5.0  # between two lines of the rounds, where there are no bars
 RECENT_ROUNDS = 50  # that the time left is judged by: later rounds train on more labels and take longer
+CUT = Column(ratio=5, no_wrap=True)  # of bars: cut at its end where the terminal is narrow, as no other column is
 
 T = TypeVar("T")
 
@@ -55,9 +57,10 @@ class Progress:
         self._console = SteadyConsole(file=stream, force_terminal=self.on_terminal, force_jupyter=False)
         self.bars = Bars(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[state]}", markup=False),
+            BarColumn(None, table_column=Column(ratio=1)),
+            TextColumn("{task.fields[state]}", markup=False, table_column=CUT),
             console=self._console,
+            expand=True,
             auto_refresh=False,
             transient=True,
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),  # else `aal fit > file` would miss it
@@ -175,7 +178,7 @@ class RoundsTask(SamplesTask):
 
     def __init__(self, progress: Progress, total: int, unit: str) -> None:
         super().__init__(progress, "rounds", total, 0.0)
-        self._unit, self._told, self._epoch, self._unsaid = unit, "", 0, False
+        self._unit, self._told, self._remark, self._epoch, self._unsaid = unit, "", "", 0, False
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_ROUNDS)  # (time, counted) of rounds done here
 
     def update(self, counted: int, round: int, accuracy: float | None, remark: str = "") -> None:
@@ -188,8 +191,8 @@ class RoundsTask(SamplesTask):
             remark: What else is to be said.
         """
         self._counted, self._epoch, self._unsaid = counted, 0, True
-        told = (f"round {round}: {counted}/{self.total} {self._unit}", remark)
-        self._told = ", ".join([*filter(None, told), *([] if accuracy is None else [f"accuracy {accuracy:.3f}"])])
+        known = "" if accuracy is None else f", accuracy {accuracy:.3f}"
+        self._told, self._remark = f"round {round}: {counted}/{self.total} {self._unit}{known}", remark
         self._recent.append((time.monotonic(), counted))
         self._show(at_once=counted >= self.total)
 
@@ -215,7 +218,7 @@ class RoundsTask(SamplesTask):
             parts.append(f"{clock((last - first) / (counted - before) * (self.total - counted))} left")
         if self._epoch:
             parts.append(f"next: epoch {self._epoch}")
-        return ", ".join(parts)
+        return ", ".join([*parts, *filter(None, [self._remark])])  # what is last is cut first
 
 
 def clock(seconds: float) -> str:

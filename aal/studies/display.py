@@ -12,7 +12,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aal.runs.progress import clock
+from aal.runs.progress import CUT, clock
 from aal.studies.cells import Cell
 
 
@@ -29,8 +29,9 @@ class StudyProgress(Progress):
             TextColumn("cells ·"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}", markup=False),
-            TextColumn("{task.fields[now]}", markup=False),
+            TextColumn("{task.fields[now]}", markup=False, table_column=CUT),
             console=console,
+            expand=True,
             disable=not console.is_terminal,
         )
         self._cells, self._skipped, self._looked = cells, skipped, 0.0

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from lightning_utilities.core.rank_zero import rank_zero_only
+from rich.console import Console
 
 from aal.runs import progress as module
 from aal.runs.progress import Progress, quiet
@@ -199,3 +200,19 @@ def test_only_rank_zero_shows(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> 
     stream = io.StringIO()
     run_rounds(Progress(stream), clock, seconds=6, total=30)
     assert stream.getvalue() == ""
+
+
+def test_what_is_remarked_is_cut_before_the_time_left(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    progress = Progress(stream)
+    rounds = progress.rounds(1000)
+    for labels in (150, 250):
+        clock.now += 10
+        rounds.update(labels, 12, 0.912, "12 of 50 poisons queried, 3 labels flipped")
+    shown = Console(width=80, file=io.StringIO())
+    shown.print(progress.bars.get_renderable())
+    assert shown.file.getvalue().count("\n") == 1
+    assert shown.file.getvalue().startswith("rounds \u2501")
+    assert "round 12: 250/1000 labels, accuracy 0.912, 0:01:15 left" in shown.file.getvalue()

@@ -1,9 +1,11 @@
 """What a study tells: a line a cell with the time left, at its end tables as wide as there is room for."""
 
+import io
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from aal.cli.study import study as main
 from aal.studies.cells import Cell
@@ -45,6 +47,26 @@ def test_time_left_is_told_from_the_first_finished_cell_on(
         "arm seed=3: done in 70 s (4 of 6 cells, 0:01:10 left)",
         "arm seed=4: done in 70 s (5 of 6 cells)",
     ]
+
+
+@pytest.mark.parametrize("width", [70, 80])
+def test_many_running_cells_leave_room_for_bar_count_and_time_left(
+    tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = StudyProgress(cells=40, skipped=0)
+    cells = [Cell("nearest_neighbours_zero", seed, tmp_path) for seed in range(14)]
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    for cell in cells:
+        progress.begun(cell)
+    for cell in cells[:10]:
+        progress.done(cell, 3600)
+    progress.disable = False
+    progress.look()
+    console = Console(width=width, file=io.StringIO())
+    console.print(progress.get_renderable())
+    said = console.file.getvalue().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("study ━━━━━━                   10/40 cells · 0:00:00 , 2:08:34 left ")
 
 
 @pytest.fixture
