@@ -152,18 +152,22 @@ class AALCLI(LightningCLI):
             RunStopped: Lightning ended the run before the clock did, at a limit among the trainer's keys; the run's
                 folder cannot be written to any more, or is gone; a worker that prepares batches died or hangs.
         """
+        refused = False
         try:
             with self.origins.named(self._has_begun), self.folder.kept() if self.folder else nullcontext():
                 self.trainer.fit(**arguments)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from None
+        except UserError:
+            refused = True
+            raise
         except RuntimeError as error:
             if not str(error).startswith("DataLoader "):  # torch has no class for it
                 raise
             why = f"a process that prepares batches ended or hangs ({str(error).splitlines()[0]})"
             raise RunStopped(f"{why}; set num_workers: 0, or make /dev/shm larger; {GO_ON['fit']}") from error
         finally:
-            self._release()
+            self._release(refused)
         refuse(
             not clock_of(self.trainer).finished,
             f"interrupted, or cut short by a key of the trainer; {GO_ON['fit']}",
@@ -173,9 +177,9 @@ class AALCLI(LightningCLI):
     def _has_begun(self) -> bool:
         return self.trainer.fit_loop.epoch_progress.current.ready > 0
 
-    def _release(self) -> None:
+    def _release(self, refused: bool = False) -> None:
         if self.folder is not None:
-            self.folder.release()
+            self.folder.release(refused=refused)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]

@@ -18,6 +18,7 @@ LOCK = ".lock"
 FOLDERS = ("checkpoints", "figures", "poisons", "robust", "sets", "wandb")  # of a run's folder
 HALF_WRITTEN = f".*{PARTIAL}"
 BEGAN = ("checkpoints", "ledger.csv", "rounds.jsonl")  # none of them is there before the run's inputs are kept
+UNBEGUN = {LOCK, "config.yaml", INPUTS, "skipped.csv", "ledger.csv"}  # all that is there before a run does any work
 
 
 class RunFolder:
@@ -46,7 +47,7 @@ class RunFolder:
                 raise
             raise UserError(f"out: {path} cannot be written to ({error.strerror})") from None
         found = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK and not entry.match(HALF_WRITTEN))
-        refusal = None
+        self._new, refusal = not found, None
         if found and not resumes:
             refusal = f"is in use (it holds {found[0]}); choose another, or add --ckpt_path last"
         elif found and not {"config.yaml", "poisons"} & set(found):
@@ -125,11 +126,13 @@ class RunFolder:
             raise
         self.check()
 
-    def release(self) -> None:
-        """Give the folder free; one that nothing was written to is removed."""
+    def release(self, *, refused: bool = False) -> None:
+        """Give the folder free; one that nothing was written to is removed, or no work of a new run that is refused."""
         with suppress(OSError):  # it is gone, or cannot be written to any more
-            if [entry.name for entry in self.path.iterdir()] == [LOCK]:
-                (self.path / LOCK).unlink()
+            found = {entry.name for entry in self.path.iterdir()}
+            if found == {LOCK} or (refused and self._new and found <= UNBEGUN):
+                for name in found:
+                    (self.path / name).unlink()
                 self.path.rmdir()
         self._lock.release()
 

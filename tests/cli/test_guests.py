@@ -75,6 +75,14 @@ class Bare(ActiveDataModule):
         """Load nothing."""
 
 
+class Late(pl.Callback):
+    """Fails when everything else is ready."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Fail."""
+        raise KeyError("late")
+
+
 class Raising(nn.Module):
     """Cannot be built."""
 
@@ -94,6 +102,7 @@ class Raising(nn.Module):
             "Unprepared",
             "Unprepared: AttributeError: 'Unprepared' object has no attribute 'truth'",
         ),
+        ("trainer.callbacks", "Late", "Late: KeyError: 'late' ("),
         ("model.init_args.backbone", "Raising", "Raising: KeyError: 'weights' ("),
     ],
 )
@@ -105,6 +114,7 @@ def test_a_class_that_fails_before_training_is_named_with_its_line(
     assert said in line
     if " (" in said:
         assert f"{HERE}, line " in line
+    assert not (tmp_path / "run").exists(), "the mended command takes the same folder"
 
 
 @pytest.mark.parametrize(
