@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from aal.callbacks.rounds import Rounds
 from aal.checks import at_least, refuse
 from aal.errors import UserError
 from aal.models.classifier import Classifier
+from aal.pool import ORIGINS, STATUSES
 from aal.runs.files import read_bytes, read_tensors, refuse_changed
 from aal.runs.reading import read_summary
 
 NONE = torch.empty(0, dtype=torch.int64)
 NUMBERS = ("index", "label", "labeler", "round")  # columns of a ledger that are replayed
+COLUMNS = (*NUMBERS, "strategy", "origin", "status")  # that are read
 
 
 class ReplayLedger(Rounds):
@@ -164,17 +167,17 @@ def read_ledger(run: Path, fingerprint: str, pool: int, classes: int) -> Ledger:
     )
     try:
         table = csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
-        rows = {line: row for line, row in enumerate(table, start=2) if row["status"] == "kept"}
-        poisons = sum(row["origin"] != "natural" for row in rows.values())
-        initial = sum(row["strategy"] == "initial" for row in rows.values())
-        faults = [*_faults(rows, pool, classes)]
-    except (csv.Error, KeyError, UnicodeDecodeError) as error:
+        refuse(not {*COLUMNS} <= {*(table.fieldnames or ())}, f"{path}: not the ledger of a run")
+        rows = dict((table.line_num, row) for row in table)
+    except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not the ledger of a run ({error})") from None
-    refuse(
-        not rows or poisons,
-        f"run: {run}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed",
-    )
+    faults = [f"line {line}: {what}" for line, what in sorted(_faults(rows, pool, classes))]
     refuse(faults, f"{path}: altered since the run ended: {'; '.join(faults)}")
+    rows = {line: row for line, row in rows.items() if row["status"] == "kept"}
+    initial = sum(row["strategy"] == "initial" for row in rows.values())
+    poisons = sum(row["origin"] != "natural" for row in rows.values())
+    refuse(not rows, f"{path}: has no labels to replay")
+    refuse(poisons, f"run: {run}: {poisons} of its {len(rows)} labels are of poisons, which cannot be replayed")
     digests = {name: digest for name, digest in summary.get("files", {}).items() if name in (path.name, crafted.name)}
     for file in (path, crafted):
         if file == path or file.name in digests:
@@ -185,22 +188,45 @@ def read_ledger(run: Path, fingerprint: str, pool: int, classes: int) -> Ledger:
     return Ledger(summary["strategy"], initial, labels, copies, digests)
 
 
-def _faults(rows: Mapping[int, Mapping[str, str]], pool: int, classes: int) -> Iterator[str]:
-    """Tell what is wrong with rows that are to be replayed, by the line of each."""
-    seen, latest = set(), 0
+def _faults(rows: Mapping[int, Mapping[str, str]], pool: int, classes: int) -> Iterator[tuple[int, str]]:
+    """Tell what is wrong with the rows of a ledger, and with those that are to be replayed, with the line of each."""
+    numbers = {}
     for line, row in rows.items():
-        try:
-            index, label, labeler, round = (int(row[name]) for name in NUMBERS)
-        except (TypeError, ValueError):
-            yield f"line {line} lacks a whole number"
+        if None in row or None in row.values():
+            yield line, "has not as many fields as there are columns"
             continue
+        for name, known in (("status", STATUSES), ("origin", ORIGINS)):
+            if row[name] not in known:
+                yield line, f"{name} {row[name]!r} is none of {', '.join(known)}"
+        if row["status"] == "kept" and row["origin"] == "natural":
+            try:
+                numbers[line] = tuple(int(row[name]) for name in NUMBERS)
+            except ValueError:
+                yield line, "lacks a whole number"
+    seen, in_order = set(), _ascending([round for *_, round in numbers.values()])
+    for place, (line, (index, label, labeler, round)) in enumerate(numbers.items()):
         wrong = {
             f"index {index} is outside the pool of {pool}": not 0 <= index < pool,
             f"index {index} is given twice": index in seen,
             f"there is no class {label} among {classes}": not 0 <= label < classes,
-            f"round {round} comes after round {latest}": not latest <= round < 2**31,
+            f"round {round} is out of order": place not in in_order or not 0 <= round < 2**31,
             f"there is no labeler {labeler}": not -1 <= labeler < 2**31,
         }
-        yield from (f"line {line}: {what}" for what, there in wrong.items() if there)
+        yield from ((line, what) for what, there in wrong.items() if there)
         seen.add(index)
-        latest = max(latest, min(round, 2**31))
+
+
+def _ascending(values: Sequence[int]) -> set[int]:
+    """Return the places of a longest sequence among values that nowhere descends: the others are out of order."""
+    lasts: list[int] = []  # of the sequences of each length, the lowest last value; its place, and the one before it
+    places: list[int] = []
+    before: list[int] = []
+    for place, value in enumerate(values):
+        length = bisect_right(lasts, value)
+        before.append(places[length - 1] if length else -1)
+        lasts[length : length + 1], places[length : length + 1] = [value], [place]
+    place, found = places[-1] if places else -1, set()
+    while place >= 0:
+        found.add(place)
+        place = before[place]
+    return found

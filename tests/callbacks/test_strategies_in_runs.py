@@ -260,8 +260,8 @@ class TestReplay:
             "ledger.csv: altered since the run ended: line 3: index 99999 is outside the pool of 1438; ",
             f"line 4: index {cells[0][0]} is given twice; ",
             "line 6: there is no class 77 among 10; ",
-            "line 7 lacks a whole number; ",
-            "line 27: round 0 comes after round ",
+            "line 7: lacks a whole number; ",
+            "line 27: round 0 is out of order",
         ):
             assert said in done.stderr
         assert not (tmp_path / "run").exists()
