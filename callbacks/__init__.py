@@ -6,6 +6,7 @@ if __name__ != "aal.callbacks":
     give_way(__name__)
 
 from aal.callbacks.adversarial_retraining import AdversarialRetraining
+from aal.callbacks.known_eta import KnownEta
 from aal.callbacks.label_flip import LabelFlip
 from aal.callbacks.poison_injection import PoisonInjection
 from aal.callbacks.poisoning import Poisoning
@@ -24,6 +25,7 @@ from aal.callbacks.targeted_sets import TargetedSets
 
 __all__ = [
     "AdversarialRetraining",
+    "KnownEta",
     "LabelFlip",
     "PoisonInjection",
     "Poisoning",

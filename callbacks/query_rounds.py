@@ -36,6 +36,7 @@ class QueryRounds(Rounds):
         patience: Epochs without a lower loss after which a round has converged.
         min_delta: Least decrease of the loss, in nats, that counts as one.
         warm_start: Whether a round goes on from the weights of the last instead of fresh ones.
+        query_sizes: Labels of the first queries, one after the other; all further ones are of ``query_size``.
 
     Raises:
         UserError: A size below 1; in ``setup``, more initial labels or budget than the pool has samples, or a
@@ -56,12 +57,16 @@ class QueryRounds(Rounds):
         patience: int = 10,
         min_delta: float = 1e-3,
         warm_start: bool = False,
+        query_sizes: list[int] | None = None,
     ) -> None:
         super().__init__(max_epochs, patience, min_delta, warm_start)
         at_least(1, {"initial": initial, "query_size": query_size})
+        for size in query_sizes or ():
+            at_least(1, {"query_sizes": size})
         at_least_or_none(1, {"budget": budget, "rounds": rounds})
         self.strategy, self.oracle = strategy, oracle or Perfect()
         self.initial, self.query_size, self.budget = initial, query_size, budget
+        self.query_sizes = tuple(query_sizes or ())
         self.rounds, self.stop, self.crafts = rounds, tuple(stop or ()), strategy.crafts
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -94,7 +99,7 @@ class QueryRounds(Rounds):
     def to_reach(self, trainer: pl.Trainer) -> int:
         """Return how many samples are labelled when the run ends, if no stop rule ends it before."""
         labels = len(data_of(trainer).pool) if self.budget is None else self.initial + self.budget
-        return labels if self.rounds is None else min(labels, self.initial + self.rounds * self.query_size)
+        return labels if self.rounds is None else min(labels, self.initial + sum(map(self._size, range(self.rounds))))
 
     def is_last(self, trainer: pl.Trainer, record: Record) -> bool:
         """Whether something ends the run, and no labels were changed."""
@@ -108,7 +113,7 @@ class QueryRounds(Rounds):
             self.figures = {}  # a round that is due nevertheless comes after no query
             return 0
         data, later = data_of(trainer), self.round + 1
-        n = min(self.query_size, self._budget_left(trainer), len(data.pool.unlabelled))
+        n = min(self._size(self.round), self._budget_left(trainer), len(data.pool.unlabelled))
         selection = self._select(trainer, module, record, n)
         labels, labelers = ask(self.oracle, selection.indices, data.num_classes, round=later)
         data.pool.label(
@@ -137,6 +142,10 @@ class QueryRounds(Rounds):
             **data.extras.counts,
             "ended_by": self.ended_by,
         }
+
+    def _size(self, query: int) -> int:
+        """Return how many labels a query is of, where the budget has as many left; queries count from 0."""
+        return self.query_sizes[query] if query < len(self.query_sizes) else self.query_size
 
     def _select(self, trainer: pl.Trainer, module: Classifier, record: Record, n: int) -> Selection:
         """Have the strategy choose, and see that it kept its contract."""

@@ -8,6 +8,7 @@ if __name__ != "aal.datamodules":
 from aal.datamodules.abalone import Abalone
 from aal.datamodules.audio_set import AudioSet
 from aal.datamodules.base import ActiveDataModule
+from aal.datamodules.beta_sampling import BetaSampling
 from aal.datamodules.breast_cancer import BreastCancer
 from aal.datamodules.cifar10 import CIFAR10
 from aal.datamodules.csv_table import CSVTable
@@ -27,6 +28,7 @@ __all__ = [
     "Abalone",
     "ActiveDataModule",
     "AudioSet",
+    "BetaSampling",
     "BreastCancer",
     "CSVTable",
     "Digits",

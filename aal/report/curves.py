@@ -142,6 +142,7 @@ def curves_figure(
     share: bool = False,
     whole: bool = True,
     apart: bool = False,
+    log: bool = False,
 ) -> Figure | None:
     """Draw curves, a panel a group that has any; None where no group has.
 
@@ -152,6 +153,7 @@ def curves_figure(
         share: Whether both scales begin at 0, and that of a share ends at 1.
         whole: Whether the numbers below are whole.
         apart: Whether each panel has a scale of its own, and each point its mark.
+        log: Whether the scale below is of logarithms.
     """
     groups = [group for group in groups if group.curves]
     if not groups:
@@ -166,7 +168,10 @@ def curves_figure(
         axes.set(
             xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1 + ALMOST]
         )
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+        if log:
+            axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
         for height in group.levels.values():
             axes.axhline(height, color=MUTED, linewidth=1.2, linestyle=":")
         _label_ends(axes, group)

@@ -88,7 +88,8 @@ def cone_integral(dimensions: int) -> float:
 
     It is supported in the unit ball and has the Lipschitz constant 1, as Theorem 3.2 asks.
     """
-    return math.pi ** (dimensions / 2) / math.gamma(dimensions / 2 + 1) / (dimensions + 1)
+    ball: float = math.pi ** (dimensions / 2) / math.gamma(dimensions / 2 + 1)
+    return ball / (dimensions + 1)
 
 
 def hoeffding_failure(n: int) -> float:

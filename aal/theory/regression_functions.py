@@ -184,7 +184,8 @@ ETAS = MappingProxyType({"linear": LinearEta(), "sine": SineEta(), "moons": Moon
 
 def weight_of(eta: Tensor, beta: float, floor: float) -> Tensor:
     """Return ``max(|eta - 1/2|, floor)**-beta``, the paper's density but for its factor C_beta and for the floor."""
-    return (eta - 0.5).abs().clamp_min(floor) ** -beta
+    weight: Tensor = (eta - 0.5).abs().clamp_min(floor) ** -beta
+    return weight
 
 
 def _swept(u: Tensor, beta: float, floor: float) -> Tensor:

@@ -128,10 +128,16 @@ def csv_table(folder: Path) -> dict[str, Any]:
     return {"root": str(folder), "file": "table.csv", "victim": 60, "test": 60}
 
 
+def beta_sampling(folder: Path) -> dict[str, Any]:
+    """Draw points near a boundary without files."""
+    return {"beta": 1.0, "n": 200, "test": 40}
+
+
 # What writes each datamodule's files below a folder that is not there yet, and returns the arguments to read them with.
 FILES: dict[type[ActiveDataModule], Callable[[Path], dict[str, Any]]] = {
     datamodules.Abalone: abalone,
     datamodules.AudioSet: audio_set,
+    datamodules.BetaSampling: beta_sampling,
     datamodules.BreastCancer: breast_cancer,
     datamodules.CSVTable: csv_table,
     datamodules.CIFAR10: cifar10,

@@ -32,6 +32,7 @@ def config(study: Study, arm: str) -> dict[str, Any]:
     return whole
 
 
+BETA = [name for name in STUDIES if name.startswith("shadow_beta")]  # whose arms differ in their density
 WIDTHS = {"widths": [256, 256, 256]}
 VARIED = {  # studies of one key: its place, and its value in each arm
     "noise_soft_knn": ("model.init_args.k", {f"k_{k}": k for k in (1, 3, 5, 7, 9)}),
@@ -51,7 +52,7 @@ VARIED = {  # studies of one key: its place, and its value in each arm
 }
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("robust_targets_digits", *VARIED)])
+@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("robust_targets_digits", *VARIED, *BETA)])
 def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> None:
     study = STUDIES[name]
     for row in study.rows:
@@ -85,6 +86,39 @@ def test_what_a_study_varies_is_compared(name: str) -> None:
     reference = before if name.startswith("noise_toy") else first
     compared = {row.arm: row.against for row in STUDIES[name].rows if row.arm in arms}
     assert compared == dict(zip(arms, [None, *reference], strict=True))
+
+
+@pytest.mark.parametrize("name", BETA)
+def test_densities_are_compared_with_the_uniform_one_and_in_nothing_else(name: str) -> None:
+    study = STUDIES[name]
+    for row in study.rows:
+        ours, theirs = config(study, row.arm), config(study, row.against or row.arm)
+        own, other = ({"floor": 0.01, **each["data"]["init_args"]} for each in (ours, theirs))
+        assert other.pop("beta") == 0
+        assert other.pop("floor") == 0.01
+        assert own.pop("beta") > 0 or row.against is None
+        own.pop("floor")
+        assert (own, ours["model"], ours["query"]) == (other, theirs["model"], theirs["query"])
+
+
+@pytest.mark.parametrize("name", BETA)
+def test_arms_of_densities_do_what_their_names_say(name: str) -> None:
+    study = STUDIES[name]
+    networks = {"knn": "NearestNeighbours", "nw": "NadarayaWatson", "ridge": "KernelRidge"}
+    for arm in study.arms:
+        own = config(study, arm)
+        eta, noise, classifier, density, *floor = arm.split("_")
+        data = own["data"]["init_args"]
+        assert own["model"]["init_args"]["network"]["class_path"] == networks[classifier]
+        assert (data["eta"], data["noisy"]) == (eta, noise == "noisy")
+        assert f"b{data['beta']:g}".replace(".", "") == density.replace("uniform", "b0")
+        assert [f"f{data['floor']:g}".replace(".", "")] == (floor or ["f001"])
+        sizes = [own["query"]["init_args"]["initial"], *own["query"]["init_args"]["query_sizes"]]
+        reached = [sum(sizes[: end + 1]) for end in range(len(sizes))]
+        reached.append(reached[-1] + own["query"]["init_args"]["query_size"])
+        columns = study.settings["columns"]
+        assert [n for n in reached if n <= data["n"]] == [n for n in columns if n <= data["n"]]
+        assert data["n"] in columns
 
 
 def test_transfer_and_end_to_end_are_compared_on_training_sets_of_one_size() -> None:
