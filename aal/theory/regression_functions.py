@@ -194,4 +194,5 @@ def _swept(u: Tensor, beta: float, floor: float) -> Tensor:
     inner = size.clamp_max(floor) * floor**-beta
     beyond = (size.clamp_min(floor) / floor).log()
     outer = beyond if beta == 1 else torch.expm1((1 - beta) * beyond) * floor ** (1 - beta) / (1 - beta)
-    return u.sign() * (inner + outer)
+    swept: Tensor = u.sign() * (inner + outer)
+    return swept

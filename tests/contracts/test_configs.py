@@ -37,6 +37,11 @@ SMALLER = {
     "collision_images": (UNTRAINED, "--model.init_args.backbone.init_args.name=resnet18"),
     "collision_audio": (UNTRAINED, "--data.init_args.seconds=0.1", '--data.init_args.words=["yes", "no", "up"]'),
     "dfal_mnist": ("--query.init_args.query_size=1",),
+    "shadow_beta": (
+        "--query.init_args.initial=20",
+        "--query.init_args.query_sizes=[1]",
+        "--query.init_args.query_size=1",
+    ),
     "robust_cifar2": (UNTRAINED, "--model.init_args.backbone.init_args.name=resnet18", *TWENTY),
     "robust_cifar2_small": (UNTRAINED, *TWENTY, '--data.init_args.classes=["boot", "shoe"]'),
 }
