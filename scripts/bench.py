@@ -10,6 +10,7 @@ python scripts/bench.py [core_set]     greedy k-center and the robust mixed-inte
 python scripts/bench.py [cluster_max_min]     a query of a large pool of features, each way of clustering; all cores
 python scripts/bench.py [class_graph]     the class-graph of 6,000 images in both norms; all cores
 python scripts/bench.py [bilevel]     ten flips found through training, among 10,000 images; all cores
+python scripts/bench.py [regions]     the exact region-based attack on 1-NN; one thread, the folder that AAL_DATA names
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
 MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and
@@ -257,7 +258,7 @@ def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
     learning = ["rounds", "repeats", "crafting", "streaming", "encoding", "scoring"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "targeted_paths", "gpu", "dfal"]
-    rest = ["poisons", "core_set", "cluster_max_min", "class_graph", "bilevel"]
+    rest = ["poisons", "core_set", "cluster_max_min", "class_graph", "bilevel", "regions"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])
     parser.add_argument("--poisons", type=int, default=500)
@@ -297,6 +298,10 @@ def main() -> int:
         bench_uncertainty(chosen.repeats)
         bench_gradient_lengths(chosen.repeats)
         bench_large_pool(chosen.repeats)
+    if "regions" in names:
+        from bench_regions import bench_regions
+
+        bench_regions()
     torch.set_num_threads(chosen.threads)
     if "poisons" in names:
         from bench_data import bench_poisons

@@ -7,11 +7,13 @@ from aal.attacks.base import Adversarial, Attack, Task, frozen
 from aal.attacks.carlini_wagner import CarliniWagner
 from aal.attacks.collision import CollisionAttack
 from aal.attacks.deepfool import DeepFool
+from aal.attacks.direct import Direct
 from aal.attacks.disturbances import GaussianNoise, SpatialJitter
 from aal.attacks.fab import FABT
 from aal.attacks.fgsm import BIM, FGSM
 from aal.attacks.kernel_substitution import KernelSubstitution
 from aal.attacks.pgd import PGD
+from aal.attacks.region_based import RegionBased
 from aal.attacks.square import Square
 from aal.attacks.targeted_collision import TargetedCollision
 
@@ -29,8 +31,10 @@ __all__ = [
     "CarliniWagner",
     "CollisionAttack",
     "DeepFool",
+    "Direct",
     "GaussianNoise",
     "KernelSubstitution",
+    "RegionBased",
     "SpatialJitter",
     "Square",
     "TargetedCollision",

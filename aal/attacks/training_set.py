@@ -1,13 +1,16 @@
 """Attacks on non-parametric classifiers: they are fitted to the training set that the classifier answers from."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from aal.attacks.base import Attack, Task
 from aal.checks import kind_of, refuse
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,14 @@ class TrainingSet:
 
     points: Tensor
     labels: Tensor
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, make: Callable[["TrainingSet"], T]) -> T:
+        """Return what a function or class makes of the training set; it is made once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
     def __post_init__(self) -> None:
         """Refuse what is no training set."""

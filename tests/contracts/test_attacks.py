@@ -26,8 +26,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "FABT": {"steps": 10},
     "Square": {"queries": 200},
 }
-# Walks that the paper lets leave the data's range; the table is about those that stay.
-CLIPPED: dict[str, dict[str, Any]] = {"AdversarialPath": {"clip": True}}
+# What papers let leave the data's range; the table is about those that stay.
+CLIPPED: dict[str, dict[str, Any]] = {"AdversarialPath": {"clip": True}, "RegionBased": {"box": True}}
 # Attacks that never look at the sample itself, and what keeps them near it.
 NEAR: dict[str, dict[str, Any]] = {
     "GaussianNoise": {"variance": 1e-4},
@@ -60,10 +60,11 @@ def made(kind: type[Attack], **other: Any) -> Attack:
 
 
 def fitted(attack: Attack, low: float = 0.0, high: float = 1.0) -> Attack:
-    """Fit an attack on non-parametric classifiers to points within bounds, labelled by the network."""
+    """Fit an attack on non-parametric classifiers to samples and other points, labelled by the network."""
     if not isinstance(attack, NonParametric):
         return attack
     points = torch.rand(400, 3, 2, 2, generator=generator(0, "points"), dtype=torch.float64)
+    points[:6] = torch.rand(6, 3, 2, 2, generator=generator(0, "x"), dtype=torch.float64)
     return attack.fit(points * (high - low) + low, predicted(model(), points))
 
 
