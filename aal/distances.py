@@ -24,11 +24,12 @@ ELEMENTS = 2**21  # of a block of differences: 16 MiB in float64
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
-    """Keep float32 products in float32, which a user may have set otherwise: the bounds are of that."""
+    """Keep float32 products in float32, which a user or autocast may have set otherwise: the bounds are of that."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
     finally:
         torch.set_float32_matmul_precision(before)
 

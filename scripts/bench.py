@@ -9,6 +9,7 @@ python scripts/bench.py [dfal]     its query beside DeepFool on the whole subset
 python scripts/bench.py [core_set]     greedy k-center and the robust mixed-integer problem; all cores
 python scripts/bench.py [cluster_max_min]     a query of a large pool of features, each way of clustering; all cores
 python scripts/bench.py [class_graph]     the class-graph of 6,000 images in both norms; all cores
+python scripts/bench.py [neighbours]     k-NN and kernel ridge beside scikit-learn's; all cores, or --threads 1
 python scripts/bench.py [bilevel]     ten flips found through training, among 10,000 images; all cores
 python scripts/bench.py [regions]     the exact region-based attack on 1-NN; one thread, the folder that AAL_DATA names
 
@@ -258,7 +259,7 @@ def main() -> int:
     """Run the benchmarks that the arguments name; return 0."""
     learning = ["rounds", "repeats", "crafting", "streaming", "encoding", "scoring"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "targeted_paths", "gpu", "dfal"]
-    rest = ["poisons", "core_set", "cluster_max_min", "class_graph", "bilevel", "regions"]
+    rest = ["poisons", "core_set", "cluster_max_min", "class_graph", "bilevel", "regions", "neighbours"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])
     parser.add_argument("--poisons", type=int, default=500)
@@ -325,6 +326,10 @@ def main() -> int:
         from bench_flips import bench_bilevel
 
         bench_bilevel()
+    if "neighbours" in names:
+        from bench_neighbours import bench_neighbours
+
+        bench_neighbours(chosen.repeats)
     on_attacks = [name for name in names if name not in (*learning, *rest)]
     if on_attacks:
         attacks(on_attacks, chosen)

@@ -69,7 +69,8 @@ class InstanceNetwork(nn.Module):
             labels.shape != x.shape[:1] or labels.is_floating_point(),
             f"labels: must be {len(x)} whole numbers, not {tuple(labels.shape)}, {labels.dtype}",
         )
-        refuse(not x.isfinite().all(), "x: training points must be finite")
+        ends = torch.stack(torch.aminmax(x)) if x.numel() else x.new_zeros(2)  # no copy of all, as isfinite would need
+        refuse(not ends.isfinite().all(), "x: training points must be finite")
         bad = labels[(labels < 0) | (labels >= self.num_classes)]
         refuse(len(bad), f"labels: there is no class {bad[:1].tolist()}, but {self.num_classes} from 0")
         x = x.detach().to(self.points.device)

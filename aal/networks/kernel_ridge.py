@@ -25,7 +25,7 @@ class KernelRidge(InstanceNetwork):
     - ``polynomial`` is ``(gamma x z + coef0)^degree``.
 
     The system is solved in float64 by Cholesky's decomposition, when it is first needed after points were taken in:
-    ``16 N^2`` bytes. One that is singular, which takes an ``alpha`` of about 0, has the least of its least squares
+    ``24 N^2`` bytes. One that is singular, which takes an ``alpha`` of about 0, has the least of its least squares
     solutions, as scikit-learn's. A forward pass takes the memory of its batch and a block of the kernel's matrix; it is
     differentiable. Source: paper *shadow*, section 3.3 and Equation 6, whose lambda is ``alpha``.
 

@@ -112,6 +112,20 @@ def test_a_sample_gets_the_same_votes_alone_as_in_a_batch() -> None:
     assert all(torch.equal(network(x[i : i + 1].double())[0], together[i]) for i in range(40))
 
 
+def test_autocast_and_a_lower_precision_of_products_change_nothing() -> None:
+    draw = generator(6, "precision")
+    points, x = torch.rand(300, 30, generator=draw), torch.rand(50, 30, generator=draw)
+    network = known(points, torch.randint(3, (300,), generator=draw), 3)
+    wanted = network(x)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(network(x), wanted)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_fewer_points_than_k_all_vote_and_equal_votes_go_to_the_lower_class() -> None:
     points = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
     labels = torch.tensor([2, 1, 2, 1])
