@@ -43,7 +43,8 @@ def argument(name: str) -> Iterator[None]:
 def kind_of(value: object) -> str:
     """Return what kind of thing a value is: ``torch.int64 (3, 2)`` of a tensor, else the name of its class."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
-    return type(value).__name__ if dtype is None or shape is None else f"{dtype} {tuple(shape)}"
+    without = " without values" if getattr(value, "is_meta", False) else ""
+    return type(value).__name__ if dtype is None or shape is None else f"{dtype} {tuple(shape)}{without}"
 
 
 def at_least(least: float, values: Mapping[str, float | None]) -> None:

@@ -158,20 +158,21 @@ class QueryRounds(Rounds):
             inputs=lambda indices: data.inputs("pool", indices),
             images=lambda indices: data.samples["pool"][indices].to(module.device),
             map=data.map,
-            record=record,
+            record=dict(record),
             budget_left=self._budget_left(trainer),
             bounds=data.samples["pool"].bounds,
             agree=Shard.of(trainer).first,
             report=data.progress.line,
             labelled_labels=data.pool.labels[data.pool.labelled],
-            perturbed=data.extras.perturbed,
-            perturbations=data.extras.perturbations,
+            perturbed=data.extras.perturbed.clone(),
+            perturbations=data.extras.perturbations.clone(),
         )
         try:
             selection = self.strategy.select(view, n, generator=generator(data.seed, "query", self.round))
         except RunStopped as stop:
             raise RunStopped(f"round {self.round}: {stop}") from None
-        fault = fault_of(selection, view.candidates, n, module.num_classes, data.sample_shape, view.bounds)
+        candidates = data.pool.unlabelled  # whatever the strategy did to its own
+        fault = fault_of(selection, candidates, n, module.num_classes, data.sample_shape, view.bounds)
         for figure in () if fault else selection.figures:
             fault = f"has a figure {figure!r}, which is a column of every round" if figure in before else fault
         refuse(fault, f"round {self.round}: {type(self.strategy).__name__} {fault}", RunStopped)

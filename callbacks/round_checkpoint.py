@@ -3,6 +3,8 @@
 import hashlib
 import io
 import time
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,10 +12,12 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
 
 from aal.callbacks.round_callback import data_of, round_callbacks
 from aal.callbacks.rounds import clock_of
 from aal.checks import at_least, refuse
+from aal.errors import RunStopped
 from aal.models import Classifier
 from aal.networks.weights import digest_of_tensors
 from aal.runs.files import read_bytes, sync, write_bytes
@@ -22,6 +26,10 @@ from aal.sharding import Shard
 
 # How a zip archive ends: the length of its comment, and the comment.
 NO_COMMENT, SEALED = (length.to_bytes(2, "little") for length in (0, 64))
+# What is read back of a checkpoint, besides tensors: no code of a class is run for it.
+MAPPINGS, GROUPS = (dict, OrderedDict), (list, tuple, set, torch.Size)
+PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device)
+HYPER = ("hyper_parameters", "datamodule_hyper_parameters")
 SYNC_SECONDS = 1.0  # between two waits for the disk: they are for the machine's death, the process's needs none
 
 
@@ -88,7 +96,16 @@ class WholeCheckpointIO(TorchCheckpointIO):
     run = ""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ANN401
-        """Write ``checkpoint`` to ``path``."""
+        """Write ``checkpoint`` to ``path``.
+
+        Raises:
+            RunStopped: A state is of what could not be read back.
+        """
+        for arguments in {*HYPER} & {*checkpoint}:  # of the user's classes: nothing goes on with them
+            if any(_unkept(checkpoint[arguments])):
+                del checkpoint[arguments]
+        unkept = ", ".join(_unkept(checkpoint))
+        refuse(unkept, f"a checkpoint takes numbers, texts and tensors, no others: {unkept}", RunStopped)
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         archive = buffer.getvalue()
@@ -113,3 +130,16 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
     def _seal(self, archive: bytes) -> bytes:
         return hashlib.sha256(self.run.encode() + archive).hexdigest().encode()
+
+
+def _unkept(value: object, place: str = "") -> Iterator[str]:
+    """Tell what of a checkpoint could not be read back, and where it stands."""
+    if type(value) in MAPPINGS:
+        for name, inner in cast(dict[object, object], value).items():
+            yield from _unkept(name, f"{place}a key")
+            yield from _unkept(inner, f"{place}{name}: ")
+    elif type(value) in GROUPS:
+        for inner in cast(list[object], value):
+            yield from _unkept(inner, place)
+    elif not isinstance(value, Tensor) and type(value) not in PLAIN:
+        yield f"{place}{type(value).__module__}.{type(value).__qualname__}"

@@ -130,6 +130,12 @@ class Rounds(RoundCallback, ABC):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """End the round if it has converged: evaluate, tell the round callbacks, go on to the next."""
+        try:
+            self._end_epoch(trainer, module)
+        except StopIteration as error:  # Lightning would take it for the end of the batches
+            raise RuntimeError("something at a round's end stopped an iteration that it had not begun") from error
+
+    def _end_epoch(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, Classifier)
         loss = module.train_loss
         refuse(

@@ -24,6 +24,7 @@ from aal.callbacks import (
     WholeCheckpointIO,
     last_checkpoint,
 )
+from aal.callbacks.round_callback import callbacks_of
 from aal.callbacks.rounds import clock_of
 from aal.checks import refuse
 from aal.cli.class_names import use_class_names
@@ -47,6 +48,8 @@ from aal.models import Classifier
 from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
 from aal.runs.ranks import forget_ranks
+
+OWN = ("aal.", "pytorch_lightning.")  # where callbacks are from that end no run
 
 use_class_names()
 set_loader("yaml", from_yaml, (YAMLError,))  # the parser reads and writes as the rest of aal does
@@ -168,9 +171,12 @@ class AALCLI(LightningCLI):
             raise RunStopped(f"{why}; set num_workers: 0, or make /dev/shm larger; {GO_ON['fit']}") from error
         finally:
             self._release(refused)
+        kinds = (type(callback) for callback in callbacks_of(self.trainer))
+        others = (f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+        named = "".join(f", or by {name}" for name in others if not name.startswith(OWN))
         refuse(
             not clock_of(self.trainer).finished,
-            f"interrupted, or cut short by a key of the trainer; {GO_ON['fit']}",
+            f"interrupted, or cut short by a key of the trainer{named}; {GO_ON['fit']}",
             RunStopped,
         )
 

@@ -52,7 +52,9 @@ class Origins:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C
+                raise
             refusal = refusal_in(error)
             if refusal is not None and not isinstance(error, RunStopped):
                 raise UserError(self._with_key(refusal), refusal.rows) from error

@@ -67,7 +67,7 @@ def ask(oracle: Oracle, indices: Tensor, classes: int, *, round: int = 0) -> tup
     Raises:
         RunStopped: It does not answer with a class and a labeler a sample; the message names the oracle.
     """
-    answers, asked, name = oracle.label(indices, round=round), kind_of(indices), type(oracle).__name__
+    answers, asked, name = oracle.label(indices.clone(), round=round), kind_of(indices), type(oracle).__name__
     given = tuple(map(kind_of, answers)) if isinstance(answers, tuple | list) else (kind_of(answers),)
     refuse(
         given != (asked, asked),

@@ -33,6 +33,7 @@ __all__ = [
     "refuse_nan",
 ]
 
+ON_CPU = ("indices", "crafted.sources", "pseudo.indices")  # what of a selection is compared with the candidates
 Space = Literal["samples", "features", "logits"]
 
 
@@ -190,6 +191,8 @@ def _of_another_kind(selection: Selection, n: int, shape: tuple[int, ...]) -> st
         allowed = [f"torch.{dtype} {(size, *rest)}" for dtype in dtypes.split()]
         if kind_of(value) not in allowed:
             return f"has {name} of the kind {kind_of(value)}, not {allowed[0]}"
+        if name in ON_CPU and isinstance(value, Tensor) and value.device.type != "cpu":
+            return f"has {name} on {value.device}, not on the CPU"
     if not isinstance(figures, Mapping) or not all(isinstance(name, str) for name in figures):
         return f"has figures that have no names: {figures}"
     return ", ".join(

@@ -75,6 +75,47 @@ class Bare(ActiveDataModule):
         """Load nothing."""
 
 
+class Writing(Strategy):
+    """Chooses what it made of its candidates, which are all labelled."""
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose."""
+        view.candidates[:n] = view.labelled[:n]
+        return Selection(view.candidates[:n])
+
+
+class Stopping(Strategy):
+    """Has no more to choose."""
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Choose nothing."""
+        return Selection(next(iter([])))
+
+
+class Leaving(Strategy):
+    """Leaves the program."""
+
+    def select(self, view: View, n: int, *, generator: torch.Generator) -> Selection:
+        """Leave."""
+        raise SystemExit("enough")
+
+
+class Keeping(pl.Callback):
+    """Has state that no checkpoint can hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it."""
+        return {"rule": [lambda loss: loss < 1]}
+
+
+class Ending(pl.Callback):
+    """Ends the run."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """End it."""
+        trainer.should_stop = True
+
+
 class Late(pl.Callback):
     """Fails when everything else is ready."""
 
@@ -122,13 +163,22 @@ def test_a_class_that_fails_before_training_is_named_with_its_line(
     [
         ("Failing", f"Failing: KeyError: 'candidates' ({ROOT / HERE}, line "),
         ("Old", "Old: TypeError: Old.select() got an unexpected keyword argument 'generator' ("),
+        ("Stopping", f"Stopping: StopIteration ({ROOT / HERE}, line "),
+        ("Leaving", f"Leaving: SystemExit: enough ({ROOT / HERE}, line "),
+        ("Writing", "round 0: Writing selected a sample twice, or one that is no candidate"),
+        (
+            "Keeping",
+            "a checkpoint takes numbers, texts and tensors, no others: callbacks: Keeping: rule: builtins.function",
+        ),
+        ("Ending", f"interrupted, or cut short by a key of the trainer, or by {__name__}.Ending; the same command"),
     ],
 )
-def test_a_strategy_that_fails_in_a_round_stops_the_run_and_is_named(name: str, said: str, tmp_path: Path) -> None:
-    chosen = f"--query.init_args.strategy={__name__}.{name}"
-    run = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "run", *SMALL, "--poison=null", chosen)
+def test_a_class_that_fails_in_a_round_stops_the_run_and_is_named(name: str, said: str, tmp_path: Path) -> None:
+    key = "query.init_args.strategy" if issubclass(globals()[name], Strategy) else "trainer.callbacks"
+    chosen = (f"--{key}={__name__}.{name}", "--query.init_args.max_epochs=2")
+    run = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "run", *SMALL, "--poison=null", *chosen)
     assert run.returncode == 3, run.stderr
-    assert run.stderr.splitlines()[-1].startswith(f"stopped: {__name__}.{said}")
+    assert run.stderr.splitlines()[-1].removeprefix("stopped: ").removeprefix(f"{__name__}.").startswith(said)
     assert "Traceback" not in run.stderr
 
 

@@ -36,6 +36,7 @@ X = torch.zeros(1, 2)
         (Selection(TWO.float()), "indices of the kind torch.float32 (2,), not torch.int64 (2,)"),
         (Selection(TWO.bool()), "indices of the kind torch.bool (2,)"),
         (Selection(TWO[:, None]), "indices of the kind torch.int64 (2, 1)"),
+        (Selection(TWO.to("meta")), "indices of the kind torch.int64 (2,) without values, not torch.int64 (2,)"),
         (Selection([3, 5]), "indices of the kind list, not torch.int64 (2,)"),
         (Selection(TWO.numpy()), "indices of the kind int64 (2,), not torch.int64 (2,)"),
         (Selection(TWO, torch.zeros(2, 1)), "scores of the kind torch.float32 (2, 1)"),
