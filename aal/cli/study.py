@@ -71,7 +71,7 @@ def _conclude(directory: Path) -> None:
     """Write and print what the folder's finished cells say."""
     from aal.studies.study_page import write_study_report  # the figures' libraries take seconds to import
 
-    study = load_study(directory)
+    study = load_study(directory, TABLES)
     table, cells = study_table(study, directory)
     write_table(table, directory / "table.csv")
     write_study_report(directory)

@@ -1,5 +1,6 @@
 """Run folders as tables and reports read them back."""
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,10 @@ from aal.runs.documents import read_mapping
 
 TEXTS = ("data", "strategy")
 MAPPINGS = ("environment", "files")
-NUMBERS = ("accuracy", "labels", "seed", "budget", "pool")
+MOST = 2**63
+SHARE, COUNT = (0, 1), (0, MOST)
+NUMBERS = {"accuracy": SHARE, "labels": COUNT, "seed": COUNT, "budget": COUNT, "pool": COUNT}  # each with its range
+OF_ROUND = {"labels": COUNT, "accuracy": SHARE}
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
     refuse(not isinstance(summary, dict), f"{path}: not the summary of a run")
     for key in TEXTS:
         refuse(not isinstance(summary.get(key), str), f"{path}: {key} must be text, not {summary.get(key)!r}")
-    for key in NUMBERS:
-        refuse(number(summary, key) is None, f"{path}: {key} must be a number, not {summary.get(key)!r}")
+    for key, (least, most) in NUMBERS.items():
+        wrong, range = not _within(summary, key, least, most), "from 0 to 1" if most == 1 else "of at least 0"
+        refuse(wrong, f"{path}: {key} must be a number {range}, not {summary.get(key)!r}")
     for key in MAPPINGS:
         refuse(not isinstance(summary.get(key, {}), dict), f"{path}: {key} must hold keys with values")
     return summary
@@ -85,7 +90,8 @@ def read_rounds(folder: Path) -> tuple[dict[str, Any], ...]:
     rounds = tuple(files.from_json(line, path, called) for line in lines)
     latest = -1
     for line, record in enumerate(rounds, start=1):
-        wrong = not isinstance(record, dict) or any(number(record, key) is None for key in ("labels", "accuracy"))
+        wrong = not isinstance(record, dict) or any(not _within(record, key, *range) for key, range in OF_ROUND.items())
+        wrong = wrong or any(isinstance(value, int) and abs(value) >= MOST for value in record.values())
         wrong = wrong or type(record.get("round")) is not int or record["round"] <= latest
         refuse(wrong, f"{path}: not {called}: line {line} is no record of a round")
         latest = record["round"]
@@ -116,9 +122,14 @@ def read_cells(directory: Path, arm: str, seeds: Collection[int]) -> dict[int, R
 def number(record: Mapping[str, Any], key: str) -> float | None:
     """Return ``record[key]`` where it is a finite number, else None."""
     value = record.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)
+
+
+def _within(record: Mapping[str, Any], key: str, least: float, most: float) -> bool:
+    found = number(record, key)
+    return found is not None and least <= found <= most
 
 
 def common(runs: Collection[Run], key: str) -> str | None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aal.checks import refuse
-from aal.errors import UserError, did_you_mean, unquoted
+from aal.errors import did_you_mean, unquoted
 from aal.runs import files
 from aal.runs.config_names import ALIKE, NAMED
 from aal.runs.documents import read_mapping, to_yaml
@@ -115,21 +115,27 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
     of_run = "arms" not in text and text.keys() & {*NAMED, *ALIKE, "trainer", "seed_everything"}
     refuse(of_run, f"{path}: a run, not a study; use aal fit --config {path} --out DIR")
     text = _mapping(text, str(path), REQUIRED, OPTIONAL, "a study has")
+    if seeds is not None:
+        text["seeds"] = [*_seeds(seeds, "--seeds")]
+    threads = _integer(text.get("threads", 1), 1, f"{path}: threads")
+    return _checked(text, read_arms(path, text["configs"], text["arms"], threads, RESERVED), path, tables)
+
+
+def _checked(text: dict[str, Any], arms: dict[str, Arm], path: Path, tables: Mapping[str, TableKind]) -> Study:
+    """Return the study of what a study file, or the record of one, says besides its arms; refuse what is wrong."""
     _refuse_texts(text, path)
     table = text["table"]
     near = did_you_mean(table, tables)
     refuse(table not in tables, f"{path}: table: no table {table!r}{near}; there is {', '.join(sorted(tables))}")
     kind = tables[table]
-    threads = _integer(text.get("threads", 1), 1, f"{path}: threads")
-    arms = read_arms(path, text["configs"], text["arms"], threads, RESERVED)
     rows = text["rows"]
     refuse(not isinstance(rows, list) or not rows, f"{path}: rows must list at least one arm, as {{arm: ...}}")
     study = Study(
         name=text["name"],
         title=text.get("title") or text["name"],
         note=text.get("note", ""),
-        seeds=_seeds(text["seeds"] if seeds is None else seeds, f"{path}: seeds" if seeds is None else "--seeds"),
-        threads=threads,
+        seeds=_seeds(text["seeds"], f"{path}: seeds"),
+        threads=_integer(text.get("threads", 1), 1, f"{path}: threads"),
         table=table,
         rows=tuple(_row(row, f"{path}: rows[{index}]", arms, kind) for index, row in enumerate(rows)),
         arms=arms,
@@ -150,12 +156,23 @@ def save_study(study: Study, directory: Path) -> None:
     files.write_text(directory / RECORD, to_yaml({"format": FORMAT, **asdict(study)}))
 
 
-def load_study(directory: Path) -> Study:
+def load_study(directory: Path, tables: Mapping[str, TableKind]) -> Study:
     """Read back what :func:`save_study` recorded.
+
+    Args:
+        directory: The study's folder.
+        tables: The kinds of tables by name.
 
     Raises:
         UserError: The folder holds no study, that of another version, or its record was changed by something else.
     """
+    path, record = directory / RECORD, _record(directory)
+    record = _mapping(record, str(path), (*REQUIRED[:1], *REQUIRED[2:]), OPTIONAL, "the record of a study has")
+    return _checked(record, _recorded_arms(record["arms"], path), path, tables)
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    """Read the record in a study's folder, and see that it is one of this version."""
     path = directory / RECORD
     refuse(not directory.is_dir(), f"{directory}: no such folder")
     refuse(not path.exists(), f"{directory}: no study was run into this folder (it has no {RECORD})")
@@ -164,17 +181,22 @@ def load_study(directory: Path) -> Study:
         record.pop("format", None) != FORMAT,
         f"{path}: not the record of a study of this version of aal; run the study into another folder",
     )
-    try:
-        arms = {name: Arm(tuple(arm["configs"]), arm["fingerprint"]) for name, arm in record["arms"].items()}
-        rows = tuple(Row(**row) for row in record["rows"])
-        _refuse_texts(record, path)
-        for name in arms:
-            refuse_no_folder(name, f"{path}: arms", RESERVED)
-        for row in rows:
-            refuse(row.arm not in arms or row.against not in (None, *arms), f"{path}: rows: {row} is of no arm")
-        return Study(**{**record, "seeds": _seeds(record["seeds"], f"{path}: seeds"), "arms": arms, "rows": rows})
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the record of a study ({error})") from None
+    return record
+
+
+def _recorded_arms(recorded: object, path: Path) -> dict[str, Arm]:
+    """Return the arms of a record: the configs that they were of need not be there any more."""
+    refuse(not isinstance(recorded, dict) or not recorded, f"{path}: arms must name at least one arm")
+    arms = {}
+    for name, arm in cast(dict[Any, Any], recorded).items():
+        refuse_no_folder(name, f"{path}: arms", RESERVED)
+        arm = _mapping(arm, f"{path}: arms.{name}", ("configs", "fingerprint"), (), "the record of an arm has")
+        configs, fingerprint = arm["configs"], arm["fingerprint"]
+        known = isinstance(configs, list) and all(isinstance(config, str | dict) for config in configs)
+        refuse(not known, f"{path}: arms.{name}.configs: no list of configs: {configs!r}")
+        refuse(not isinstance(fingerprint, str), f"{path}: arms.{name}.fingerprint: no text: {fingerprint!r}")
+        arms[name] = Arm(tuple(configs), fingerprint)
+    return arms
 
 
 def claim_folder(study: Study, directory: Path) -> None:
@@ -191,16 +213,17 @@ def claim_folder(study: Study, directory: Path) -> None:
             f"--out {directory}: the folder is in use, and not by a study",
         )
         return
-    before = load_study(directory)
+    before = _record(directory)
+    arms = _recorded_arms(before.get("arms"), directory / RECORD)
     files.refuse_misplaced(directory, (*study.arms, BANK, "figures"))
     refuse(
-        before.name != study.name,
-        f"--out {directory}: the folder belongs to the study {before.name!r}, not {study.name!r}",
+        before.get("name") != study.name,
+        f"--out {directory}: the folder belongs to the study {before.get('name')!r}, not {study.name!r}",
     )
     for name, arm in study.arms.items():
         begun = any(cell.is_dir() for cell in (directory / name).glob("seed=*"))
         refuse(
-            begun and (name not in before.arms or before.arms[name].fingerprint != arm.fingerprint),
+            begun and (name not in arms or arms[name].fingerprint != arm.fingerprint),
             f"--out {directory}: the arm {name!r} has cells there, but its configs or threads have changed since;"
             " use another folder or remove the arm's",
         )

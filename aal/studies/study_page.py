@@ -45,7 +45,7 @@ def write_study_report(directory: Path) -> None:
         UserError: It is no study's folder, or a file in it is broken.
         OSError: A file could not be written.
     """
-    study = load_study(directory)
+    study = load_study(directory, TABLES)
     table, cells = study_table(study, directory)
     finished = [run for runs in cells.values() for run in runs.values()]
     firsts = {row.arm: next(iter(cells[row.arm].values())) for row in study.rows if cells[row.arm]}

@@ -19,9 +19,10 @@ from tests.studies.made_runs import make_run, make_study_file
 DEEP = "[" * 100_000 + "]" * 100_000
 GOOD = {"round": 0, "labels": 20, "accuracy": 0.5}
 WRONG = ({"round": "../../x"}, {"round": 0.5}, {"labels": None}, {"round": -1}, {"accuracy": [0.5]})
+BEYOND = ({"accuracy": 7}, {"labels": -20}, *({key: 10**400} for key in ("labels", "accuracy", "loss")))
 LINES = [
     *("[]", "3", "null", "{}", DEEP, "1" * 5000, "{", "\udcff"),
-    *(json.dumps({**GOOD, **wrong}) for wrong in WRONG),
+    *(json.dumps({**GOOD, **wrong}) for wrong in (*WRONG, *BEYOND)),
     f"{json.dumps(GOOD)}\n{json.dumps(GOOD)}",
 ]
 MISPLACED = "a (file|folder) in the place of a (folder|file); remove it"
@@ -37,7 +38,7 @@ def test_lines_that_are_no_records_of_rounds_are_named(line: str, tmp_path: Path
             read(tmp_path / "run")
         assert "\n" not in str(caught.value)
     assert all(isinstance(row["round"], int) for row in whole_rounds(path)), "the tracker passes over the others"
-    assert Cell("clean", 0, tmp_path / "run").labels() in (None, 20)
+    assert Cell("clean", 0, tmp_path / "run").labels() in (None, 20, -20, 10**400), "what is shown while it runs"
 
 
 @pytest.mark.parametrize("text", [DEEP, "1" * 5000, "\udcff", "{", ""], ids=range(5))
@@ -73,4 +74,13 @@ def test_a_summary_whose_parts_are_of_another_kind_is_named(key: str, tmp_path: 
     path = make_run(tmp_path / "run") / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: ["x"]}))
     with pytest.raises(UserError, match=rf"summary\.json: {key} must hold keys with values"):
+        read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("said", [{"accuracy": -5}, {"labels": -20}, {"budget": -5}, {"pool": 10**400}], ids=str)
+def test_a_summary_says_what_can_be(said: dict[str, int], tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run") / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | said))
+    wanted = rf"summary\.json: {next(iter(said))} must be a number (from 0 to 1|of at least 0), not "
+    with pytest.raises(UserError, match=wanted):
         read_run(tmp_path / "run")

@@ -33,7 +33,7 @@ def test_a_study_is_recorded_and_read_back_whole(tmp_path: Path) -> None:
     arms = {"clean": [{"x": 1e-5, "y": "1e-5", "z": float("inf")}], "poisoned": []}
     study = read_study(make_study_file(tmp_path, arms=arms, title="ü <b>", note="n"), TABLES)
     save_study(study, tmp_path / "out")
-    assert load_study(tmp_path / "out") == study
+    assert load_study(tmp_path / "out", TABLES) == study
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_rows_may_stand_alone_and_settings_are_recorded(tmp_path: Path) -> None:
     assert study.rows == (Row("clean"), Row("poisoned", paper="MNIST/LeNet5/DFAL"))
     assert study.settings == settings
     save_study(study, tmp_path / "out")
-    assert load_study(tmp_path / "out") == study
+    assert load_study(tmp_path / "out", TABLES) == study
 
 
 def escaping(name: str) -> tuple[dict[str, object], ...]:
@@ -206,6 +206,17 @@ def escaping(name: str) -> tuple[dict[str, object], ...]:
         {"rows": [{"arm": "clean", "against": name}]},
         {"seeds": [name]},
         {"table": None},
+        {"table": "effort"},
+        {"table": "transfer", "rows": [{"arm": "clean"}]},
+        {"threads": "x"},
+        {"settings": [1]},
+        {"settings": {"q": 1}},
+        {"rows": []},
+        {"rows": [{"arm": "poisoned", "against": None}]},
+        {"rows": [{"arm": "poisoned", "against": "clean", "paper": "nope"}]},
+        {"arms": {"clean": {"configs": ["x"], "fingerprint": 5}}},
+        {"arms": {"clean": {"configs": "abc", "fingerprint": ""}}},
+        {"arms": {}},
     )
 
 
@@ -216,8 +227,8 @@ def test_nothing_outside_a_studys_folder_is_read_and_its_record_says_what_a_stud
     save_study(read_study(make_study_file(tmp_path), TABLES), tmp_path / "out")
     record = tmp_path / "out" / "study.yaml"
     record.write_text(yaml.safe_dump(yaml.safe_load(record.read_text()) | change))
-    with pytest.raises(UserError, match=r"out/study\.yaml: (name|arms|rows|seeds|table|not the record of a study)"):
-        load_study(tmp_path / "out")
+    with pytest.raises(UserError, match=r"out/study\.yaml: (name|arms|rows|seeds|table|threads|settings)"):
+        load_study(tmp_path / "out", TABLES)
 
 
 @pytest.mark.parametrize("name", ["../escaped", "a/b", "..", ".hidden", "", "/x", "a\nb"])
@@ -231,7 +242,7 @@ def test_a_folder_of_another_versions_study_is_refused(tmp_path: Path) -> None:
     save_study(study, tmp_path / "out")
     record = tmp_path / "out" / "study.yaml"
     record.write_text(record.read_text().replace("format: 2\n", ""))
-    for refused in (load_study, lambda out: claim_folder(study, out)):
+    for refused in (lambda out: load_study(out, TABLES), lambda out: claim_folder(study, out)):
         with pytest.raises(UserError, match=r"study\.yaml: not the record of a study of this version.*another folder$"):
             refused(tmp_path / "out")
 
@@ -258,10 +269,10 @@ def test_a_folder_of_something_else_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="in use"):
         claim_folder(study, tmp_path / "out")
     with pytest.raises(UserError, match="no study"):
-        load_study(tmp_path / "out")
+        load_study(tmp_path / "out", TABLES)
     (tmp_path / "out" / "study.yaml").write_text("name: x\n")
     with pytest.raises(UserError, match="not the record"):
-        load_study(tmp_path / "out")
+        load_study(tmp_path / "out", TABLES)
 
 
 def test_an_arm_that_a_config_file_names_is_refused_before_anything_starts(tmp_path: Path) -> None:

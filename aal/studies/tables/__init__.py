@@ -5,7 +5,6 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from aal.checks import refuse
 from aal.runs.reading import Run, read_cells
 from aal.studies.results import Table
 from aal.studies.study import Cells, Study, TableKind
@@ -26,9 +25,8 @@ def study_table(study: Study, directory: Path) -> tuple[Table, dict[str, dict[in
         The table, and the finished runs by arm and seed that it was made from.
 
     Raises:
-        UserError: A file of a cell is broken, or the study was recorded with a table that no longer exists.
+        UserError: A file of a cell is broken.
     """
-    refuse(study.table not in TABLES, f"{directory}: no table {study.table!r}; there is {', '.join(sorted(TABLES))}")
     cells = {arm: read_cells(directory, arm, study.seeds) for arm in study.arms}
     table = TABLES[study.table].make(study, cells)
     return replace(table, notes=(*table.notes, *_copies(cells), *_without_row(study))), cells
