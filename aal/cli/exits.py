@@ -59,12 +59,15 @@ class _Heard(io.FileIO):
 
 
 def drop_unread() -> None:
-    """Have what is printed dropped once nobody reads on, as after ``| head``: that ends no run and no study."""
+    """Have what is printed dropped once nobody reads on, as after ``| head``: that ends no run and no study.
+
+    What the stream's encoding lacks, such as of a file's name that is no text, is printed as an escape.
+    """
     for name in ("stdout", "stderr"):
         file = getattr(sys, name)
         if file is not None and file is getattr(sys, f"__{name}__"):  # else somebody catches it
             heard = io.BufferedWriter(_Heard(file.fileno(), "w", closefd=False))
-            setattr(sys, name, io.TextIOWrapper(heard, file.encoding, file.errors, line_buffering=True))
+            setattr(sys, name, io.TextIOWrapper(heard, file.encoding, "backslashreplace", line_buffering=True))
 
 
 def end_with(command: Callable[[], int]) -> NoReturn:

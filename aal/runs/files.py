@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"  # what a process left of a file that it was writing when it died is .*.partial
 NOTHING = hashlib.sha256().hexdigest()  # of no bytes
-WRITTEN = (".yaml", ".json", ".jsonl", ".csv", ".html", ".safetensors", ".ckpt")  # endings of files
+WRITTEN = (".yaml", ".json", ".jsonl", ".csv", ".html", ".safetensors", ".ckpt", ".png")  # endings of files
+FIGURES = "figures"  # the folder of a run's and of a study's
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -73,8 +74,8 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write UTF-8 text, whole or not at all."""
-    write_bytes(path, text.encode(), durable=durable)
+    """Write UTF-8 text, whole or not at all; names of files that are no text are written in escapes."""
+    write_bytes(path, text.encode(errors="backslashreplace"), durable=durable)
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:  # noqa: ANN401 - whatever JSON can say
@@ -192,6 +193,8 @@ def refuse_misplaced(folder: Path, folders: Collection[str]) -> None:
     for entry in sorted(folder.iterdir()):
         if entry.name in folders:
             refuse(not entry.is_dir(), f"{entry}: a file in the place of a folder; remove it")
+            if entry.name == FIGURES:
+                refuse_misplaced(entry, ())
         else:
             refuse(entry.suffix in WRITTEN and entry.is_dir(), f"{entry}: a folder in the place of a file; remove it")
 

@@ -11,6 +11,7 @@ import torch
 
 from aal.errors import UserError
 from aal.runs import files
+from aal.runs.documents import read_mapping, to_yaml
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +40,14 @@ def test_lines_after_a_checkpoint_are_cut_off_again(tmp_path: Path) -> None:
     path.write_text('{"round": 2}\n')
     with pytest.raises(UserError, match=r"rounds\.jsonl: cut or altered since the checkpoint was saved"):
         files.truncate(path, size, digest)
+
+
+def test_what_is_written_of_a_folder_whose_name_is_no_text_is_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"y\xff")
+    files.write_text(folder / "report.html", f"Run {folder.name}")
+    assert (folder / "report.html").read_text(encoding="utf-8") == "Run y\\udcff"
+    files.write_text(folder / "config.yaml", to_yaml({"out": str(folder)}))
+    assert read_mapping(folder / "config.yaml") == {"out": str(folder)}
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:
