@@ -18,7 +18,7 @@ from aal.runs.documents import read_mapping
 Config = str | dict[str, Any]  # the path of a config file, or the config itself written inline
 
 CELL = "cell:"  # before the name of an arm: the folder of that arm's cell
-SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")  # file systems take 255 bytes, and files are named after it
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def refuse_no_folder(name: object, called: str, reserved: Collection[str] = ()) 
     """
     refuse(
         not isinstance(name, str) or not SAFE.fullmatch(name) or name.lower() in reserved,
-        f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.'{unquoted(name)}",
+        f"{called}: {name!r} cannot name a folder; use letters, digits, '_', '-' and inner '.', 200 at most"
+        f"{unquoted(name)}",
     )
 
 

@@ -22,7 +22,7 @@ OPTIONAL = ("title", "note", "threads", "settings")
 RECORD = "study.yaml"
 FORMAT = 2  # of the record; one of another version is not read
 BANK = "features"  # folder of the feature bank that its cells share
-RESERVED = (RECORD, "table.csv", "report.html", "figures", BANK)  # what else a study's folder holds
+RESERVED = (RECORD, "table.csv", "report.html", files.FIGURES, BANK)  # what else a study's folder holds
 
 Cells = Mapping[str, Mapping[int, Run]]  # finished runs by arm and seed
 
@@ -167,8 +167,10 @@ def load_study(directory: Path, tables: Mapping[str, TableKind]) -> Study:
         UserError: The folder holds no study, that of another version, or its record was changed by something else.
     """
     path, record = directory / RECORD, _record(directory)
+    arms = _recorded_arms(record.get("arms"), path)
+    files.refuse_misplaced(directory, (*arms, BANK, files.FIGURES))
     record = _mapping(record, str(path), (*REQUIRED[:1], *REQUIRED[2:]), OPTIONAL, "the record of a study has")
-    return _checked(record, _recorded_arms(record["arms"], path), path, tables)
+    return _checked(record, arms, path, tables)
 
 
 def _record(directory: Path) -> dict[str, Any]:
@@ -215,7 +217,7 @@ def claim_folder(study: Study, directory: Path) -> None:
         return
     before = _record(directory)
     arms = _recorded_arms(before.get("arms"), directory / RECORD)
-    files.refuse_misplaced(directory, (*study.arms, BANK, "figures"))
+    files.refuse_misplaced(directory, (*study.arms, BANK, files.FIGURES))
     refuse(
         before.get("name") != study.name,
         f"--out {directory}: the folder belongs to the study {before.get('name')!r}, not {study.name!r}",

@@ -11,7 +11,7 @@ from aal.runs.files import read_json
 from aal.runs.folder import FOLDERS, RunFolder
 from aal.runs.reading import read_rounds, read_run
 from aal.studies.cells import Cell
-from aal.studies.study import claim_folder, read_study, save_study
+from aal.studies.study import claim_folder, load_study, read_study, save_study
 from aal.studies.tables import TABLES
 from aal.tracking.process import whole_rounds
 from tests.studies.made_runs import make_run, make_study_file
@@ -48,10 +48,11 @@ def test_what_is_no_json_is_named(text: str, tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
 
 
-@pytest.mark.parametrize("name", [*FOLDERS, "rounds.jsonl", "ledger.csv", "summary.json", "report.html", "metrics.csv"])
+@pytest.mark.parametrize("name", [*FOLDERS, "rounds.jsonl", "ledger.csv", "report.html", "figures/a.png"])
 def test_a_run_does_not_go_on_over_files_in_the_place_of_folders_or_folders_of_files(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
     place.mkdir() if place.suffix else place.touch()
     with pytest.raises(UserError, match=f"{name}: {MISPLACED}"):
         RunFolder(tmp_path, resumes=True)
@@ -59,14 +60,16 @@ def test_a_run_does_not_go_on_over_files_in_the_place_of_folders_or_folders_of_f
     RunFolder(tmp_path, resumes=True).release()
 
 
-@pytest.mark.parametrize("name", ["clean", "features", "figures", "table.csv", "report.html"])
+@pytest.mark.parametrize("name", ["clean", "features", "figures", "figures/a.png", "table.csv", "report.html"])
 def test_a_study_does_not_go_on_over_them_either(name: str, tmp_path: Path) -> None:
     study = read_study(make_study_file(tmp_path), TABLES)
     save_study(study, tmp_path / "out")
     place = tmp_path / "out" / name
+    place.parent.mkdir(exist_ok=True)
     place.mkdir() if place.suffix else place.touch()
-    with pytest.raises(UserError, match=f"{name}: {MISPLACED}"):
-        claim_folder(study, tmp_path / "out")
+    for reading in (lambda out: claim_folder(study, out), lambda out: load_study(out, TABLES)):
+        with pytest.raises(UserError, match=f"{name}: {MISPLACED}"):
+            reading(tmp_path / "out")
 
 
 @pytest.mark.parametrize("key", ["environment", "files"])

@@ -199,6 +199,7 @@ def escaping(name: str) -> tuple[dict[str, object], ...]:
     return (
         {"name": name},
         {"arms": {name: {"configs": [], "fingerprint": ""}}},
+        {"arms": {"a" * 300: {"configs": [], "fingerprint": ""}}},
         {"arms": {"clean": {"configs": 3, "fingerprint": ""}}},
         {"arms": [name]},
         {"rows": [{"arm": name}]},
@@ -231,7 +232,7 @@ def test_nothing_outside_a_studys_folder_is_read_and_its_record_says_what_a_stud
         load_study(tmp_path / "out", TABLES)
 
 
-@pytest.mark.parametrize("name", ["../escaped", "a/b", "..", ".hidden", "", "/x", "a\nb"])
+@pytest.mark.parametrize("name", ["../escaped", "a/b", "..", ".hidden", "", "/x", "a\nb", "a" * 300])
 def test_the_name_of_a_study_is_the_name_of_a_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"name: .* cannot name a folder"):
         read_study(make_study_file(tmp_path, name=name), TABLES)
