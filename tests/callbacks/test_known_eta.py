@@ -10,6 +10,7 @@ import torch
 from aal.datamodules import BetaSampling
 from aal.networks import NearestNeighbours
 from tests.commands import ROOT, aal, results
+from tests.test_resume import KILL
 
 EXPERIMENT = ROOT / "configs" / "experiment" / "shadow_beta.yaml"
 FEW = (
@@ -58,3 +59,21 @@ def test_what_makes_no_sense_is_named(argument: str, line: str, tmp_path: Path) 
     run = aal("fit", "--config", EXPERIMENT, "--out", tmp_path / "run", *few, argument)
     assert run.returncode == 2, run.stderr
     assert line in run.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_as_if_it_had_not_been_and_two_ranks_give_the_run_of_one(tmp_path: Path) -> None:
+    given = ("fit", "--config", EXPERIMENT, *FEW, "--trainer.accelerator=cpu", "--ckpt_path=last")
+    whole = aal(*given, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    moment = ("callbacks/round_checkpoint.py:save_checkpoint", "return", "2", str(tmp_path / "killed"))
+    killed = aal(*given, "--out", tmp_path / "run", code=KILL, before=moment)
+    assert killed.returncode == -9, killed.stderr
+    chosen = [row["chosen_k"] for row in results(tmp_path / "whole")["rounds"]]
+    assert len(set(chosen)) > 1, "which k is chosen makes no difference to this test"
+    resumed = aal(*given, "--out", tmp_path / "run")
+    assert resumed.returncode == 0, resumed.stderr
+    assert results(tmp_path / "run") == results(tmp_path / "whole")
+    two = aal(*given, "--out", tmp_path / "two", ranks=2)
+    assert two.returncode == 0, two.stderr
+    assert results(tmp_path / "two")["rounds"] == results(tmp_path / "whole")["rounds"]
