@@ -161,6 +161,7 @@ def curves_figure(
     many = any(len(group.curves) > MANY for group in groups)
     figure, grid = panels(len(groups), 5.2, 4.4 if many else 3.4)
     for axes, group in zip(grid, groups, strict=True):
+        axes.set_xscale("log" if log else "linear")
         for curve in group.curves:
             _plot(axes, curve, marked=apart)
         low, high = _limits([group] if apart else groups, share)
@@ -168,9 +169,7 @@ def curves_figure(
         axes.set(
             xlim=(0 if share else None, None), yticks=[tick for tick in axes.get_yticks() if low <= tick <= 1 + ALMOST]
         )
-        if log:
-            axes.set_xscale("log")
-        else:
+        if not log:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
         for height in group.levels.values():
             axes.axhline(height, color=MUTED, linewidth=1.2, linestyle=":")
