@@ -12,8 +12,11 @@ from aal.networks.k_nearest import k_nearest
 class NearestNeighbours(InstanceNetwork):
     """Classifies by a vote of the ``k`` nearest training points in L2; between classes with equal votes by the lower.
 
-    Distances are exact to float64, whatever the precision of the points, and where points at the same distance compete
-    for the last votes they are chosen as scikit-learn's brute force chooses (:func:`aal.networks.k_nearest.k_nearest`).
+    Distances are sums of squared differences in float64, whatever the precision of the points, and where points at the
+    same distance compete for the last votes they are chosen as scikit-learn's brute force chooses on one thread
+    (:func:`aal.networks.k_nearest.k_nearest`). Only where distances are the same but for the rounding of float64, as on
+    a lattice with a spacing of 0.1, may its choice be another: it follows the rounding of its products there.
+
     A forward pass takes the memory of its batch and a block of distances. Nothing has a gradient. Source: paper
     *shadow*, Equations 1 and 2.
 
