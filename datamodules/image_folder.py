@@ -115,7 +115,7 @@ def read_image(path: Path, size: int, gray: bool) -> np.typing.NDArray[np.uint8]
         ValueError: Its pixels have no known range.
     """
     with Image.open(path, formats=FORMATS) as file:
-        image = _eight_bits(file)
+        image = _eight_bits(file, path)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
@@ -124,11 +124,11 @@ def read_image(path: Path, size: int, gray: bool) -> np.typing.NDArray[np.uint8]
     return pixels[None] if gray else pixels.transpose(2, 0, 1)
 
 
-def _eight_bits(file: ImageFile) -> Image.Image:
+def _eight_bits(file: ImageFile, path: Path) -> Image.Image:
     """Return an image upright, in 8 bits, and with it the value that stands for transparency, which Pillow forgets.
 
-    Pillow would cut 16-bit gray values off at 255, takes those of 12 bits for 16, and minds in those of 8 bits alone
-    whether 0 is white.
+    Pillow would cut 16-bit gray values off at 255, takes those of 12 bits for 16, minds in those of 8 bits alone
+    whether 0 is white, and reads of 16-bit colors the high bytes, which near colors share.
     """
     tags = file.tag_v2 if isinstance(file, TiffImageFile) else {}
     wide = file.mode.startswith("I;16") or (file.mode == "I" and file.format in WIDENED)
@@ -136,7 +136,8 @@ def _eight_bits(file: ImageFile) -> Image.Image:
         raise ValueError("its pixels are of neither 8 nor 16 bits, or signed")
     if file.mode == "YCbCr" and tags.get(YCBCRSUBSAMPLING) != (1, 1):
         raise ValueError("its colors are coarser than its pixels, and not compressed")
-    named = DEPTH.search(str(file.tile[0][3]))  # what the decoder is told, such as L;4 or I;16B
+    # What the decoder is told, such as L;4 or I;16B; that of WebP, always of 8 bits, is not told before it reads.
+    named = DEPTH.search(str(file.tile[0][3])) if file.tile else None
     depth, image = int(named[1]) if named else 8, ImageOps.exif_transpose(file)
     clear = image.info.get("transparency")
     if wide:
@@ -147,8 +148,17 @@ def _eight_bits(file: ImageFile) -> Image.Image:
     if image.mode == "L" and depth < 8 and clear is not None:
         image.info["transparency"] = clear * 255 // (2**depth - 1)
     elif image.mode == "RGB" and depth == 16 and clear is not None:
-        image.info["transparency"] = tuple(value >> 8 for value in clear)
+        other = (np.asarray(image) != np.right_shift(clear, 8)) | (_low_bytes(path) != np.bitwise_and(clear, 255))
+        image.putalpha(Image.fromarray(255 * other.any(2).astype(np.uint8)))
+        del image.info["transparency"]
     return image
+
+
+def _low_bytes(path: Path) -> np.typing.NDArray[np.uint8]:
+    """Return the low bytes of the 16-bit colors of a PNG, upright, ``(H, W, 3)``."""
+    with Image.open(path, formats=("PNG",)) as file:
+        file.tile = [tile._replace(args="RGB;16L") for tile in file.tile]  # of the other byte order: the second byte
+        return np.asarray(ImageOps.exif_transpose(file))
 
 
 def _parts(root: Path) -> dict[str, Path]:

@@ -148,6 +148,57 @@ def test_the_transparent_color_of_every_depth_becomes_white(depth: int, tmp_path
         assert read_image(tmp_path / "x.png", 8, gray=False)[:, 4].T.tolist() == expected
 
 
+def test_of_16_bit_colors_the_transparent_one_alone_becomes_white(tmp_path: Path) -> None:
+    """Near ones share its high bytes, or its low ones."""
+    clear = [256, 5, 770]
+    colors = [clear, [257, 5, 770], [256, 4, 770], [256, 5, 2], [0, 5, 770], [1, 1, 1], [0, 0, 0], [65535, 0, 9]]
+    (tmp_path / "x.png").write_bytes(png(16, [[value for color in colors for value in color]] * 8, clear))
+    expected = [[255] * 3, *([value >> 8 for value in color] for color in colors[1:])]
+    assert read_image(tmp_path / "x.png", 8, gray=False)[:, 4].T.tolist() == expected
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize(
+    ("mode", "value", "seen"),
+    [
+        ("L", 100, (100, 100, 100)),
+        ("RGB", BLUE, BLUE),
+        ("RGBA", (255, 0, 0, 255), RED),
+        ("RGBA", (255, 0, 0, 0), (255, 255, 255)),
+        ("LA", (0, 0), (255, 255, 255)),
+    ],
+)
+def test_webp_of_every_kind(mode: str, value: Any, seen: tuple[int, ...], lossless: bool, tmp_path: Path) -> None:  # noqa: ANN401
+    image = Image.new(mode, (16, 16), value)
+    path = saved(tmp_path / "x.webp", image, lossless=lossless, quality=100)
+    assert np.abs(np.subtract(colour(path), seen)).max() <= (0 if lossless else 3)
+    later = Image.new("RGB", (16, 16), GREEN)
+    path = saved(tmp_path / "moving.webp", image, save_all=True, append_images=[later], lossless=lossless, quality=100)
+    assert np.abs(np.subtract(colour(path), seen)).max() <= (0 if lossless else 3), "not the first frame"
+
+
+def test_a_webp_cut_short_is_named_with_the_reason(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    path = saved(tmp_path / "x.webp", pixels, lossless=True)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(OSError, match="decoder"):
+        read_image(path, 8, gray=False)
+
+
+def test_two_photos_in_one_jpeg_are_the_first(tmp_path: Path) -> None:
+    """As telephones write them."""
+    path = saved(
+        tmp_path / "x.jpg",
+        Image.new("RGB", (16, 16), RED),
+        format="MPO",
+        save_all=True,
+        quality=100,
+        append_images=[Image.new("RGB", (16, 16), GREEN)],
+    )
+    assert np.abs(np.subtract(colour(path), RED)).max() < 5
+
+
 @pytest.mark.parametrize("most", [1, 15, 255, 1023, 65535])
 def test_portable_graymaps_of_every_range(most: int, tmp_path: Path) -> None:
     values = np.round(RAMP * most)
