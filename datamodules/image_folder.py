@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ WIDENED = ("PNG", "PPM")  # whose 16 bits Pillow may give as 32
 DEPTH = re.compile(r";(\d+)")
 UNSIGNED = 1  # of TIFF's sample formats
 PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation")}
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # of a folder's name, such as TrainSet or test_images
 WHITE = (255, 255, 255, 255)
 
 
@@ -36,8 +38,8 @@ class ImageFolder(Stored):
     gray, and resized so that its centre square has ``size`` pixels a side; of several pages or frames the first is
     taken, and color profiles are left alone. Values of 1 to 16 bits are scaled to their range; signed, 32-bit and
     floating-point ones, whose range no file tells, are no images here. Files that are no whole images, folders that
-    cannot be opened and what is neither class nor part are left out and named in ``skipped``. Files that hold the same
-    image are not kept in one split: remove copies first.
+    cannot be opened, links that lead nowhere and what is neither class nor part are left out and named in ``skipped``.
+    Files that hold the same image are not kept in one split: remove copies first.
 
     Args:
         size: Pixels a side that every image is brought to.
@@ -76,9 +78,7 @@ class ImageFolder(Stored):
         self.num_classes = len(self.classes)
         for part in self.parts:
             refuse(part not in self.folders, f"test: {root} has no test part, a folder train and a folder test")
-        read = {root, *self.folders.values()}
-        others = [path for path in _folders(root).values() if root not in self.folders.values() and path not in read]
-        self.skipped |= {printable(path): "neither the training nor the test part" for path in others}
+        self.skipped |= _left_out(root, self.folders, self.classes if classes is None else ())
 
     def read(self, part: str) -> tuple[Samples, Tensor]:
         """Decode the images of a part."""
@@ -180,14 +180,49 @@ def _parts(root: Path) -> dict[str, Path]:
 
 
 def _refuse_parts(root: Path, classes: dict[str, Path]) -> None:
-    """Refuse folders for classes that look like the parts of a data set: all hold the same folders."""
-    inner = [_folders(path).keys() for path in classes.values()]
-    same = sorted(set[str].intersection(*map(set, inner))) if len(inner) > 1 else []
+    """Refuse folders for classes that look like the parts of a data set: by their names, or by folders in all of them.
+
+    A single folder of one name in each of them is no sign of it.
+    """
+    called = [{part for word in WORD.findall(name) if (part := _part_of(word.lower()))} for name in classes]
+    alike = "are called as parts of a data set are" if len(set().union(*called)) > 1 else ""
+    inner = [set(_folders(path)) for path in classes.values()] if len(classes) > 1 else [set[str]()]
+    same = sorted(set.intersection(*inner))
+    if not alike and same and len(set.union(*inner)) > 1:
+        alike = f"all hold {', '.join(same)}, as parts of a data set do"
     refuse(
-        len(same) > 1,
-        f"root: the folders {', '.join(classes)} in {root} all hold {', '.join(same)}, as parts of a data set do: "
+        alike,
+        f"root: the folders {', '.join(classes)} in {root} {alike}: "
         "call them train and test, or set root to one of them; if they are classes, name them under classes",
     )
+
+
+def _part_of(word: str) -> str | None:
+    """Return the part that a word of a folder's name is, or begins with, such as trainset."""
+    return next(
+        (part for part, names in PARTS.items() if word in names or (part != "val" and word.startswith(part))), None
+    )
+
+
+def _left_out(root: Path, parts: dict[str, Path], classes: Sequence[str]) -> dict[str, str]:
+    """Return what may hold images but is not read, each with the reason.
+
+    Args:
+        root: The data set's folder.
+        parts: Its parts.
+        classes: What the folders of all parts are taken for; none where a user chose among them.
+    """
+    read = parts.values()
+    others = () if root in read else (path for path in _folders(root).values() if path not in read)
+    reasons = dict.fromkeys(others, "neither the training nor the test part")
+    if "test" in parts and classes:
+        others = (path for name, path in _folders(parts["test"]).items() if name not in classes)
+        reasons |= dict.fromkeys(others, "no class of the training part")
+    for top in {root, *read}:
+        for entry in sorted(top.iterdir()):
+            if entry.is_symlink() and not entry.name.startswith(".") and not os.path.exists(entry):
+                reasons[entry] = "a link that leads nowhere, or to what cannot be opened"
+    return {printable(path): reason for path, reason in reasons.items()}
 
 
 def _folders(top: Path) -> dict[str, Path]:
@@ -199,7 +234,9 @@ def _folders(top: Path) -> dict[str, Path]:
     if not top.is_dir():
         return {}
     try:
-        names = sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(
+            entry.name for entry in os.scandir(top) if os.path.isdir(entry) and not entry.name.startswith(".")
+        )
     except OSError as error:
         raise UserError(f"root: {top} cannot be read ({error.strerror})") from None
     return {printable(name): top / name for name in names}

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -369,8 +370,48 @@ def test_folders_that_look_like_parts_are_no_classes(tmp_path: Path) -> None:
         ImageFolder(root=str(tmp_path), size=8)
     assert ImageFolder(root=str(tmp_path), size=8, classes=["seen", "unseen"]).num_classes == 2
     for name in ("bag", "boot"):
-        (tmp_path / "seen" / name).rename(tmp_path / "seen" / f"{name}s")
+        shutil.rmtree(tmp_path / "unseen" / name)
+    with pytest.raises(UserError, match=r"^root: the folders seen, unseen in .* all hold shoe, as"):
+        ImageFolder(root=str(tmp_path), size=8)
+    for name in ("bag", "boot"):
+        shutil.rmtree(tmp_path / "seen" / name)
     assert ImageFolder(root=str(tmp_path), size=8).classes == ("seen", "unseen"), "each holds its images in one folder"
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train_set", "test_set"), ("Trainset", "testset"), ("TRAIN", "my-validation"), ("a1train", "b val")],
+)
+def test_folders_that_are_called_as_parts_are_no_classes(train: str, test: str, tmp_path: Path) -> None:
+    """Whatever they hold."""
+    image_folder(tmp_path)
+    (tmp_path / "train").rename(tmp_path / "kept")
+    shutil.rmtree(tmp_path / "test")
+    (tmp_path / "kept" / "bag").rename(tmp_path / train)
+    (tmp_path / "kept" / "boot").rename(tmp_path / test)
+    shutil.rmtree(tmp_path / "kept")
+    with pytest.raises(UserError, match=r"^root: the folders .* are called as parts of a data set are: call them"):
+        ImageFolder(root=str(tmp_path), size=8)
+    named = ImageFolder(root=str(tmp_path), size=8, classes=[train, test])
+    assert named.num_classes == 2
+    (tmp_path / train).rename(tmp_path / "trains")
+    (tmp_path / test).rename(tmp_path / "planes")
+    assert ImageFolder(root=str(tmp_path), size=8).classes == ("planes", "trains")
+
+
+def test_classes_that_are_left_out_are_named(tmp_path: Path) -> None:
+    arguments = image_folder(tmp_path)
+    (tmp_path / "train" / "sock").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "train" / "loop").symlink_to(tmp_path / "train" / "loop")
+    (tmp_path / "test" / "hat").mkdir()
+    module = ImageFolder(**arguments)
+    nowhere = "a link that leads nowhere, or to what cannot be opened"
+    assert {str(Path(name).relative_to(tmp_path)): reason for name, reason in module.skipped.items()} == {
+        "train/sock": nowhere,
+        "train/loop": nowhere,
+        "test/hat": "no class of the training part",
+    }
+    assert module.classes == ("bag", "boot", "shoe")
 
 
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
@@ -413,7 +454,8 @@ def test_a_name_that_is_no_utf_8_is_written_by_its_bytes(tmp_path: Path) -> None
     module = ImageFolder(**arguments)
     module.setup("fit")
     assert module.classes == ("boot", r"b\xe4g", "shoe")
-    assert [*module.skipped] == [str(tmp_path / "train" / "boot") + r"/caf\xe9.png"]
+    boots = str(tmp_path / "train" / "boot")
+    assert [*module.skipped] == [str(tmp_path / "test" / "bag"), boots + r"/caf\xe9.png"]
     assert sum(map(len, module.samples.values())) == 63
 
 
