@@ -85,7 +85,12 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:  # no
 
 def write_sealed(path: Path, kind: str, value: dict[str, Any], *, indent: int | None = 2) -> None:
     """Write ``value`` as JSON with a digest of it and its kind, by which :func:`read_sealed` knows it again."""
-    write_json(path, {"sha256": _seal_of(kind, value), **value}, indent=indent)
+    write_json(path, sealed(kind, value), indent=indent)
+
+
+def sealed(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Return ``value`` with what :func:`write_sealed` adds to it."""
+    return {"sha256": _seal_of(kind, value), **value}
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, durable: bool = True) -> None:

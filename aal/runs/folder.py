@@ -12,7 +12,7 @@ from aal.checks import refuse
 from aal.errors import RunStopped, UserError
 from aal.runs.documents import read_mapping, to_yaml
 from aal.runs.files import NO_SPACE, PARTIAL, refuse_misplaced, write_text
-from aal.runs.inputs import INPUTS
+from aal.runs.inputs import CONFIG, INPUTS, check_config, note_config
 
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "figures", "poisons", "robust", "sets", "wandb")  # of a run's folder
@@ -50,7 +50,7 @@ class RunFolder:
         self._new, refusal = not found, None
         if found and not resumes:
             refusal = f"is in use (it holds {found[0]}); choose another, or add --ckpt_path last"
-        elif found and not {"config.yaml", "poisons"} & set(found):
+        elif found and not {CONFIG, INPUTS, "poisons"} & set(found):
             refusal = f"holds {found[0]}, but no run that could go on"
         try:
             refuse(refusal, f"out: {path} {refusal}")
@@ -71,7 +71,7 @@ class RunFolder:
         may_change: Collection[str],
         completed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> None:
-        """Refuse to go on with another configuration than the run was started with.
+        """Refuse to go on with another configuration than the run was started with, or where none tells which.
 
         Args:
             config: The configuration of this process.
@@ -79,9 +79,10 @@ class RunFolder:
             completed: Gives an earlier configuration the keys that are new since, with their defaults.
 
         Raises:
-            UserError: A key differs; the message names it with both values.
+            UserError: A key differs; the message names it with both values. ``config.yaml`` was altered, or is gone.
         """
-        path = self.path / "config.yaml"
+        check_config(self.path, to_yaml(config))
+        path = self.path / CONFIG
         if not path.exists():
             return
         before, now = flattened(completed(read_mapping(path))), flattened(config)
@@ -94,8 +95,9 @@ class RunFolder:
                 )
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Write ``config.yaml``."""
-        write_text(self.path / "config.yaml", to_yaml(config))
+        """Write ``config.yaml``; of a run that goes on some values may have changed, and keys may be new."""
+        note_config(self.path, text := to_yaml(config))
+        write_text(self.path / CONFIG, text)
 
     def check(self) -> None:
         """See that the folder is still there, and the one that was taken.
