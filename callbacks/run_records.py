@@ -19,10 +19,10 @@ from aal.report.pair_figures import examples_figure
 from aal.report.run_page import CRAFTED_FIGURE, write_run_report
 from aal.report.style import render
 from aal.robustness import Examples
-from aal.runs.files import NOTHING, digest_of, truncate, write_bytes, write_csv
+from aal.runs.files import NOTHING, write_bytes, write_csv
 from aal.runs.folder import RunFolder
 from aal.runs.reading import read_rounds
-from aal.runs.records import append_round, write_crafted, write_ledger, write_summary
+from aal.runs.records import RoundLines, write_crafted, write_ledger, write_summary
 from aal.tracking.logger import WandbTracker
 
 COPIES = 9  # that are drawn
@@ -42,8 +42,8 @@ class RunRecords(RoundCallback):
     def __init__(self) -> None:
         self.folder: RunFolder | None = None
         self.config: dict[str, Any] = {}
-        self.size = 0  # of rounds.jsonl, in bytes, at the checkpoint
-        self.digest = NOTHING  # of these bytes
+        self.lines = RoundLines()
+        self._saved = (0, NOTHING)  # size of rounds.jsonl, in bytes, at the checkpoint, and digest of these
         self.seconds = 0.0
         self._started = time.perf_counter()
 
@@ -66,7 +66,7 @@ class RunRecords(RoundCallback):
                 logger.axis = clock_of(trainer).counted
         self._started = time.perf_counter()
         folder = Path(trainer.default_root_dir)
-        truncate(folder / "rounds.jsonl", self.size, self.digest)
+        self.lines.go_back(folder, *self._saved)
         for record in read_rounds(folder):
             _log(trainer, record)
 
@@ -74,8 +74,7 @@ class RunRecords(RoundCallback):
         """Append the round's record."""
         if trainer.is_global_zero:
             self._check_folder()
-            folder = Path(trainer.default_root_dir)
-            self.size, self.digest = append_round(folder, record), digest_of(folder / "rounds.jsonl")
+            self.lines.append(Path(trainer.default_root_dir), record)
             _log(trainer, record)
 
     def on_labels_given(self, trainer: pl.Trainer, module: Classifier) -> None:
@@ -93,6 +92,7 @@ class RunRecords(RoundCallback):
         if not trainer.is_global_zero or not clock_of(trainer).finished:
             return
         self.on_labels_given(trainer, module)  # the clock may have changed labels at the end
+        self.lines.check(folder)
         last = read_rounds(folder)[-1]
         summary = {
             **{name: last[name] for name in ("accuracy", "loss", "labels")},
@@ -121,11 +121,12 @@ class RunRecords(RoundCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return size and digest of ``rounds.jsonl``, and the seconds spent."""
-        return {"size": self.size, "digest": self.digest, "seconds": self.seconds + time.perf_counter() - self._started}
+        seconds = self.seconds + time.perf_counter() - self._started
+        return {"size": self.lines.size, "digest": self.lines.digest, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
-        self.size, self.digest, self.seconds = (state_dict[name] for name in ("size", "digest", "seconds"))
+        self._saved, self.seconds = (state_dict["size"], state_dict["digest"]), state_dict["seconds"]
 
 
 def _draw_crafted(data: ActiveDataModule, module: Classifier, folder: Path) -> None:

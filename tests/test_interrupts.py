@@ -195,6 +195,16 @@ def test_a_file_or_folder_of_another_kind_in_mid_run_stops_it(name: str, tmp_pat
     assert (stopped.returncode, last.startswith(f"stopped: {out / name}")) == (3, True), stopped.stderr
 
 
+@pytest.mark.parametrize("name", ["poisons", "rounds.jsonl"])
+def test_a_file_or_folder_that_goes_away_in_mid_run_stops_it(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    act = f"path = os.path.join(out, {name!r})\nshutil.rmtree(path) if os.path.isdir(path) else os.remove(path)"
+    stopped = fit(out, *OPTIONS, **at(MOMENTS["querying"], act, out))
+    last = stopped.stderr.splitlines()[-1]
+    assert (stopped.returncode, last.startswith(f"stopped: {out / name}: was removed")) == (3, True), stopped.stderr
+    assert not (out / "summary.json").exists()
+
+
 READ_ONLY = """
 import ctypes
 if ctypes.CDLL(None).unshare(0x20000):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aal.checks import refuse
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor  # takes seconds to import, which a study's process does without
@@ -28,6 +28,7 @@ PARTIAL = ".partial"  # what a process left of a file that it was writing when i
 NOTHING = hashlib.sha256().hexdigest()  # of no bytes
 WRITTEN = (".yaml", ".json", ".jsonl", ".csv", ".html", ".safetensors", ".ckpt", ".png")  # endings of files
 FIGURES = "figures"  # the folder of a run's and of a study's
+AT_IT = "removed, cut or altered while the run wrote into it; put it back as it was, or choose another --out"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -247,18 +248,27 @@ def _seal_of(kind: str, value: dict[str, Any]) -> str:
     return hashlib.sha256(f"{kind} {json.dumps(value)}".encode()).hexdigest()
 
 
-def append_line(path: Path, line: str) -> int:
-    """Append a line to ``path`` and return the file's size in bytes afterwards.
+def append_line(path: Path, line: str, size: int) -> bytes:
+    """Append a line to ``path``, which has ``size`` bytes, and return what was added.
 
     A line half written when the process dies is cut off again by :func:`truncate`.
+
+    Raises:
+        RunStopped: The file has another size, or is gone: something else is at it.
+        OSError: It could not be written.
     """
+    added = line.encode() + b"\n"
     try:
-        with path.open("ab") as file:
-            file.write(line.encode() + b"\n")
-            return file.tell()
+        with path.open("r+b" if size else "ab") as file:
+            refuse(file.seek(0, os.SEEK_END) != size, f"{path}: {AT_IT}", RunStopped)
+            file.write(added)
+    except FileNotFoundError:
+        refuse(size and path.parent.exists(), f"{path}: {AT_IT}", RunStopped)
+        raise
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+    return added
 
 
 def sync(path: Path) -> None:
@@ -267,8 +277,8 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def truncate(path: Path, size: int, digest: str) -> None:
-    """Cut ``path`` back to its first ``size`` bytes, of SHA-256 ``digest`` (0 also where there is no file).
+def truncate(path: Path, size: int, digest: str) -> bytes:
+    """Cut ``path`` back to its first ``size`` bytes, of SHA-256 ``digest``, and return them (0 also without a file).
 
     Raises:
         UserError: These bytes are not there or others: something else changed the file.
@@ -278,3 +288,4 @@ def truncate(path: Path, size: int, digest: str) -> None:
     refuse(altered, f"{path}: cut or altered since the checkpoint was saved; put it back, or choose another --out")
     if len(content) > size:
         os.truncate(path, size)
+    return content[:size]

@@ -16,6 +16,8 @@ from aal.runs.inputs import CONFIG, INPUTS, check_config, note_config
 
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "figures", "poisons", "robust", "sets", "wandb")  # of a run's folder
+RECORDS = (CONFIG, INPUTS, "ledger.csv", "rounds.jsonl", "crafted.safetensors", "skipped.csv")  # files of a run
+WATCHED = ("checkpoints", "figures", "poisons", "robust", "sets")  # folders in which only the run writes
 HALF_WRITTEN = f".*{PARTIAL}"
 BEGAN = ("checkpoints", "ledger.csv", "rounds.jsonl")  # none of them is there before the run's inputs are kept
 UNBEGUN = {LOCK, "config.yaml", INPUTS, "skipped.csv", "ledger.csv"}  # all that is there before a run does any work
@@ -36,6 +38,7 @@ class RunFolder:
     def __init__(self, path: Path, resumes: bool) -> None:
         self.path = path
         self._lock = FileLock(path / LOCK)
+        self._seen: set[Path] = set()
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -100,10 +103,10 @@ class RunFolder:
         write_text(self.path / CONFIG, text)
 
     def check(self) -> None:
-        """See that the folder is still there, and the one that was taken.
+        """See that the folder is there, the one that was taken, and that nothing of the run's is gone from it.
 
         Raises:
-            RunStopped: It is not.
+            RunStopped: It is not; the line names what is gone.
         """
         lock = self.path / LOCK
         refuse(
@@ -112,6 +115,24 @@ class RunFolder:
             "command with --ckpt_path last goes on",
             RunStopped,
         )
+        present = self._present()
+        gone = min(self._seen - present, default=None)
+        self._seen |= present
+        refuse(
+            gone,
+            f"{gone}: was removed while the run wrote into its folder; put it back, and the same command with "
+            "--ckpt_path last goes on, or choose another --out",
+            RunStopped,
+        )
+
+    def _present(self) -> set[Path]:
+        """Return what there is of the files and folders that a run writes and never removes."""
+        found = {self.path / name for name in RECORDS if (self.path / name).exists()}
+        for top in WATCHED:
+            for place, folders, files in os.walk(self.path / top):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                found |= {Path(place), *(Path(place, name) for name in files if not name.startswith("."))}
+        return found
 
     @contextmanager
     def kept(self) -> Iterator[None]:

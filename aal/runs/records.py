@@ -1,5 +1,6 @@
 """The files of a run: rounds.jsonl, ledger.csv, crafted.safetensors and summary.json."""
 
+import hashlib
 import json
 import os
 import platform
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from aal import __version__
+from aal.checks import refuse
+from aal.errors import RunStopped
 from aal.extras import Extras
 from aal.pool import ORIGINS, Pool
-from aal.runs.files import append_line, digest_of, write_csv, write_json, write_tensors
+from aal.runs.files import AT_IT, append_line, digest_of, truncate, write_csv, write_json, write_tensors
 
 LEDGER_COLUMNS = (
     "index",
@@ -34,9 +37,48 @@ LEDGER_COLUMNS = (
 )
 
 
-def append_round(folder: Path, record: dict[str, Any]) -> int:
-    """Append a round's record to ``rounds.jsonl``; return the file's size in bytes afterwards."""
-    return append_line(folder / "rounds.jsonl", json.dumps(record, allow_nan=False))
+class RoundLines:
+    """``rounds.jsonl``, of which size and digest are known without reading it again.
+
+    Attributes:
+        size: What the run wrote to it, in bytes.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the run wrote to it."""
+        return self._sha256.hexdigest()
+
+    def go_back(self, folder: Path, size: int, digest: str) -> None:
+        """Cut it back to ``size`` bytes of this digest, those at a checkpoint.
+
+        Raises:
+            UserError: They are not there.
+        """
+        self.size, self._sha256 = size, hashlib.sha256(truncate(folder / "rounds.jsonl", size, digest))
+
+    def append(self, folder: Path, record: dict[str, Any]) -> None:
+        """Append a round's record.
+
+        Raises:
+            RunStopped: Something else has removed it, or changed its size.
+        """
+        added = append_line(folder / "rounds.jsonl", json.dumps(record, allow_nan=False), self.size)
+        self._sha256.update(added)
+        self.size += len(added)
+
+    def check(self, folder: Path) -> None:
+        """See that it holds what was written to it.
+
+        Raises:
+            RunStopped: It does not.
+        """
+        path = folder / "rounds.jsonl"
+        refuse(not path.exists() or digest_of(path) != self.digest, f"{path}: {AT_IT}", RunStopped)
 
 
 def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor, names: Sequence[str] | None = None) -> None:

@@ -30,8 +30,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
 
 def test_lines_after_a_checkpoint_are_cut_off_again(tmp_path: Path) -> None:
     path = tmp_path / "rounds.jsonl"
-    size = files.append_line(path, '{"round": 0}')
-    files.append_line(path, '{"round": 1}')
+    size = len(files.append_line(path, '{"round": 0}', 0))
+    files.append_line(path, '{"round": 1}', size)
     with path.open("a") as file:
         file.write('{"rou')  # a line cut short by the end of the process
     digest = hashlib.sha256(b'{"round": 0}\n').hexdigest()

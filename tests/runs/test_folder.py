@@ -1,17 +1,19 @@
 """Which runs go on: those whose folder is as they left it, under the configuration they were started with."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
 from aal.runs.documents import to_yaml
 from aal.runs.files import digest_of, write_sealed
 from aal.runs.folder import RunFolder
 from aal.runs.inputs import KIND, keep_inputs
 from aal.runs.reading import read_run
+from aal.runs.records import RoundLines
 
 CONFIGS = {  # the user's own classes may be called as aal's once were
     "a class of aal": "query: {class_path: aal.callbacks.QueryRounds}\n",
@@ -96,3 +98,64 @@ def test_a_run_begun_before_its_configuration_was_noted_goes_on(tmp_path: Path) 
     (tmp_path / "config.yaml").write_text(to_yaml(OTHER))
     with pytest.raises(UserError, match=r"config.yaml: altered"):
         resumed(tmp_path, OTHER)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        *("config.yaml", "inputs.json", "rounds.jsonl", "ledger.csv", "crafted.safetensors", "skipped.csv"),
+        *("poisons", "poisons/00001_base.png", "poisons/manifest.json", "sets/0000/manifest.json", "sets/0000"),
+        *("checkpoints/last.ckpt", "robust/untargeted/round=1.json", "figures/features.png"),
+    ],
+)
+def test_what_is_gone_in_mid_run_stops_it_and_is_named(gone: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, resumes=False)
+    for name in ("poisons/00001_base.png", "poisons/manifest.json", "sets/0000/manifest.json", gone):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch()
+    for name in ("metrics.csv", "wandb/x.log", "poisons/.half.partial"):  # not only the run's own
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    folder.check()
+    for name in ("metrics.csv", "wandb/x.log", "poisons/.half.partial"):
+        (tmp_path / name).unlink()
+    folder.check()
+    path = tmp_path / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(RunStopped, match=rf"^{path}: was removed while the run wrote into its folder"):
+        folder.check()
+    folder.release()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda path: path.unlink(), lambda path: path.write_text(""), lambda path: path.write_text("x" * 100)],
+    ids=["gone", "emptied", "longer"],
+)
+def test_records_that_another_hand_changed_stop_the_run_at_the_next_round(
+    change: Callable[[Path], object], tmp_path: Path
+) -> None:
+    lines = RoundLines()
+    lines.append(tmp_path, {"round": 0})
+    lines.append(tmp_path, {"round": 1})
+    lines.check(tmp_path)
+    assert lines.size == (tmp_path / "rounds.jsonl").stat().st_size
+    change(tmp_path / "rounds.jsonl")
+    with pytest.raises(RunStopped, match=r"rounds.jsonl: removed, cut or altered while the run wrote into it"):
+        lines.append(tmp_path, {"round": 2})
+
+
+def test_records_altered_in_place_stop_the_run_at_its_end(tmp_path: Path) -> None:
+    lines, path = RoundLines(), tmp_path / "rounds.jsonl"
+    lines.append(tmp_path, {"round": 0})
+    size, digest = lines.size, lines.digest
+    path.write_text(path.read_text().replace("0", "7"))
+    lines.append(tmp_path, {"round": 1})
+    with pytest.raises(RunStopped, match=r"rounds.jsonl: removed, cut or altered"):
+        lines.check(tmp_path)
+    path.write_text(path.read_text().replace("7", "0"))
+    lines.go_back(tmp_path, size, digest)
+    lines.append(tmp_path, {"round": 1})
+    lines.check(tmp_path)
