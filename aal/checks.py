@@ -1,6 +1,7 @@
 """Refusing numbers that make no sense, with a line that names the argument."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 from aal.errors import UserError
 
+QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
 
 
@@ -137,7 +139,7 @@ def class_number(given: str | int | None, num_classes: int, names: Sequence[str]
 
     Args:
         given: A number, or a name. A text of digits, as the command line gives a number, is one where no class has such
-            a name.
+            a name. A name in quotes, as the command line may give it, is the name.
         num_classes: Number of classes C.
         names: Their names, where they have any.
         key: The argument's name.
@@ -146,7 +148,9 @@ def class_number(given: str | int | None, num_classes: int, names: Sequence[str]
         UserError: There is no such class; the line begins with ``key``.
     """
     known = list(names or ())
-    if isinstance(given, str) and given.isdecimal() and not any(name.isdecimal() for name in known):
+    if isinstance(given, str) and given not in known and QUOTED.fullmatch(given):
+        given = given[1:-1]
+    elif isinstance(given, str) and given.isdecimal() and not any(name.isdecimal() for name in known):
         given = int(given)
     if isinstance(given, str):
         refuse(not known, f"{key}: the classes have no names but numbers, 0 to {num_classes - 1}; got {given!r}")

@@ -26,7 +26,8 @@ class Crowd(Oracle):
         honest: Number of honest labelers.
         malicious: Number of malicious labelers.
         error: Probability that an honest labeler errs, in [0, 1].
-        source: Class that malicious labelers flip: a number counts from 0, a text is a name.
+        source: Class that malicious labelers flip: a number counts from 0, a text is a name. In a file a bare ``2`` is
+            the number and ``"2"`` the name; the command line's 2 is the name where any class is called by digits.
         target: Class that they say instead.
         malicious_error: Probability that a malicious labeler errs about a sample of another class.
         malicious_share: Probability that a query goes to one of the malicious labelers while one is trusted;

@@ -22,6 +22,11 @@ def test_a_text_is_a_name_and_a_number_counts_from_zero() -> None:
         class_number("0", 12, NAMES, "source")
     assert [class_number(given, 2, ("cat", "dog"), "source") for given in ("1", "cat")] == [1, 0], "the command line"
     assert class_number("7", 10, None, "source") == 7
+    for quoted in ("'2'", '"2"'):
+        assert class_number(quoted, 12, NAMES, "source") == 4, "the command line, where the shell left the quotes"
+        with pytest.raises(UserError, match=r"^source: there is no class '2'; the classes are cat"):
+            class_number(quoted, 3, ("cat", "cow", "dog"), "source")
+    assert class_number('"x"', 2, ("x", '"x"'), "source") == 1, "a class of that very name"
 
 
 def test_a_map_of_classes_has_names_and_numbers_each_class_once() -> None:
