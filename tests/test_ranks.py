@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from aal.cli.trainer import is_alone
 from aal.runs.ranks import READ_ON_IMPORT
 from tests.commands import DDP, EXPERIMENT, ROOT, SMALL, MadeOnce, aal, finished, fit, results
 
@@ -74,6 +76,29 @@ def test_a_rank_that_is_no_number_is_none() -> None:
     variables = {**os.environ, **dict(zip(READ_ON_IMPORT, ("", "abc", "-1"), strict=False))}
     run = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (2, "error: nope.yaml: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "accelerator", "devices", "alone"),
+    [
+        (0, "auto", "auto", True),
+        (0, "auto", -1, True),
+        (4, "cpu", "auto", True),
+        (1, "auto", "auto", True),
+        (4, "gpu", "auto", False),
+        (4, "auto", "-1", False),
+        *((4, "auto", devices, True) for devices in (1, "1", [3], "3,")),
+        *((4, "auto", devices, False) for devices in (2, "2", [0, 1], "0,1", "0, 1,")),
+    ],
+)
+def test_what_asks_for_one_process(
+    gpus: int, accelerator: str, devices: object, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: gpus > 0)
+    asked = {"devices": devices, "accelerator": accelerator, "num_nodes": 1}
+    assert is_alone(asked) is alone
+    assert not is_alone({**asked, "num_nodes": 2})
 
 
 def test_what_a_scheduler_says_of_several_processes_must_fit_together(tmp_path: Path) -> None:

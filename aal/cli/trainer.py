@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse._util import import_object
 from pytorch_lightning.callbacks import (
     BaseFinetuning,
@@ -90,7 +91,21 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
 
 def is_alone(trainer: Mapping[str, Any]) -> bool:
     """Return whether the trainer's keys ask for one process, on one node and device."""
-    return str(trainer["devices"]) == "1" and trainer["num_nodes"] == 1
+    return trainer["num_nodes"] == 1 and _devices(trainer["devices"], trainer["accelerator"]) == 1
+
+
+def _devices(asked: object, accelerator: object) -> int:
+    """Return how many devices are asked for, as Lightning takes it; 0 where that alone knows."""
+    if isinstance(asked, list):
+        return len(asked)
+    text = str(asked).strip()
+    if "," in text:  # numbers of GPUs
+        return len([part for part in text.split(",") if part.strip()])
+    if text not in ("auto", "-1"):
+        return int(text) if text.isdecimal() else 0
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available()):
+        return 1
+    return torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
 
 
 def check_built(trainer: pl.Trainer) -> None:
