@@ -10,6 +10,7 @@ from torch import Tensor
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.round_checkpoint import last_checkpoint
 from aal.datamodules import ActiveDataModule
+from aal.errors import UserError
 from aal.models import Classifier
 from aal.poisons.distortion import distortion
 from aal.poisons.poison_folder import PoisonFolder
@@ -53,9 +54,20 @@ class Poisoning(RoundCallback, ABC):
         """Have the folder hold all poisons."""
 
     def drop_torn(self, trainer: pl.Trainer, together: int) -> None:
-        """Have poisons that the machine's death left torn crafted again, ``together`` at once."""
-        if not last_checkpoint(Path(trainer.default_root_dir)).exists():  # else they are in the pool that it holds
+        """Have poisons that the machine's death left torn crafted again, ``together`` at once.
+
+        Raises:
+            UserError: There is a checkpoint already, saved with a pool that had them: they must be there before it is
+                read, which is before anything can be crafted.
+        """
+        saved = last_checkpoint(Path(trainer.default_root_dir))
+        if not saved.exists():
             self.folder.drop_torn(together)
+        elif torn := self.folder.torn():
+            raise UserError(
+                f"{torn[1]}; the checkpoint was saved with it: put it back as it was, or remove {saved.parent}, and "
+                "the same command crafts it again and goes on from round 0"
+            )
 
     def save(self, trainer: pl.Trainer, bases: Tensor, poisons: Tensor, columns: dict[str, Tensor]) -> None:
         """Save the next poisons beside their bases, both ``(B, ...)``, and list them: only then are they whole.
@@ -76,6 +88,7 @@ class Poisoning(RoundCallback, ABC):
         self.folder.record(columns, data.classes, write=trainer.is_global_zero)
 
     def _add(self, data: ActiveDataModule) -> None:
+        self.folder.check()
         x, labels, bases = self.folder.read(0, self.n), self.folder.column("label"), self.folder.column("base")
         bases = bases if self.of_craft else torch.full_like(bases, -1)
         self.indices, self.coming = data.add_samples(x, labels.long(), bases.long(), "poison"), 0

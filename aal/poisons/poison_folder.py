@@ -53,22 +53,37 @@ class PoisonFolder:
         self._check(self.path, self.rows[first:end], (kind,))
         return torch.stack([self.samples.read(self.path / self.name(k, kind)) for k in range(first, end)])
 
-    def drop_torn(self, together: int) -> None:
-        """Forget poisons that are missing or no samples any more, and all after them, so that they are crafted again.
+    def check(self) -> None:
+        """See that poisons and bases are as they were written.
 
-        A file that was altered, but is a sample, stays, and is refused where it is read.
+        Raises:
+            UserError: A file is missing or was altered.
+        """
+        self._check(self.path, self.rows, KINDS)
 
-        Args:
-            together: Number of poisons crafted at once, which are so again.
+    def torn(self) -> tuple[int, UserError] | None:
+        """Return the first poison that is missing or no sample any more, or whose base is, and what is wrong with it.
+
+        A file that was altered, but is a sample, is not torn; it is refused where it is read.
         """
         for k, row in enumerate(self.rows):
             for file in (row[f"{kind}_file"] for kind in KINDS):
                 try:
                     self.samples.read(self.path / file)
                 except UserError as error:
-                    rank_zero_warn(f"torn, crafted again: {error}")
-                    del self.rows[k - k % together :]
-                    return
+                    return k, error
+        return None
+
+    def drop_torn(self, together: int) -> None:
+        """Forget poisons that are torn, and all after them, so that they are crafted again.
+
+        Args:
+            together: Number of poisons crafted at once, which are so again.
+        """
+        if torn := self.torn():
+            k, error = torn
+            rank_zero_warn(f"torn, crafted again: {error}")
+            del self.rows[k - k % together :]
 
     def name(self, k: int, kind: str) -> str:
         """Return the name of the file of a poison, or of its base."""

@@ -95,6 +95,10 @@ def larger(place: Path) -> None:
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(place / "run/poisons/00001_poison.png")
 
 
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
 def flipped_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -137,6 +141,14 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another poison": (lambda place: other_image(place / POISONS / "00001_poison.png"), "00001_poison.png: altered"),
     "a poison less": (lambda place: (place / POISONS / "00001_poison.png").unlink(), "00001_poison.png: no such file"),
+    "another image of a base": (
+        lambda place: other_image(place / POISONS / "00001_base.png"),
+        "00001_base.png: altered",
+    ),
+    "a torn poison": (
+        lambda place: cut(place / POISONS / "00001_poison.png"),
+        "00001_poison.png: .*; the checkpoint was saved with it: put it back as it was, or remove .*/checkpoints, and",
+    ),
     "a poison of another size": (larger, "00001_poison.png: altered"),
     "another base": (manifest(lambda rows: rows[0].update(base=rows[0]["base"] + 1)), "manifest.json: altered"),
     "another label": (
@@ -220,6 +232,17 @@ def test_a_run_goes_on_elsewhere(made: Path, tmp_path: Path) -> None:
     ledger = (place / "run/ledger.csv").read_bytes()
     (place / "run/ledger.csv").unlink()
     assert (run(place) / "ledger.csv").read_bytes() == ledger
+
+
+def test_a_torn_poison_is_crafted_again_where_no_checkpoint_was_saved_with_it(made: Path, tmp_path: Path) -> None:
+    """As the line says that refuses one where there is a checkpoint."""
+    place = shutil.copytree(made, tmp_path / "place")
+    poison, ledger = place / POISONS / "00001_poison.png", (place / "run/ledger.csv").read_bytes()
+    whole = poison.read_bytes()
+    cut(poison)
+    shutil.rmtree(place / "run/checkpoints")
+    assert (run(place) / "ledger.csv").read_bytes() == ledger
+    assert poison.read_bytes() == whole
 
 
 @pytest.mark.parametrize("kind", ["base", "poison"])
