@@ -32,11 +32,10 @@ def beta_table(study: Study, cells: Cells) -> Table:
     sizes = study.settings[AT]
     columns = (
         ARM,
-        Column("eta", "eta"),
-        Column("noise", "labels"),
+        Column("data", "eta, labels"),
         Column("classifier", "classifier"),
-        Column("beta", "β", counts=True),
-        Column("floor", "floor", counts=True),
+        Column("density", "β, floor"),
+        *(Column(key, printed=False) for key in ("eta", "noise", "beta", "floor")),
         SEEDS,
         *(Column(f"area_{n}", f"area, n = {n:,}", 4, estimated=True) for n in sizes),
         Column("accuracy_drawn", "accuracy", 4, estimated=True),
@@ -75,6 +74,8 @@ def _line(row: Row, cells: Cells, sizes: list[int], last: Comparison | None) -> 
     if setting is not None:
         said = {"eta": setting.eta, "noise": "noisy" if setting.noisy else "clean", "classifier": setting.classifier}
         said |= {"beta": f"{setting.beta:g}", "floor": f"{setting.floor:g}" if setting.beta else None}
+        said |= {"data": f"{said['eta']}, {said['noise']}"}
+        said |= {"density": ", ".join(str(said[key]) for key in ("beta", "floor") if said[key])}
     at_end = {key: mean_sd(_at_end(run, key) for run in runs) for key in ("accuracy_drawn", "accuracy_bayes")}
     return {
         "arm": row.arm,
@@ -96,7 +97,7 @@ def _chosen(runs: list[Run]) -> str | None:
     """Return the arguments that the last round of the first run chose, where it chose."""
     last = runs[0].rounds[-1] if runs and runs[0].rounds else {}
     start = "chosen_"
-    return ", ".join(f"{key.removeprefix(start)} = {last[key]:g}" for key in last if key.startswith(start)) or None
+    return ", ".join(f"{key.removeprefix(start)} {last[key]:g}" for key in last if key.startswith(start)) or None
 
 
 def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ...]":

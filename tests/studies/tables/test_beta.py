@@ -83,8 +83,10 @@ def test_rows_say_the_setting_and_the_areas(table: tuple[Table, Cells]) -> None:
     assert list(rows) == list(LEVELS)
     half = rows["half"]
     assert (half["eta"], half["noise"], half["classifier"]) == ("sine", "noisy", "k-NN")
-    assert (half["beta"], half["floor"], half["n"], half["chosen"]) == ("0.5", "0.01", 5, "k = 9")
+    assert (half["beta"], half["floor"], half["n"], half["chosen"]) == ("0.5", "0.01", 5, "k 9")
+    assert (half["data"], half["density"]) == ("sine, noisy", "0.5, 0.01")
     assert rows["uniform"]["floor"] is None
+    assert rows["uniform"]["density"] == "0"
     assert rows["alone"]["noise"] == "clean"
     for arm, (*_, levels) in LEVELS.items():
         for n, level in zip(SIZES, levels, strict=True):
