@@ -11,7 +11,7 @@ python scripts/bench.py [cluster_max_min]     a query of a large pool of feature
 python scripts/bench.py [class_graph]     the class-graph of 6,000 images in both norms; all cores
 python scripts/bench.py [neighbours]     k-NN and kernel ridge beside scikit-learn's; all cores, or --threads 1
 python scripts/bench.py [bilevel]     ten flips found through training, among 10,000 images; all cores
-python scripts/bench.py [regions]     the exact region-based attack on 1-NN; one thread, the folder that AAL_DATA names
+python scripts/bench.py [regions]     the exact region-based attack: half moons and what AAL_DATA has; one thread
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
 MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and

@@ -50,7 +50,10 @@ class LinearProgram(Projection):
         chosen = self._violated(rows, [], np.zeros_like(look.x), 0.0)
         if not len(chosen):
             return Nearest(0.0, np.zeros_like(look.x), 0.0)
-        unit = max(self.bound(rows, [row], np.ones(1)) for row in chosen.tolist())
+        if self.box is None:
+            unit = float((-rows.limits[chosen] / rows.sizes[chosen]).max())
+        else:
+            unit = max(self.bound(rows, [row], np.ones(1)) for row in chosen.tolist())
         if unit >= best:
             return Nearest(unit)
         taken = self._begin(len(look.x), unit)
