@@ -2,15 +2,19 @@
 
 The direction of the cross entropy depends on the units of the logits: multiplied by little they count all other classes
 alike, by much the highest alone. So that an attack finds the same whatever the units, it takes logits in units of their
-own, in which their standard deviation over the classes is 4, about that of a trained classifier.
+own, in which all classes but the highest have a certain weight together. Classes far below the others have no part in
+that: a network has such logits of classes that it never saw, and they change no decision.
 """
+
+import math
 
 import torch
 from torch import Tensor
 
 from aal.attacks.base import PerSample, column, divisor
 
-DEVIATION = 4.0
+WEIGHT = math.exp(-2)  # of all classes but the highest against that, once logits are in their own units
+TURNS = 2  # of Newton's method; any number of them gives units that what is added to or multiplies logits leaves alone
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
@@ -40,8 +44,21 @@ def log_odds_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
 
 
 def own_units(logits: Tensor) -> Tensor:
-    """Return the unit ``(B, 1)`` in which logits ``(B, C)`` have a standard deviation of 4; a constant to autograd."""
-    return divisor(logits.detach().std(1, correction=0, keepdim=True) / DEVIATION)
+    """Return the unit u ``(B, 1)`` of logits z ``(B, C)``, a constant to autograd.
+
+    It is where ``exp((z_k - max z) / u)``, summed over all classes but the highest, is ``WEIGHT``: half the gap between
+    two classes, less with more of them. Where two are highest alike it is small, and they alone count.
+    """
+    z = logits.detach()
+    top = z.amax(1, keepdim=True)
+    gaps = (top - z).sort(1).values[:, 1:]
+    least = divisor(gaps[:, :1].maximum(torch.finfo(z.dtype).eps * top.abs()))
+    ratios, rate = (gaps / least).clamp_min_(1), torch.full_like(least, -math.log(WEIGHT))
+    for _ in range(TURNS):
+        terms = (-rate * ratios).exp_()
+        total = terms.sum(1, keepdim=True)
+        rate = rate + (total.log() - math.log(WEIGHT)) * total / terms.mul_(ratios).sum(1, keepdim=True)
+    return least / rate
 
 
 def climbed(logits: Tensor, labels: Tensor) -> Tensor:

@@ -103,6 +103,9 @@ class CarliniWagner(Attack):
             d = (x - active.origin) / (task.high - task.low)
             tilt = (1 - tanh.square()) / (2 * SHRINK)  # of d by the variable
             if step == 1:
+                active.update(unit=divisor(pull.flatten(1).abs().amax(1)))
+            short, pull = short / active.unit, pull / column(active.unit, pull)
+            if step == 1:
                 active.set_scale(d, tilt, short, pull, self.initial_constant, self.learning_rate)
             active.record(x, d, short)
             gradient = column(2 / active.constant, d) * d + column(short >= 0, d) * pull
@@ -123,6 +126,7 @@ class _Active(PerSample):
         variable: What the iterate is the tanh of: 0 in the middle of the range, ``atanh(SHRINK)`` at its end.
         mean: Adam's running mean of the gradient.
         square: Adam's running mean of its square.
+        unit: What margins are divided by: the steepest slope at first, whose square no precision may hold.
         rate: Adam's step.
         constant: c.
         lower: The largest c that was too small.
@@ -149,6 +153,7 @@ class _Active(PerSample):
             variable=variable,
             mean=torch.zeros_like(start),
             square=torch.zeros_like(start),
+            unit=zero,
             rate=zero,
             constant=zero,
             lower=zero,

@@ -14,7 +14,6 @@ from aal.attacks.base import (
     Task,
     attacking,
     column,
-    divisor,
     gradient_of,
     or_none,
 )
@@ -175,7 +174,7 @@ class DeepFool(Attack):
             classes, gap = order[rows, place], gaps[rows, place]
             slope = _movable(slopes.towards(classes), x[rows], task)
             size = self._size(slope)
-            distance = torch.where((size > 0) & (gap < torch.inf), gap / divisor(size), torch.inf)
+            distance = torch.where((size > 0) & (gap < torch.inf), gap / _above_0(size), torch.inf)
             nearer = distance < distances[rows].amin(1)
             best[rows] = torch.where(column(nearer, slope), slope, best[rows])
             distances[rows, classes] = distance
@@ -191,8 +190,9 @@ class DeepFool(Attack):
 
     def _size(self, slope: Tensor) -> Tensor:
         """Return by how much a linear function with slopes ``(N, ...)`` rises along a perturbation of size 1."""
-        size: Tensor = torch.linalg.vector_norm(slope.flatten(1), SLOPES[self.norm], dim=1)
-        return size
+        largest = _above_0(slope.flatten(1).abs().amax(1))  # squares of steep slopes are infinite in single precision
+        size: Tensor = torch.linalg.vector_norm(slope.flatten(1) / largest[:, None], SLOPES[self.norm], dim=1)
+        return size * largest
 
 
 class _Aims(PerSample):
@@ -221,9 +221,8 @@ class _Aims(PerSample):
 
         A class that was aimed at in vain waits until every other was, else points circle where it is nearly reached.
         """
-        gaps = (
-            logits.gather(1, rivals(task, logits, rows)[:, None]) - logits + 2 * rounding(task, logits, rows)[:, None]
-        )
+        rival = logits.gather(1, rivals(task, logits, rows)[:, None])
+        gaps = rival - logits + 2 * rounding(task, rows, rival, logits)
         last = self.last[:, None]
         vain = gaps.gather(1, last) >= self.gap[:, None]
         failed = self.failed.scatter(1, last, self.failed.gather(1, last) | vain)
@@ -268,3 +267,7 @@ class _Slopes:
 def _movable(slope: Tensor, x: Tensor, task: Task) -> Tensor:
     """Return the slope without the elements along which ``x`` would leave the range."""
     return slope.masked_fill(((x <= task.low) & (slope < 0)) | ((x >= task.high) & (slope > 0)), 0)
+
+
+def _above_0(sizes: Tensor) -> Tensor:
+    return sizes.clamp_min(torch.finfo(sizes.dtype).tiny)

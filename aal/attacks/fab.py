@@ -83,7 +83,7 @@ class FABT(Attack):
             towards, away = logits.gather(1, between).unbind(1)
             normal = slope(towards - away, leaf)
             note_rounding(task, rows, normal, x)
-            short = (away - towards).detach() + 2 * rounding(task, logits.detach(), rows)
+            short = (away - towards + 2 * rounding(task, rows, away, towards)).detach()
             fell = (normal * (x - origin)).flatten(1).sum(1)
             both = torch.cat([x, origin]), torch.cat([normal, normal]), torch.cat([short, short + fell])
             step, whole = onto_hyperplane(*both, self.norm, task.low, task.high).chunk(2)

@@ -78,12 +78,24 @@ def beyond(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
 
     The smallest perturbation ends on the boundary, where the class is a matter of rounding.
     """
-    return lead(task, logits, rows) - rounding(task, logits, rows)
+    label, other = _of(logits, task.labels[rows]), _others(logits, task.labels[rows]).amax(1)
+    return (label - other if task.targeted else other - label) - rounding(task, rows, label, other)
 
 
-def rounding(task: Task, logits: Tensor, rows: Tensor) -> Tensor:
-    """Return by how much margins may differ when logits ``(N, C)`` are computed again, in another batch, ``(N,)``."""
-    return torch.finfo(logits.dtype).eps * logits.abs().amax(1) + task.rounding[rows]
+def rounding(task: Task, rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return by how much differences of logits may differ when they are computed again, in another batch.
+
+    Other logits have no part in it, however large they are.
+
+    Args:
+        task: The task.
+        rows: The rows ``(N,)`` of the points.
+        one: A logit of each point ``(N,)``, or several ``(N, C)``.
+        other: Another, likewise.
+    """
+    known = task.rounding[rows].detach()
+    sizes = torch.finfo(one.dtype).eps * one.abs().maximum(other.abs())
+    return sizes + known.view(-1, *[1] * (sizes.ndim - 1))
 
 
 def note_rounding(task: Task, rows: Tensor, slope: Tensor, x: Tensor) -> None:

@@ -127,11 +127,22 @@ def test_log_odds_order_points_as_the_cross_entropy_does_and_have_its_direction(
     torch.testing.assert_close(log_odds_and_gradient(logits.detach(), labels)[1], odds)
 
 
-def test_logits_in_their_own_units_are_those_of_a_trained_classifier() -> None:
-    logits = torch.tensor([[9.0, 1.0, 5.0, 5.0]], dtype=torch.float64)
-    torch.testing.assert_close(own_units(logits), torch.tensor([[math.sqrt(8) / 4]]).double())
+def test_in_their_own_units_all_classes_but_the_highest_have_a_weight_together() -> None:
+    logits = 5 * torch.randn(50, 6, generator=generator(0, "logits"), dtype=torch.float64)
+    scaled = (logits - logits.amax(1, keepdim=True)) / own_units(logits)
+    torch.testing.assert_close(
+        scaled.exp().sum(1) - 1, torch.full((50,), math.exp(-2)).double(), rtol=0.05, atol=0, msg="not all of Newton's"
+    )
+    torch.testing.assert_close(own_units(logits[:, :2]), (logits[:, :1] - logits[:, 1:2]).abs() / 2)
     torch.testing.assert_close(own_units(1e-5 * logits + 3), 1e-5 * own_units(logits))
     assert (torch.ones(1, 4) / own_units(torch.ones(1, 4))).isfinite().all(), "without any difference too"
+
+
+@pytest.mark.parametrize("low", [-60.0, -1e4, -1e9, -1e30])
+def test_a_class_far_below_the_others_has_no_part_in_the_unit(low: float) -> None:
+    logits = torch.randn(50, 4, generator=generator(0, "logits"))
+    further = torch.cat([logits, torch.full((50, 1), low)], 1)
+    torch.testing.assert_close(own_units(further), own_units(logits))
 
 
 class Wall(nn.Module):

@@ -289,6 +289,14 @@ class TestEveryAttackOnClassifiers:
         assert torch.equal(found.success, wanted.success)
         torch.testing.assert_close(found.distance, wanted.distance, rtol=1e-3, atol=1e-6)
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("low", [-20.0, -1e4, -1e9])
+    def test_a_class_far_below_the_others_makes_no_difference(self, attack: Attack, low: float) -> None:
+        """Such as one that a network has a logit for and never saw: every decision is the same."""
+        wanted, found = run(attack, model(), n=24), run(attack, Further(low), n=24)
+        assert torch.equal(found.success, wanted.success)
+        torch.testing.assert_close(found.distance, wanted.distance, rtol=1e-3, atol=1e-6)
+
     @pytest.mark.parametrize("slope", ["zero", "none", "another's"])
     def test_a_model_without_slope_is_survived(self, attack: Attack, slope: str) -> None:
         x, y, seeds = batch()
@@ -311,8 +319,14 @@ class TestEveryAttackOnClassifiers:
 class TestTheNearestInSinglePrecision:
     """An affine model of 48 inputs and 10 classes, whose nearest boundary is at the least of ``|f| / ||w||``."""
 
-    @pytest.mark.parametrize(("scale", "added"), [(1.0, 0.0), (1e-5, 0.0), (1e-3, 0.0), (1e5, 0.0), (1.0, 1000.0)])
-    def test_is_at_the_closed_form_whatever_the_units(self, attack: Attack, scale: float, added: float) -> None:
+    @pytest.mark.parametrize(
+        ("scale", "added"),
+        [*((scale, 0.0) for scale in (1.0, 1e-30, 1e-5, 1e-3, 1e5, 1e30)), (1.0, 1000.0)],
+    )
+    @pytest.mark.parametrize("low", [None, -20.0, -1e9])
+    def test_is_at_the_closed_form_whatever_the_units(
+        self, attack: Attack, low: float | None, scale: float, added: float
+    ) -> None:
         torch.manual_seed(0)
         network, x = nn.Linear(48, 10), 0.2 + 0.6 * torch.rand(50, 48)
         weight, logits = network.weight.double(), network(x).double()
@@ -324,7 +338,8 @@ class TestTheNearestInSinglePrecision:
         with torch.no_grad():
             network.weight *= scale
             network.bias.mul_(scale).add_(added)
-        result = attack(network, x, y)
+        attacked = network if low is None else Further(max(low * scale + added, -1e38), network)
+        result = attack(attacked, x, y)
         assert result.success.all()
         assert torch.equal(torch.cat([network(row[None]).argmax(1) for row in result.x]) != y, result.success)
         ratio = result.distance.double() / nearest
@@ -371,6 +386,18 @@ class Breaks(nn.Module):
         near = (x.flatten(1) - self.sample).norm(dim=1, keepdim=True) < 0.3
         outputs: Tensor = torch.where(near, self.wrong, self.network(x))
         return outputs
+
+
+class Further(nn.Module):
+    """A network with another class, whose logit is always the same."""
+
+    def __init__(self, logit: float, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network, self.logit = network or model(), logit
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.network(x)
+        return torch.cat([outputs, outputs.new_full((len(x), 1), self.logit)], dim=1)
 
 
 class Constant(nn.Module):
