@@ -43,7 +43,8 @@ class RegionBased(NonParametric):
 
     There is no region to move into, so that ``distance`` and ``certificate`` are infinite, ``success`` is false and the
     sample is returned as it was, where all training points have the sample's label, none has the target, or the box
-    cuts all regions off. A sample that the model takes for another class already is returned as it is at distance 0.
+    cuts all regions off. With ``k`` above 1 the distance is also infinite where no region was found, and the certificate
+    alone tells what is known. A sample that the model takes for another class already is returned as it is at distance 0.
     Seeds make no difference.
 
     Source: paper *shadow*, Equation 8; Yang et al., "Robustness for Non-Parametric Classification: A Generic Attack
