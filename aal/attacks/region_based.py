@@ -37,15 +37,16 @@ class RegionBased(NonParametric):
     Where a model settles ties the other way, as it may for points at one place with different labels, it is below
     what the model's decision needs: 0 at such a place itself. The point returned is moved on into the region, by 1e-6
     of the distance (if the sample is on the region's border, of the way to its training point) and, only where the
-    model still predicts the label, by 10 times as much again and again, up to 1e-2: single precision may need it. If
-    that fails where points of several labels share a place, the nearest region without such a point is tried.
-    ``success`` is what the model says of the point returned; where it fails everywhere the first one is returned.
+    model still predicts the label, by 10 times as much again and again, up to 1e-2 of the distance and then of the way
+    to its training point: single precision may need it, and ``size`` in ``info`` tells it. If that fails where
+    points of several labels share a place, the nearest region without such a point is tried. ``success`` is what the
+    model says of the point returned; where it fails everywhere the first one is returned.
 
     There is no region to move into, so that ``distance`` and ``certificate`` are infinite, ``success`` is false and the
     sample is returned as it was, where all training points have the sample's label, none has the target, or the box
-    cuts all regions off. With ``k`` above 1 the distance is also infinite where no region was found, and the certificate
-    alone tells what is known. A sample that the model takes for another class already is returned as it is at distance 0.
-    Seeds make no difference.
+    cuts all regions off. With ``k`` above 1 the distance is also infinite where no region was found; the certificate
+    alone tells what is known then. A sample that the model takes for another class already is returned as it is, at
+    distance 0. Seeds make no difference.
 
     Source: paper *shadow*, Equation 8; Yang et al., "Robustness for Non-Parametric Classification: A Generic Attack
     and Defense", 2020.
