@@ -1,11 +1,14 @@
 """The command line as the parser takes it: names of configurations become the files that they stand for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 from aal.checks import refuse
-from aal.errors import did_you_mean
+from aal.errors import did_you_mean, unquoted
 from aal.runs.config_names import ALIKE, NAMED, config_path, laid_out, named_file
-from aal.runs.documents import read_mapping, to_yaml
+from aal.runs.documents import from_yaml, read_mapping, to_yaml
 
 
 def with_files(arguments: Sequence[str], keys: Collection[str] = ()) -> list[str]:
@@ -40,6 +43,15 @@ def with_files(arguments: Sequence[str], keys: Collection[str] = ()) -> list[str
     return given
 
 
+def configs_in(words: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Give what each configuration of a command line says, as :func:`with_files` returned it."""
+    for before, word in pairwise(["", *words]):
+        if before == "--config":
+            yield read_mapping(Path(word))
+        elif word.startswith("--config="):
+            yield from_yaml(word.removeprefix("--config="))
+
+
 def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
     path = config_path(name)
     config = read_mapping(path)
@@ -48,10 +60,8 @@ def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
         first = key.partition(".")[0]
         refuse(first not in keys and first not in ALIKE, f"{path}: no key {key!r}{did_you_mean(first, keys)}")
     for key in ("trainer", "checkpoint"):
-        refuse(
-            not isinstance(config.get(key, {}), dict),
-            f"{path}: {key} must hold keys with values, not {config.get(key)!r}",
-        )
+        _refuse_other(config.get(key, {}), dict, f"{path}: {key}")
+    _refuse_forms(config, f"{path}: ")
     parts = laid_out(config)
     if parts == [config]:
         return ["--config", str(path)]
@@ -59,3 +69,26 @@ def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
     for part in parts:
         given += [f"--config={to_yaml(part)}"] if isinstance(part, dict) else _config_arguments(str(part), keys)
     return given
+
+
+def _refuse_forms(config: object, place: str) -> None:
+    """Refuse what describes no object where it should, at any depth; ``place`` is what the names of keys follow.
+
+    Raises:
+        UserError: Names the key.
+    """
+    if isinstance(config, list):
+        for item in config:
+            _refuse_forms(item, place)
+    if not isinstance(config, dict):
+        return
+    for key, value in config.items():
+        refuse(isinstance(key, bool), f"{place.rstrip('.: ')}: {key!r} is no name of a key{unquoted(key)}")
+        if key in ("class_path", "init_args"):
+            _refuse_other(value, str if key == "class_path" else dict, f"{place}{key}")
+        _refuse_forms(value, f"{place}{key}.")
+
+
+def _refuse_other(value: object, kind: type, called: str) -> None:
+    wanted = "name a class" if kind is str else "hold keys with values"
+    refuse(not isinstance(value, kind), f"{called}: must {wanted}, not {value!r}{unquoted(value)}")

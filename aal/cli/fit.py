@@ -28,7 +28,7 @@ from aal.callbacks.round_callback import callbacks_of
 from aal.callbacks.rounds import clock_of
 from aal.checks import refuse
 from aal.cli.class_names import use_class_names
-from aal.cli.command_line import with_files
+from aal.cli.command_line import configs_in, with_files
 from aal.cli.exits import GO_ON, LEAVING, hear_again, reason
 from aal.cli.keys import (
     CALLBACKS,
@@ -40,7 +40,7 @@ from aal.cli.keys import (
     whole_seed,
 )
 from aal.cli.origins import Origins
-from aal.cli.suggestions import with_suggestion
+from aal.cli.suggestions import refuse_no_parts, refuse_unknown_empty, with_suggestion
 from aal.cli.trainer import check_built, check_trainer, is_alone
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
@@ -84,10 +84,15 @@ class AALCLI(LightningCLI):
         """Parse the command line, a list of words, and the configurations it names."""
         own = getattr(self, "_subcommand_parsers", {}).get("fit", parser)
         keys = [action.dest for action in own._actions]
+        words = with_files(cast(list[str], args), {key.split(".")[0] for key in keys})
         try:
-            self.config = parser.parse_args(with_files(cast(list[str], args), {key.split(".")[0] for key in keys}))
+            self.config = parser.parse_args(words)
         except (ArgumentError, RecursionError) as error:
             raise UserError(with_suggestion(reason(error), keys)) from error
+        config = self.config.get("fit", self.config)
+        refuse_no_parts(config)
+        for said in configs_in(words):
+            refuse_unknown_empty(said, config)
 
     def _parse_ckpt_path(self) -> None:
         """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""
