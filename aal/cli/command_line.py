@@ -55,7 +55,7 @@ def configs_in(words: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
     path = config_path(name)
     config = read_mapping(path)
-    refuse({"arms", "rows"} <= config.keys(), f"{path}: a study, not a run; use aal study run {name} --out DIR")
+    refuse({"arms", "rows", "table"} & config.keys(), f"{path}: a study, not a run; use aal study run {name} --out DIR")
     for key in config if keys else ():
         first = key.partition(".")[0]
         refuse(first not in keys and first not in ALIKE, f"{path}: no key {key!r}{did_you_mean(first, keys)}")

@@ -34,8 +34,8 @@ def given_vector(mu: str, feature_size: int) -> Tensor | None:
     with argument("mu"):
         vector = read_tensors(Path(mu)).get("mu", torch.empty(0))
     refuse(
-        vector.shape != (feature_size,) or not torch.isfinite(vector).all(),
-        f"mu: {mu} must hold a finite tensor 'mu' of shape ({feature_size},)",
+        vector.shape != (feature_size,) or vector.is_complex() or not torch.isfinite(vector).all(),
+        f"mu: {mu} must hold a finite, real tensor 'mu' of shape ({feature_size},)",
     )
     return vector
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aal.report.page import Section  # figures' libraries take seconds to import
 
 REQUIRED = ("name", "configs", "seeds", "arms", "table", "rows")
+OF_RUN = ("trainer", "seed_everything", "checkpoint", "out")  # keys of a run, besides those of configurations
 OPTIONAL = ("title", "note", "threads", "settings")
 RECORD = "study.yaml"
 FORMAT = 2  # of the record; one of another version is not read
@@ -112,7 +113,7 @@ def read_study(path: Path, tables: Mapping[str, TableKind], seeds: int | None = 
         UserError: Anything in the file, or in the YAML of a config it names, is wrong.
     """
     text = read_mapping(path)
-    of_run = "arms" not in text and text.keys() & {*NAMED, *ALIKE, "trainer", "seed_everything"}
+    of_run = "arms" not in text and text.keys() & {*NAMED, *ALIKE, *OF_RUN}
     refuse(of_run, f"{path}: a run, not a study; use aal fit --config {path} --out DIR")
     text = _mapping(text, str(path), REQUIRED, OPTIONAL, "a study has")
     if seeds is not None:

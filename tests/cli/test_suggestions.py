@@ -162,7 +162,13 @@ def test_a_study_is_told_the_nearest_too(old: str, new: str, said: str, tmp_path
     assert said in str(refused.value)
 
 
-def test_a_file_of_another_command_is_told_which() -> None:
+def test_a_file_of_another_command_is_told_which(tmp_path: Path) -> None:
+    (tmp_path / "half.yaml").write_text("rows: [{arm: clean}]")
+    with pytest.raises(UserError, match=r"half\.yaml: a study, not a run; use aal study run "):
+        with_files(["--config", str(tmp_path / "half.yaml")], {"query"})
+    (tmp_path / "part.yaml").write_text("checkpoint: {interval: 3}")
+    with pytest.raises(UserError, match=r"part\.yaml: a run, not a study; use aal fit --config "):
+        read_study(tmp_path / "part.yaml", TABLES)
     with pytest.raises(UserError, match=r"collision_digits\.yaml: a run, not a study; use aal fit --config "):
         read_study(EXPERIMENT, TABLES)
     with pytest.raises(UserError, match=r"collision_digits\.yaml: a study, not a run; use aal study run aal:study/"):

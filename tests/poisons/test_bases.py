@@ -55,7 +55,10 @@ def test_vectors(tmp_path: Path) -> None:
     assert given is not None
     assert given.tolist() == [7, 8, 9]
     assert given_vector("zero", 3) is None
-    with pytest.raises(UserError, match=r"must hold a finite tensor 'mu' of shape \(4,\)"):
+    with pytest.raises(UserError, match=r"must hold a finite, real tensor 'mu' of shape \(4,\)"):
         given_vector(str(path), 4)
+    write_tensors(path, {"mu": torch.ones(3, dtype=torch.complex64)})
+    with pytest.raises(UserError, match=r"must hold a finite, real tensor 'mu' of shape \(3,\)"):
+        given_vector(str(path), 3)
     with pytest.raises(UserError, match="mu: must be one of zero, one, mean"):
         given_vector("two", 3)

@@ -474,6 +474,19 @@ def test_lightnings_own_loggers_write_into_the_runs_folder(name: str, several: b
     assert (logger.init_args.save_dir, logger.init_args.name, logger.init_args.version) == ("mine", theirs, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "inner"), [("MLFlowLogger", "save_dir", "mlruns"), ("LitLogger", "root_dir", "")]
+)
+def test_so_do_those_that_have_a_folder_of_their_own(name: str, key: str, inner: str, tmp_path: Path) -> None:
+    parser = Parser()
+    parser.add_lightning_class_args(Trainer, "trainer")
+    (logger,) = loggers_in(tmp_path / "run", parser.parse_args([f"--trainer.logger={name}"]).trainer.logger)
+    assert Path(logger.init_args[key]) == tmp_path / "run" / inner
+    mine = json.dumps({"class_path": name, "init_args": {key: "mine"}})
+    (logger,) = loggers_in(tmp_path / "run", parser.parse_args([f"--trainer.logger={mine}"]).trainer.logger)
+    assert logger.init_args[key] == "mine"
+
+
 def test_logger_config_stays_as_the_user_wrote_it(tmp_path: Path) -> None:
     mine = Namespace(class_path="x.Logger", init_args=Namespace(save_dir="elsewhere"))
     empty = Namespace(class_path="y.Logger", init_args=Namespace(save_dir=""))
