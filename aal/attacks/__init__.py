@@ -11,9 +11,12 @@ from aal.attacks.direct import Direct
 from aal.attacks.disturbances import GaussianNoise, SpatialJitter
 from aal.attacks.fab import FABT
 from aal.attacks.fgsm import BIM, FGSM
+from aal.attacks.hop_skip_jump import HopSkipJump
 from aal.attacks.kernel_substitution import KernelSubstitution
+from aal.attacks.opt import OPT
 from aal.attacks.pgd import PGD
 from aal.attacks.region_based import RegionBased
+from aal.attacks.sign_opt import SignOPT
 from aal.attacks.square import Square
 from aal.attacks.targeted_collision import TargetedCollision
 
@@ -23,6 +26,7 @@ __all__ = [
     "BIM",
     "FABT",
     "FGSM",
+    "OPT",
     "PGD",
     "Adversarial",
     "AdversarialPath",
@@ -33,8 +37,10 @@ __all__ = [
     "DeepFool",
     "Direct",
     "GaussianNoise",
+    "HopSkipJump",
     "KernelSubstitution",
     "RegionBased",
+    "SignOPT",
     "SpatialJitter",
     "Square",
     "TargetedCollision",

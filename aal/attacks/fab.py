@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, PerSample, Task, column, divisor, or_none
+from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, Task, column, divisor, or_none
 from aal.attacks.boundary import onto_hyperplane
 from aal.attacks.margins import aims, beyond, note_rounding, rivals, rounding, slope
 from aal.attacks.norms import NORMS, Norm, but_l1
+from aal.attacks.tensors import Nearest
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
 OVERSHOOT = 1.05  # eta: how far beyond the linearised boundary
@@ -55,7 +56,7 @@ class FABT(Attack):
             the attack's norm.
         """
         norm, enough = NORMS[self.norm], self.radius or 0.0
-        queries, ends = torch.ones_like(task.rows), _Ends.none(task.x)
+        queries, ends = torch.ones_like(task.rows), Nearest.none(task.x)
         logits = task.predict(task.x)
         ends.distance.masked_fill_(task.reached(logits, task.labels), 0)
         under = beyond(task, logits, task.rows)
@@ -74,7 +75,7 @@ class FABT(Attack):
         x = torch.where(column(success, task.x), ends.x, task.x)
         return Adversarial(x, success, norm.size(x - task.x), queries)
 
-    def _search(self, task: Task, norm: Norm, rows: Tensor, classes: Tensor, ends: "_Ends", queries: Tensor) -> None:
+    def _search(self, task: Task, norm: Norm, rows: Tensor, classes: Tensor, ends: Nearest, queries: Tensor) -> None:
         """Step from boundary to boundary, and keep in ``ends`` what is nearest to the samples."""
         origin = x = task.x[rows]
         for _ in range(self.steps):
@@ -101,7 +102,7 @@ class FABT(Attack):
                 if len(rows) == 0:
                     return
 
-    def _shorten(self, task: Task, norm: Norm, rows: Tensor, under: Tensor, ends: "_Ends", queries: Tensor) -> None:
+    def _shorten(self, task: Task, norm: Norm, rows: Tensor, under: Tensor, ends: Nearest, queries: Tensor) -> None:
         """Move each end towards its sample, to where the margin, interpolated between a point and another, is 0.
 
         Args:
@@ -126,17 +127,3 @@ class FABT(Attack):
             fooled = column(value > 0, x)
             far, near = torch.where(fooled, x, far), torch.where(fooled, near, x)
         queries[rows] += 1 + FINAL_STEPS
-
-
-class _Ends(PerSample):
-    """The nearest point that fools the model for each of B samples, and its distance, at first infinite."""
-
-    @classmethod
-    def none(cls, x: Tensor) -> "_Ends":
-        return cls(x=x.clone(), distance=x.new_full((len(x),), torch.inf))
-
-    def improve(self, rows: Tensor, x: Tensor, fooled: Tensor, distance: Tensor) -> None:
-        """Take the points ``x`` ``(N, ...)`` of ``rows`` ``(N,)`` that fool the model and are nearer."""
-        nearer = fooled & (distance < self.distance[rows])
-        self.x[rows] = torch.where(column(nearer, x), x, self.x[rows])
-        self.distance[rows] = torch.where(nearer, distance, self.distance[rows])

@@ -105,7 +105,9 @@ class Task:
             The model's logits. Those of a model with a single output z, the logit of class 1, are ``(0, z)``; where the
             model ends in an ``nn.Sigmoid``, z is what goes into it, so that nothing saturates.
         """
-        outputs: Tensor = self.model(x).to(x.dtype)  # autocast gives half precision, too coarse for margins
+        outputs: Tensor = self.model(x)
+        refuse(not outputs.is_floating_point(), f"model: must return logits, floating point, not {outputs.dtype}")
+        outputs = outputs.to(x.dtype)  # autocast gives half precision, too coarse for margins
         if outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] == 1):
             known = self._sigmoid.get("output")
             ends = known is not None and (outputs is known or outputs._base is known)
@@ -218,12 +220,13 @@ def _sigmoids(model: nn.Module) -> Iterator[dict[str, Tensor]]:
             handle.remove()
 
 
-def check_samples(x: Tensor, bounds: tuple[float, float]) -> None:
+def check_samples(x: Tensor, bounds: tuple[float, float], name: str = "x") -> None:
     """Refuse samples that an attack cannot take.
 
     Args:
         x: Samples ``(B, ...)``.
         bounds: The data's range (low, high).
+        name: What the argument is called.
 
     Raises:
         UserError: ``bounds`` is empty, ``x`` has no samples or is not floating point, or samples are not
@@ -231,12 +234,12 @@ def check_samples(x: Tensor, bounds: tuple[float, float]) -> None:
     """
     low, high = bounds
     refuse(not low < high, f"bounds: must be (low, high) with low < high, not {bounds}")
-    refuse(len(x) == 0, "x: the batch is empty")
-    refuse(not x.is_floating_point(), f"x: must be floating point, not {x.dtype}")
+    refuse(len(x) == 0, f"{name}: the batch is empty")
+    refuse(not x.is_floating_point(), f"{name}: must be floating point, not {x.dtype}")
     flat = x.flatten(1)
     finite = flat.isfinite().all(1)
     inside = (flat >= low).all(1) & (flat <= high).all(1)
     for fits, fault in ((finite, "are not finite"), (inside, f"are outside of bounds {bounds}")):
         if not fits.all():
             rows = (~fits).nonzero().squeeze(1).tolist()
-            raise UserError(f"x: samples {rows} {fault}", rows)
+            raise UserError(f"{name}: samples {rows} {fault}", rows)

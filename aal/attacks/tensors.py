@@ -34,6 +34,21 @@ class PerSample:
             getattr(self, name)[rows] = values
 
 
+class Nearest(PerSample):
+    """The nearest point that fools the model for each of B samples, and its distance, at first infinite."""
+
+    @classmethod
+    def none(cls, x: Tensor) -> "Nearest":
+        """Return that there is none yet for the samples ``x`` ``(B, ...)``."""
+        return cls(x=x.clone(), distance=x.new_full((len(x),), torch.inf))
+
+    def improve(self, rows: Tensor, x: Tensor, fooled: Tensor, distance: Tensor) -> None:
+        """Take the points ``x`` ``(N, ...)`` of ``rows`` ``(N,)`` that fool the model and are nearer."""
+        nearer = fooled & (distance < self.distance[rows])
+        self.x[rows] = torch.where(column(nearer, x), x, self.x[rows])
+        self.distance[rows] = torch.where(nearer, distance, self.distance[rows])
+
+
 def gradient_of(outputs: Tensor, x: Tensor, weights: Tensor, *, again: bool = False) -> Tensor:
     """Return the gradient by ``x`` ``(N, ...)`` of the weighted sum of a model's outputs; it may be an expanded view.
 
