@@ -150,6 +150,22 @@ def cleverhans_carlini_wagner(on: Subject, constants: int, steps: int, rate: flo
     return carlini_wagner_l2(on.network, on.x, 10, on.y, lr=rate, initial_const=first, **budget)
 
 
+def art_hop_skip_jump(on: Subject, norm: str, queries: int) -> tuple[Tensor, int]:
+    """Run ART's HopSkipJump for as many iterations as it has begun by ``queries``; return its queries, too."""
+    from art.attacks.evasion import HopSkipJump
+
+    iterations = round((1.5 * queries / 100) ** (2 / 3))  # the t-th asks for the root of t times 100, and the search
+    settings = {"norm": np.inf if norm == "linf" else 2, "max_iter": iterations, "verbose": False}
+    return _counted(on, lambda classifier: HopSkipJump(classifier, **settings))
+
+
+def art_sign_opt(on: Subject, queries: int) -> tuple[Tensor, int]:
+    """Run ART's Sign-OPT up to the iteration in which it passes ``queries``; return its queries, too."""
+    from art.attacks.evasion import SignOPTAttack
+
+    return _counted(on, lambda classifier: SignOPTAttack(classifier, targeted=False, query_limit=queries))
+
+
 def art_collisions(network: nn.Module, x: Tensor, mu: Tensor, steps: int) -> Tensor:
     """Run ART's feature collisions, which take image by image, towards the features of the first image."""
     from art.attacks.poisoning import FeatureCollisionAttack
@@ -218,6 +234,31 @@ def _classifier(network: nn.Module, x: Tensor, outputs: int) -> Any:  # noqa: AN
     device = "gpu" if x.is_cuda else "cpu"
     shape, loss = tuple(x.shape[1:]), nn.CrossEntropyLoss()
     return PyTorchClassifier(network, loss, shape, outputs, clip_values=(0.0, 1.0), device_type=device)
+
+
+class _Single(nn.Module):
+    """Takes what ART makes in double precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float()
+
+
+def _counted(on: Subject, attack: Callable[[Any], Any]) -> tuple[Tensor, int]:
+    classifier, asked = _classifier(nn.Sequential(_Single(), on.network), on.x, 10), 0
+    predict = classifier.predict
+
+    def counting(x: Any, *settings: Any, **more: Any) -> Any:  # noqa: ANN401
+        nonlocal asked
+        asked += len(x)
+        return predict(x, *settings, **more)
+
+    classifier.predict = counting
+    state = np.random.get_state()  # noqa: NPY002 - it is what ART draws from
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        return _art(on, attack(classifier).generate), asked
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def _art(on: Subject, generate: Callable[[Any, Any], Any]) -> Tensor:

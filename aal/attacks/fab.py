@@ -9,7 +9,7 @@ from aal.attacks.base import FROM_0, FROM_1, Adversarial, Attack, Task, column, 
 from aal.attacks.boundary import onto_hyperplane
 from aal.attacks.margins import aims, beyond, note_rounding, rivals, rounding, slope
 from aal.attacks.norms import NORMS, Norm, but_l1
-from aal.attacks.tensors import Nearest
+from aal.attacks.tensors import Ends
 
 BIAS = 0.1  # alpha_max: the largest weight of the way from the sample against the way from the current point
 OVERSHOOT = 1.05  # eta: how far beyond the linearised boundary
@@ -56,7 +56,7 @@ class FABT(Attack):
             the attack's norm.
         """
         norm, enough = NORMS[self.norm], self.radius or 0.0
-        queries, ends = torch.ones_like(task.rows), Nearest.none(task.x)
+        queries, ends = torch.ones_like(task.rows), Ends.none(task.x)
         logits = task.predict(task.x)
         ends.distance.masked_fill_(task.reached(logits, task.labels), 0)
         under = beyond(task, logits, task.rows)
@@ -75,7 +75,7 @@ class FABT(Attack):
         x = torch.where(column(success, task.x), ends.x, task.x)
         return Adversarial(x, success, norm.size(x - task.x), queries)
 
-    def _search(self, task: Task, norm: Norm, rows: Tensor, classes: Tensor, ends: Nearest, queries: Tensor) -> None:
+    def _search(self, task: Task, norm: Norm, rows: Tensor, classes: Tensor, ends: Ends, queries: Tensor) -> None:
         """Step from boundary to boundary, and keep in ``ends`` what is nearest to the samples."""
         origin = x = task.x[rows]
         for _ in range(self.steps):
@@ -102,7 +102,7 @@ class FABT(Attack):
                 if len(rows) == 0:
                     return
 
-    def _shorten(self, task: Task, norm: Norm, rows: Tensor, under: Tensor, ends: Nearest, queries: Tensor) -> None:
+    def _shorten(self, task: Task, norm: Norm, rows: Tensor, under: Tensor, ends: Ends, queries: Tensor) -> None:
         """Move each end towards its sample, to where the margin, interpolated between a point and another, is 0.
 
         Args:

@@ -10,7 +10,7 @@ from aal.attacks.black_box import BlackBox
 from aal.attacks.draws import uniform
 from aal.attacks.noise_table import NoiseTable
 from aal.attacks.norms import Norm
-from aal.attacks.tensors import Nearest
+from aal.attacks.tensors import Ends
 
 BLOCK = 100  # directions that are looked up at once; more would only take more memory
 ROUGH = 0.01  # share of a way within which the boundary is found on the way to a first point
@@ -56,7 +56,7 @@ class LabelSearch:
     def __init__(self, task: Task, norm: Norm, queries: int, chunk: int, between: Between) -> None:
         self.task, self.norm, self._between = task, norm, between
         self.box = BlackBox(task, queries, chunk)
-        self.best, self.noise = Nearest.none(task.x), NoiseTable(task.x)
+        self.best, self.noise = Ends.none(task.x), NoiseTable(task.x)
 
     def keep(self, rows: Tensor, points: Tensor, reached: Tensor) -> None:
         """Keep the points ``(N, ...)`` of ``rows`` ``(N,)`` that reach the goal, where they are the nearest so far."""
@@ -89,7 +89,7 @@ class LabelSearch:
             distance = self._sizes(far[entries] - x[entries, None])
             self._try(firsts, entries, far[entries], distance, distance.minimum(firsts.size[entries, None]))
         entries = entries[firsts.size[entries] == torch.inf]
-        for begin in range(0, MORE * starts, GROUP):
+        for begin in (*range(0, starts, GROUP), *range(starts, MORE * starts, GROUP)):
             entries = entries if begin < starts else entries[firsts.size[entries] == torch.inf]
             entries = self.able(rows, entries)
             if len(entries) == 0:

@@ -34,11 +34,11 @@ class PerSample:
             getattr(self, name)[rows] = values
 
 
-class Nearest(PerSample):
+class Ends(PerSample):
     """The nearest point that fools the model for each of B samples, and its distance, at first infinite."""
 
     @classmethod
-    def none(cls, x: Tensor) -> "Nearest":
+    def none(cls, x: Tensor) -> "Ends":
         """Return that there is none yet for the samples ``x`` ``(B, ...)``."""
         return cls(x=x.clone(), distance=x.new_full((len(x),), torch.inf))
 

@@ -10,8 +10,8 @@ def test_they_are_standard_normal_and_their_scales_make_them_of_length_one() -> 
     u, scale = NoiseTable(x).directions(torch.arange(50), 0, 400)
     assert u.shape == (50, 400, 3, 4)
     flat = u.view(-1, 12)
-    torch.testing.assert_close(flat.T.cov(), torch.eye(12, dtype=torch.float64), rtol=0, atol=0.03)
-    assert flat.mean(0).abs().max() < 0.03
+    torch.testing.assert_close(flat.T.cov(), torch.eye(12, dtype=torch.float64), rtol=0, atol=0.05)
+    assert flat.mean(0).abs().max() < 0.04
     ways = scale.view(-1, 1) * flat
     torch.testing.assert_close(ways.norm(dim=1), torch.ones(len(ways), dtype=torch.float64))
     assert abs(float((scale > 0).double().mean()) - 0.5) < 0.02
