@@ -1,5 +1,6 @@
 """What every attacker who puts samples into the pool has: the key ``poison:``, and how many of them were queried."""
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from torch import Tensor
 
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.round_checkpoint import last_checkpoint
+from aal.checks import refuse
 from aal.datamodules import ActiveDataModule
 from aal.errors import UserError
 from aal.models import Classifier
 from aal.poisons.distortion import distortion
-from aal.poisons.poison_folder import PoisonFolder
+from aal.poisons.poison_folder import MANIFEST, PoisonFolder
 from aal.pool import Pool
 
 
@@ -90,6 +92,12 @@ class Poisoning(RoundCallback, ABC):
     def _add(self, data: ActiveDataModule) -> None:
         self.folder.check()
         x, labels, bases = self.folder.read(0, self.n), self.folder.column("label"), self.folder.column("base")
+        most = {"label": data.num_classes, "base": len(data.samples["craft"]) if self.of_craft else math.inf}
+        for name, column in (("label", labels), ("base", bases)):
+            for k, value in enumerate(column.tolist()):
+                there = value.is_integer() and 0 <= value < most[name]
+                where = f"{self.folder.path / MANIFEST}: poison {k}"
+                refuse(not there, f"{where} has the {name} {value:g}, which there is not")
         bases = bases if self.of_craft else torch.full_like(bases, -1)
         self.indices, self.coming = data.add_samples(x, labels.long(), bases.long(), "poison"), 0
 

@@ -89,7 +89,8 @@ class TargetedPoison(Poisoning):
         self.folder = PoisonFolder(place, data.samples["test"], recipe)
         self.drop_torn(trainer, max(len(self.folder.rows), 1))
         if self.folder.rows:
-            self.facts = read_json(place / MANIFEST)["recipe"]["facts"]
+            self.facts = read_json(place / MANIFEST)["recipe"].get("facts")
+            _refuse_facts(self.facts, data, place / MANIFEST)
         else:
             self.facts = self._chosen(data) if self.sets is None else self._given(data, Path(self.sets))
         self.folder.recipe["facts"] = self.facts  # not among the arguments, two of which they are named as
@@ -158,11 +159,10 @@ class TargetedPoison(Poisoning):
             kept = ~_held_out(data, x["base"])
             refuse(not kept.any(), f"{folders[k]}: all of its bases are held out here, in the split secured or val")
             self.found = found, x = found.take(kept), {kind: group[kept] for kind, group in x.items()}
-            refuse(
-                not 0 <= found.base_class < data.num_classes,
-                f"{folders[k]}: its poisons are of class {found.base_class}, which there is not",
-            )
-        return {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
+        facts = {"number": k, **{name: getattr(found, name) for name in ("target", "base_class", "opacity", "bases")}}
+        with argument("sets"):
+            _refuse_facts(facts, data, folders[k])
+        return facts
 
     def _chosen(self, data: ActiveDataModule) -> dict[str, Any]:
         """Draw a target, and choose the bases of a set that is to be crafted."""
@@ -227,6 +227,17 @@ class TargetedPoison(Poisoning):
 
     def _craft(self, trainer: pl.Trainer, extractor: Extractor, bases: Tensor) -> dict[str, Tensor]:
         return craft(trainer, extractor, self.attack, bases, self.facts["target"], self.facts["opacity"])
+
+
+def _refuse_facts(facts: Any, data: ActiveDataModule, called: Path) -> None:  # noqa: ANN401 - whatever a file has
+    """Refuse facts of a set that cannot be of these data; ``called`` is where they stand."""
+    facts = facts if isinstance(facts, dict) else {}
+    for name, count in (("target", len(data.labels["test"])), ("base_class", data.num_classes)):
+        value = facts.get(name)
+        refuse(type(value) is not int or not 0 <= value < count, f"{called}: {name} {value!r} is none of {count}")
+    bases = facts.get("bases")
+    known = isinstance(bases, list) and bases and all(type(base) is int and base >= 0 for base in bases)
+    refuse(not known, f"{called}: bases must be indices, not {bases!r}")
 
 
 def _sees_the_same(module: Classifier) -> bool:

@@ -151,11 +151,12 @@ class ImageSamples(Samples):
         """Load one image ``(C, H, W)`` in [0, 1].
 
         Raises:
-            UserError: The file is missing or no PNG.
+            UserError: The file is missing, or no 8-bit PNG of one or three channels.
         """
         content = read_bytes(path)
         try:
             with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                refuse(image.mode not in ("L", "RGB"), f"{path}: not an 8-bit image of gray or of red, green and blue")
                 pixels = torch.tensor(np.asarray(image))
         except OSError as error:
             raise UserError(f"{path}: not a whole PNG ({error})") from None
@@ -193,7 +194,10 @@ class TensorSamples(Samples):
 
     def read(self, path: Path) -> Tensor:
         """Load one sample."""
-        return read_tensors(path)["sample"]
+        sample = read_tensors(path).get("sample")
+        refuse(sample is None or not sample.is_floating_point(), f"{path}: holds no tensor 'sample' of real numbers")
+        assert sample is not None
+        return sample
 
 
 class AudioSamples(Samples):

@@ -51,7 +51,11 @@ class PoisonFolder:
             UserError: A file of a poison that is whole is missing or was altered.
         """
         self._check(self.path, self.rows[first:end], (kind,))
-        return torch.stack([self.samples.read(self.path / self.name(k, kind)) for k in range(first, end)])
+        paths, wanted = (self.path / self.name(k, kind) for k in range(first, end)), self.samples.stored.shape[1:]
+        x = {path: self.samples.read(path) for path in paths}
+        for path, sample in x.items():
+            refuse(sample.shape != wanted, f"{path}: has the shape {tuple(sample.shape)}, samples have {tuple(wanted)}")
+        return torch.stack([*x.values()])
 
     def check(self) -> None:
         """See that poisons and bases are as they were written.
@@ -150,7 +154,14 @@ class PoisonFolder:
         partial.rename(other)
 
     def column(self, name: str) -> Tensor:
-        """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have."""
+        """Return one figure of all poisons, float64 ``(N,)``; NaN for a ratio that a poison does not have.
+
+        Raises:
+            UserError: The manifest has something else for a poison.
+        """
+        for k, row in enumerate(self.rows):
+            wrong = type(row.get(name, "nothing")) not in (int, float, type(None))
+            refuse(wrong, f"{self.path / MANIFEST}: {name} of poison {k} is no number but {row.get(name)!r}")
         return torch.tensor([math.nan if row[name] is None else row[name] for row in self.rows], dtype=torch.float64)
 
     def mean(self, name: str) -> float | None:

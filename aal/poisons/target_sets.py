@@ -118,7 +118,13 @@ def read_set(path: Path, samples: Samples, test: str) -> tuple[TargetSet, dict[s
         content["test"] != test,
         f"{path}: made for other test samples: another data set, or another seed that drew its splits",
     )
+    lacks = [field.name for field in fields(TargetSet) if field.name not in content]
+    refuse(lacks, f"{path / MANIFEST}: lacks {', '.join(lacks)}")
     found = TargetSet(**{field.name: content[field.name] for field in fields(TargetSet)})
+    for name in LISTS:
+        own, n = getattr(found, name), len(found.bases) if isinstance(found.bases, list) else -1
+        right = isinstance(own, list) and len(own) == n and all(type(value) in (int, float) for value in own)
+        refuse(not right, f"{path / MANIFEST}: {name} must hold a number of each poison")
     x = {}
     for kind in ("base", "poison"):
         files = [path / _name(row, kind, samples) for row in range(len(found.bases))]

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 
 from aal.attacks import Attack, CollisionAttack
 from aal.callbacks import PoisonInjection, QueryRounds, RoundCheckpoint, RunRecords, WholeCheckpointIO, last_checkpoint
 from aal.cli.trainer import TRAINER_DEFAULTS
-from aal.data.samples import AudioSamples
+from aal.data.samples import AudioSamples, ImageSamples
 from aal.errors import UserError
 from aal.features import key as feature_key
 from aal.models import TransferClassifier
 from aal.networks import DenseHead
-from aal.poisons.poison_folder import PoisonFolder
+from aal.poisons.poison_folder import KIND, PoisonFolder
+from aal.runs.files import write_sealed
 from aal.strategies import Entropy
 from tests import sounds
 from tests.commands import fit, results
@@ -162,15 +164,50 @@ def test_a_manifest_that_was_altered_is_one_line(
     with pytest.raises(
         UserError, match=r"manifest\.json: altered since it was written, or not the manifest of"
     ) as caught:
-        PoisonFolder(tmp_path, AudioSamples(torch.zeros(1, 1).short(), RATE), recipe)
+        PoisonFolder(tmp_path, AudioSamples(torch.zeros(1, 2000).short(), RATE), recipe)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("base", "x", "base of poison 2 is no number but 'x'"),
+        ("base", 1_000_000, r"poison 2 has the base 1e\+06, which there is not"),
+        ("label", 77, "poison 2 has the label 77, which there is not"),
+        ("label", 0.5, "poison 2 has the label 0.5, which there is not"),
+    ],
+)
+def test_what_a_manifest_says_is_of_the_data(
+    column: str, value: object, said: str, sound: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(sound, tmp_path / "run")
+    found = json.loads((run / "poisons" / "manifest.json").read_text())
+    del found["sha256"]
+    found["poisons"][2][column] = value
+    write_sealed(run / "poisons" / "manifest.json", KIND, found)
+    with pytest.raises(UserError, match=rf"manifest\.json: {said}"):
+        sound_run(run, CollisionAttack(beta=0, steps=60), saved=last_checkpoint(run))
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "said"),
+    [(9, "RGB", r"has the shape \(3, 9, 9\), samples have"), (8, "I;16", "not an 8-bit")],
+)
+def test_a_poison_of_another_size_or_depth_is_named(size: int, mode: str, said: str, tmp_path: Path) -> None:
+    x = torch.rand(2, 3, 8, 8)
+    folder = PoisonFolder(tmp_path, ImageSamples((x * 255).byte()), {})
+    folder.write(0, x, x)
+    Image.new(mode, (size, size)).save(tmp_path / folder.name(1, "poison"))
+    folder.record({"label": torch.zeros(2)}, None, write=True)
+    with pytest.raises(UserError, match=rf"00001_poison\.png: {said}"):
+        folder.read(0, 2)
 
 
 def test_poisons_of_another_recipe_are_refused_by_its_words(sound: Path) -> None:
     recipe = json.loads((sound / "poisons" / "manifest.json").read_text())["recipe"]
     with pytest.raises(UserError, match="holds poisons of another mu, seed; choose another --out"):
         PoisonFolder(
-            sound / "poisons", AudioSamples(torch.zeros(1, 1).short(), RATE), recipe | {"mu": "one", "seed": 7}
+            sound / "poisons", AudioSamples(torch.zeros(1, 2000).short(), RATE), recipe | {"mu": "one", "seed": 7}
         )
 
 
@@ -221,7 +258,7 @@ def test_other_code_of_an_attack_makes_other_poisons(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("harm", ["missing", "altered", "elsewhere", "no manifest"])
 def test_damaged_poisons_are_not_taken(harm: str, sound: Path, tmp_path: Path) -> None:
     recipe = json.loads((sound / "poisons" / "manifest.json").read_text())["recipe"]
-    samples, place = AudioSamples(torch.zeros(0, 1, dtype=torch.int16), RATE), tmp_path / "left"
+    samples, place = AudioSamples(torch.zeros(0, 2000, dtype=torch.int16), RATE), tmp_path / "left"
     PoisonFolder(sound / "poisons", samples, recipe).leave(place)
     whole = PoisonFolder(tmp_path / "whole", samples, recipe)
     assert whole.adopt(place)

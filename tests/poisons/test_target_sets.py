@@ -11,7 +11,8 @@ from torch import Tensor
 
 from aal.data.samples import ImageSamples
 from aal.errors import UserError
-from aal.poisons.target_sets import TargetSet, drop_sets, read_set, write_set
+from aal.poisons.target_sets import KIND, TargetSet, drop_sets, read_set, write_set
+from aal.runs.files import write_sealed
 
 
 def made(run: Path, target: int = 1) -> tuple[Path, ImageSamples, dict[str, Tensor]]:
@@ -41,6 +42,17 @@ def test_a_manifest_that_says_what_no_set_has_is_refused(key: str, value: object
     manifest = path / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
     with pytest.raises(UserError, match=re.escape(f"{manifest}: altered since it was written")):
+        read_set(path, test, "fingerprint")
+
+
+@pytest.mark.parametrize("key", ["bases", "distance_before", "distance_after"])
+@pytest.mark.parametrize("value", [["4", "5", "6"], [4, 5], "456", None])
+def test_so_is_one_that_was_sealed_again(key: str, value: object, tmp_path: Path) -> None:
+    path, test, _ = made(tmp_path)
+    content = json.loads((path / "manifest.json").read_text())
+    del content["sha256"]
+    write_sealed(path / "manifest.json", KIND, content | {key: value})
+    with pytest.raises(UserError, match=r"manifest\.json: \w+ must hold a number of each poison"):
         read_set(path, test, "fingerprint")
 
 
