@@ -14,10 +14,10 @@ MAKERS = ("strategy", "retraining", "attacker")
 
 
 class Extras:
-    """Crafted copies of labelled samples, and pseudo-labelled samples of the pool. They are no labels: no ledger.
+    """Crafted copies of labelled samples, pseudo-labelled samples of the pool, synthetic samples. They have no ledger.
 
     A crafted copy has whatever label its source has, and rests while the source has none. Pseudo-labels are predictions
-    of the classifier and hold until they are revised.
+    of the classifier and hold until they are revised. A synthetic sample has a label of its own.
 
     Args:
         shape: Shape of a copy: of a sample.
@@ -33,6 +33,9 @@ class Extras:
         pseudo: Indices of the pool with a pseudo-label ``(Q,)``.
         pseudo_labels: Their labels ``(Q,)``.
         pseudo_round: The round that first trains on them.
+        synthetic: Synthetic samples ``(S, ...)``, float32 on the CPU.
+        synthetic_labels: Their labels ``(S,)``.
+        synthetic_rounds: The round that first trains on each ``(S,)``.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -46,6 +49,9 @@ class Extras:
         self.pseudo = torch.empty(0, dtype=torch.int64)
         self.pseudo_labels = torch.empty(0, dtype=torch.int64)
         self.pseudo_round = 0
+        self.synthetic = torch.empty(0, *shape)
+        self.synthetic_labels = torch.empty(0, dtype=torch.int64)
+        self.synthetic_rounds = torch.empty(0, dtype=torch.int64)
 
     def take_features(self, size: int) -> None:
         """Take copies that are features ``(D,)`` of a frozen backbone instead of samples; there are none yet."""
@@ -85,6 +91,12 @@ class Extras:
         """Put pseudo-labels ``(Q,)`` of the indices ``(Q,)`` in the place of all there were."""
         self.pseudo, self.pseudo_labels, self.pseudo_round = indices, labels, round
 
+    def synthesize(self, x: Tensor, labels: Tensor, *, round: int) -> None:
+        """Add synthetic samples ``(N, ...)`` with their labels ``(N,)``."""
+        self.synthetic = torch.cat([self.synthetic, x.detach().float().cpu()])
+        self.synthetic_labels = torch.cat([self.synthetic_labels, labels.cpu()])
+        self.synthetic_rounds = torch.cat([self.synthetic_rounds, torch.full((len(labels),), round)])
+
     def in_use(self, pool: Pool) -> Tensor:
         """Tell which copies are trained on, those whose source has a label: places ``(K,)`` in ``crafted``."""
         return (pool.labels[self.sources] >= 0).nonzero()[:, 0]
@@ -92,7 +104,7 @@ class Extras:
     @property
     def counts(self) -> dict[str, int]:
         """How many of each kind there are, where there are any."""
-        return {name: n for name, n in (("crafted", len(self.crafted)), ("pseudo", len(self.pseudo))) if n}
+        return {name: n for name in ("crafted", "pseudo", "synthetic") if (n := len(getattr(self, name)))}
 
     def tensors(self, pool: Pool) -> dict[str, Tensor]:
         """Return what ``crafted.safetensors`` holds: the copies, each with label (-1: none), source, round and maker.
@@ -108,6 +120,7 @@ class Extras:
             "pseudo_source": self.pseudo,
             "pseudo_label": self.pseudo_labels,
             "pseudo_round": torch.full_like(self.pseudo, self.pseudo_round),
+            **{f"synthetic{part}": getattr(self, f"synthetic{part}") for part in ("", "_labels", "_rounds")},
         }
 
     def state_dict(self) -> dict[str, Any]:

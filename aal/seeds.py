@@ -25,6 +25,12 @@ def generator(seed: int, purpose: str, *parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(key(seed, purpose, *parts))
 
 
+def epoch_batches(seed: int, epoch: int, size: int, batch_size: int) -> tuple[Tensor, ...]:
+    """Return the batches of an epoch: positions among ``size`` samples ``(batch_size,)``, the last one of the rest."""
+    order = torch.randperm(size, generator=generator(seed, "order", epoch))
+    return tuple(torch.split(order, batch_size))
+
+
 def seed_device(seed: int, device: torch.device) -> None:
     """Seed the default generator of the CPU, and of ``device`` if it is another: dropout takes no generator of its own.
 

@@ -19,9 +19,11 @@ from aal.callbacks.round_progress import RoundProgress
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.run_records import RunRecords
 from aal.callbacks.secured_set import SecuredSet
+from aal.callbacks.shadow_rounds import ShadowRounds
 from aal.callbacks.stop_rule import StopRule
 from aal.callbacks.targeted_poison import TargetedPoison
 from aal.callbacks.targeted_sets import TargetedSets
+from aal.callbacks.victim_model import VictimModel
 
 __all__ = [
     "AdversarialRetraining",
@@ -38,9 +40,11 @@ __all__ = [
     "Rounds",
     "RunRecords",
     "SecuredSet",
+    "ShadowRounds",
     "StopRule",
     "TargetedPoison",
     "TargetedSets",
+    "VictimModel",
     "WholeCheckpointIO",
     "last_checkpoint",
 ]

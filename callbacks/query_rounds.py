@@ -75,7 +75,7 @@ class QueryRounds(Rounds):
         self.strategy.check(module)
         data = data_of(trainer)
         self.oracle.prepare(
-            lambda indices: data.labels["pool"][indices],
+            data.answers,
             num_classes=data.num_classes,
             names=data.classes,
             seed=data.seed,

@@ -71,6 +71,8 @@ class ActiveDataModule(pl.LightningDataModule):
         split_digests: Number of samples and SHA-256 of each split as it was loaded, by its name.
         fingerprint: SHA-256 of all of them.
         progress: Where long work shows how far it is.
+        answers: What an oracle that errs about nothing says of indices ``(B,)`` of the pool: their true labels, or
+            what a victim model makes of them.
 
     Raises:
         UserError: A batch size below 1, a negative number of workers or of samples; in ``setup``, more samples or
@@ -109,6 +111,7 @@ class ActiveDataModule(pl.LightningDataModule):
         self.samples: dict[str, Samples] = {}
         self.labels: dict[str, Tensor] = {}
         self.progress: Progress = quiet()
+        self.answers: Callable[[Tensor], Tensor] = lambda indices: self.labels["pool"][indices]
 
     @abstractmethod
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
@@ -291,6 +294,10 @@ class ActiveDataModule(pl.LightningDataModule):
             copies = self.encoding.copies(extras.crafted, extras.rounds) if encode else extras.crafted
             inputs.append(copies[used].to(self.device))
             labels.append(self.pool.labels[extras.sources[used]])
+        if len(extras.synthetic):
+            batches = extras.synthetic.split(self.scoring_batch_size) if self.classifier.encoded else ()
+            inputs.append(torch.cat([*map(self._encode, batches)]) if batches else extras.synthetic.to(self.device))
+            labels.append(extras.synthetic_labels)
         return torch.cat(inputs), torch.cat(labels)
 
     def _hold_out(self) -> None:

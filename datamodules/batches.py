@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from aal.seeds import generator
+from aal.seeds import epoch_batches
 
 
 class EpochBatches(Sampler[Tensor]):
@@ -29,5 +28,4 @@ class EpochBatches(Sampler[Tensor]):
         return -(-self.size // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
-        order = torch.randperm(self.size, generator=generator(self.seed, "order", self.epoch))
-        return iter(order.split(self.batch_size))
+        return iter(epoch_batches(self.seed, self.epoch, self.size, self.batch_size))

@@ -40,7 +40,11 @@ def test_at_first_there_are_none() -> None:
     assert extras.counts == {}
     assert extras.in_use(Pool(6)).tolist() == []
     assert {name: len(tensor) for name, tensor in extras.tensors(Pool(6)).items()} == dict.fromkeys(
-        ("x", "label", "source", "round", "maker", "pseudo_source", "pseudo_label", "pseudo_round"), 0
+        (
+            *("x", "label", "source", "round", "maker", "pseudo_source", "pseudo_label", "pseudo_round"),
+            *("synthetic", "synthetic_labels", "synthetic_rounds"),
+        ),
+        0,
     )
     assert extras.crafted.shape == (0, *SHAPE)
 
@@ -147,3 +151,15 @@ def test_a_state_that_was_given_out_does_not_follow(extras: Extras) -> None:
     taken.load_state_dict(state)
     assert taken.sources.tolist() == [4, 1, 3]
     assert taken.pseudo.tolist() == [0, 2]
+
+
+def test_synthetic_samples_have_labels_of_their_own_and_come_back() -> None:
+    extras = Extras(SHAPE)
+    extras.synthesize(copies(4, 1), torch.tensor([2, 0]), round=0)
+    extras.synthesize(copies(3), torch.tensor([1]), round=2)
+    again = Extras(SHAPE)
+    again.load_state_dict(extras.state_dict())
+    for one in (extras, again):
+        assert torch.equal(one.synthetic, copies(4, 1, 3))
+        assert (one.synthetic_labels.tolist(), one.synthetic_rounds.tolist()) == ([2, 0, 1], [0, 0, 2])
+        assert one.counts == {"synthetic": 3}

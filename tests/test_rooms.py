@@ -10,7 +10,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # From the top floor down; a room may import those below it and itself. Files on the ground are a floor each.
 FLOORS = (
-    *("__main__", "cli", "callbacks", "datamodules", "studies", "report", "flips", "strategies", "oracles", "models"),
+    *(
+        "__main__",
+        "cli",
+        "callbacks",
+        "datamodules",
+        "studies",
+        "report",
+        "flips",
+        "strategies",
+        "synthesis",
+        "oracles",
+        "models",
+    ),
     *("robustness", "theory", "selftest", "features", "poisons", "tracking", "networks", "attacks", "data", "runs"),
     *("extras", "pool", "sharding", "seeds", "distances", "checks", "errors", "__init__"),
 )

@@ -21,6 +21,7 @@ from aal.callbacks import (
     RoundProgress,
     Rounds,
     RunRecords,
+    VictimModel,
     WholeCheckpointIO,
     last_checkpoint,
 )
@@ -71,14 +72,16 @@ class AALCLI(LightningCLI):
         parser.add_argument("--out", type=str | None, help="Folder of the run; it must be new or empty.")
         for key, callback in CALLBACKS.items():
             parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
+        parser.add_lightning_class_args(Classifier, "victim", subclass_mode=True, required=False)
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
-        parser.link_arguments("data", "model.init_args.sample_shape", shape_of_samples, apply_on="instantiate")
         sources = ("data", *CALLBACKS)
-        parser.link_arguments(
-            sources, "model.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate"
-        )
+        for key in ("model", "victim"):
+            parser.link_arguments("data", f"{key}.init_args.sample_shape", shape_of_samples, apply_on="instantiate")
+            parser.link_arguments(
+                sources, f"{key}.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate"
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the command line, a list of words, and the configurations it names."""
@@ -196,6 +199,9 @@ class AALCLI(LightningCLI):
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
         config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
+        victim = self._get(self.config_init, "victim")
+        if victim is not None:
+            chosen.insert(0, VictimModel(victim))  # before the clock, which asks it
         given = config["callbacks"] or []
         round_callbacks = [
             callback

@@ -15,6 +15,7 @@ from aal.callbacks import (
     RoundCallback,
     Rounds,
     SecuredSet,
+    ShadowRounds,
 )
 from aal.checks import refuse
 from aal.cli.trainer import TRAINER_DEFAULTS
@@ -27,6 +28,7 @@ CALLBACKS = {
     "poison": Poisoning,
     "query": Rounds,
     "flips": LabelFlip,
+    "shadow": ShadowRounds,
     "secured": SecuredSet,
     "retraining": AdversarialRetraining,
     "robust": RobustEvaluation,

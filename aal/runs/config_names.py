@@ -13,7 +13,7 @@ SHIPPED = "aal:"  # before folder and name of a configuration that ships: aal:ex
 FOLDER = Path(aal.__file__).parent / "configs"
 # Keys of a run beside which the name of a file in the folder of that name may stand, such as ``query: margin``; and
 # folders that are no keys of a run.
-NAMED = ("data", "model", "query", "poison", "retraining", "secured", "flips", "robust")
+NAMED = ("data", "model", "query", "poison", "retraining", "secured", "flips", "robust", "shadow")
 ALIKE = ("oracle", "logger", "experiment")
 NAME = re.compile(r"[a-z0-9_]+")
 WORDS = ("null", "true", "false")  # what YAML has them for

@@ -19,9 +19,15 @@ CONFIGS = ROOT / "configs"
 # paper noise query nothing either, and run in tests/datamodules/test_toy_mixture.py and tests/models/test_soft_knn.py.
 ELSEWHERE = ("targeted_sets", "noise_toy", "noise_soft_knn")
 EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if not path.stem.startswith(ELSEWHERE))
-# Those whose rounds are of flipped labels take no arguments of queries.
-QUERYING = [path for path in EXPERIMENTS if not path.stem.startswith("noise_")]
+# Those whose rounds are of flipped labels, or of a shadow, take no arguments of queries.
+STEALING = [path for path in EXPERIMENTS if "victim" in yaml.safe_load(path.read_text())]
+QUERYING = [path for path in EXPERIMENTS if not path.stem.startswith("noise_") and path not in STEALING]
 FLIPPING = [path for path in EXPERIMENTS if path.stem.startswith("noise_")]
+SHADOWS = sorted((CONFIGS / "shadow").glob("*.yaml"))
+FEW_STOLEN = (
+    *(f"--data.init_args.{split}={size}" for split, size in (("victim", 60), ("adversary", 40), ("test", 30))),
+    "--shadow.init_args.budgets=[4, 12]",
+)
 FLIPS = sorted((CONFIGS / "flips").glob("*.yaml"))
 FEW_STEPS = {
     "bilevel": {"outer_steps": 2, "inner_steps": 2},
@@ -83,7 +89,7 @@ FEWER = {"mnist_1_7_shadow": {"victim": 10, "test_size": 6}}
 OVERLAYS = sorted(
     path
     for path in CONFIGS.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "study", "flips")
+    if path.parent.name not in ("experiment", "study", "flips", "shadow")
     and path.stem not in (*PUBLISHED, *END_TO_END, *SOUND, *REPLAYS)
     and (path.parent.name, path.stem) not in {("data", name) for name in TABLES_OF_DATA}
 )
@@ -139,6 +145,29 @@ def test_every_choice_of_flips_takes_the_place_of_an_experiments_queries(path: P
     wanted["flips"]["init_args"].update(budget=2, max_epochs=2)
     assert laid_over(wanted, read(out / "config.yaml")), "the file changed nothing"
     assert_flipped(out, wanted, per_class=2, classes=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SHADOWS, ids=lambda path: path.stem)
+def test_every_synthesis_makes_a_shadow_in_the_place_of_an_experiments_own(path: Path, tmp_path: Path) -> None:
+    out, wanted = tmp_path / "run", read(path)
+    run = aal("fit", "--config", STEALING[0], "--config", path, "--out", out, *FEW_STOLEN)
+    assert run.returncode == 0, run.stderr
+    assert laid_over(wanted, read(out / "config.yaml"))
+    rounds, kept = (
+        results(out)["rounds"],
+        60 * (wanted["shadow"]["init_args"]["synthesis"]["init_args"]["keep"] == "victim"),
+    )
+    made = [one.get("synthetic", 0) - kept + one["labels"] + one["failed"] for one in rounds]
+    assert [one["budget"] for one in rounds] == made == [4, 12]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", STEALING, ids=lambda path: path.stem)
+def test_every_experiment_of_shadows_runs(path: Path, tmp_path: Path) -> None:
+    run = aal("fit", "--config", path, "--out", tmp_path / "run", *FEW_STOLEN)
+    assert run.returncode == 0, run.stderr
+    assert results(tmp_path / "run")["rounds"][-1]["fidelity"] > 0.5
 
 
 @pytest.mark.parametrize("path", FLIPS, ids=lambda path: path.stem)

@@ -1,0 +1,215 @@
+"""Runs that steal a model: what is trained on, what is counted, kills, ranks, and what is refused."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from aal.__main__ import main
+from aal.datamodules import HalfMoons
+from aal.models import ConvClassifier
+from aal.networks import MLP
+from tests.commands import MadeOnce, aal, results
+from tests.test_resume import KILL
+
+SIZES = {"victim": 120, "adversary": 80, "test": 60, "craft": 5}
+NETWORK = {
+    "class_path": "ConvClassifier",
+    "init_args": {"network": {"class_path": "MLP", "init_args": {"widths": [8]}}, "learning_rate": 0.05},
+}
+MOONS: dict[str, Any] = {
+    "data": {"class_path": "HalfMoons", "init_args": {**SIZES, "noise": 0.1}},
+    "victim": NETWORK,
+    "model": NETWORK,
+}
+
+
+def experiment(path: Path, synthesis: dict[str, Any] | None = None, **more: Any) -> tuple[str, ...]:
+    arguments = {"synthesis": {"attack": {"class_path": "DeepFool"}} if synthesis is None else synthesis}
+    shadow = {"class_path": "ShadowRounds", "init_args": {**arguments, "budgets": [10, 30], "max_epochs": 12}}
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(json.dumps({**MOONS, "shadow": shadow, **more}))
+    return ("fit", "--config", str(path))
+
+
+def run(folder: Path, synthesis: dict[str, Any] | None = None, *arguments: str, **more: Any) -> Path:
+    done = aal(*experiment(folder / "config.json", synthesis, **more), "--out", folder / "run", *arguments)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def rounds(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+
+
+def ledger(folder: Path) -> list[dict[str, str]]:
+    return [*csv.DictReader((folder / "ledger.csv").read_text().splitlines())]
+
+
+def victim_of(folder: Path) -> ConvClassifier:
+    module = ConvClassifier(lambda shape, classes: MLP(shape, classes, (8,)), 2, (2,))
+    module.load_state_dict(load_file(folder / "victim.safetensors"))
+    return module.eval()
+
+
+def data() -> HalfMoons:
+    moons = HalfMoons(**SIZES, noise=0.1)
+    moons.setup("fit")
+    return moons
+
+
+@pytest.fixture(scope="module")
+def replaced(made_once: MadeOnce) -> Path:
+    return made_once("shadow-replaced", lambda folder: run(folder)) / "run"
+
+
+def test_adversarial_examples_are_labelled_by_the_victim_and_all_is_counted(replaced: Path) -> None:
+    first, last = rounds(replaced)
+    assert [(one["budget"], one["synthetic"], one["labels"]) for one in (first, last)] == [(10, 10, 0), (30, 30, 0)]
+    assert [(one["queries_labels"], one["queries_attack"]) for one in (first, last)] == [(10, 10), (30, 30)]
+    assert ledger(replaced) == [], "no sample of the pool itself"
+    saved, victim = load_file(replaced / "crafted.safetensors"), victim_of(replaced)
+    x, labels = saved["synthetic"], saved["synthetic_labels"]
+    with torch.no_grad():
+        assert torch.equal(victim(x).argmax(1), labels)
+    assert saved["synthetic_rounds"].tolist() == [0] * 10 + [1] * 20
+    summary = json.loads((replaced / "summary.json").read_text())
+    assert summary["victim_accuracy"] > 0.8
+    assert summary["knows"] == ["the victim's network and weights"]
+    assert summary["boundary_distance"] < 0.01 < summary["perturbation_l2"], "near the boundary"
+    assert {"fidelity.png", "shadow_round=0.png", "shadow_round=1.png"} <= {
+        path.name for path in (replaced / "figures").iterdir()
+    }
+    page = (replaced / "report.html").read_text()
+    assert "shadow of MLP" in page
+    assert "the victim&#39;s network and weights" in page
+
+
+def test_a_shadow_agrees_with_its_victim_as_often_as_the_fidelity_says(tmp_path: Path) -> None:
+    out = run(tmp_path, {"of": "pool"})
+    rows, moons, victim = ledger(out), data(), victim_of(out)
+    assert [row["round"] for row in rows] == ["0"] * 10 + ["1"] * 20
+    asked = torch.tensor([int(row["index"]) for row in rows])
+    with torch.no_grad():
+        answers = victim(moons.samples["pool"][asked]).argmax(1)
+        wanted = victim(moons.samples["test"][torch.arange(60)]).argmax(1)
+    assert [int(row["label"]) for row in rows] == answers.tolist()
+    assert [int(row["true_label"]) for row in rows] == moons.labels["pool"][asked].tolist()
+    checkpoint = torch.load(next((out / "checkpoints").glob("*.ckpt")), weights_only=True)
+    shadow = victim_of(out)
+    shadow.load_state_dict(checkpoint["state_dict"])
+    with torch.no_grad():
+        agree = shadow(moons.samples["test"][torch.arange(60)]).argmax(1) == wanted
+    assert rounds(out)[-1]["fidelity"] == pytest.approx(float(agree.double().mean()))
+    assert rounds(out)[-1]["queries_labels"] == 30
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "synthetic", "labelled", "queries"),
+    [
+        ({"of": "victim", "labels": "source"}, 10, 0, (0, 0)),
+        ({"of": "victim", "keep": "victim", "labels": "source", "attack": {"class_path": "DeepFool"}}, 130, 0, (0, 0)),
+        ({"of": "pool", "keep": "sources", "attack": {"class_path": "DeepFool"}}, 5, 5, (10, 0)),
+        ({"of": "pool", "order": "least_confident"}, 0, 10, (80, 0)),
+        ({"of": "pool", "order": "least_confident", "attack": {"class_path": "DeepFool"}}, 10, 0, (80, 80)),
+    ],
+    ids=["training set", "augmented", "both", "least confident", "least confident adversarial"],
+)
+def test_what_is_trained_on_and_what_it_costs(
+    synthesis: dict[str, Any], synthetic: int, labelled: int, queries: tuple[int, int], tmp_path: Path
+) -> None:
+    first = rounds(run(tmp_path, synthesis, "--shadow.init_args.max_epochs=2"))[0]
+    assert (first.get("synthetic", 0), first["labels"]) == (synthetic, labelled)
+    assert (first["queries_labels"], first["queries_attack"]) == queries
+
+
+def test_any_strategy_of_queries_steals_a_model(tmp_path: Path) -> None:
+    query = {"strategy": {"class_path": "Margin"}, "initial": 10, "query_size": 5, "budget": 10, "max_epochs": 10}
+    out = run(tmp_path, shadow=None, query={"class_path": "QueryRounds", "init_args": query})
+    rows, moons = ledger(out), data()
+    asked = torch.tensor([int(row["index"]) for row in rows])
+    with torch.no_grad():
+        answers = victim_of(out)(moons.samples["pool"][asked]).argmax(1)
+    assert [int(row["label"]) for row in rows] == answers.tolist()
+    assert [one["queries_labels"] for one in rounds(out)] == [10, 15, 20]
+    assert all(0 <= one["fidelity"] <= 1 for one in rounds(out))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "at",
+    [
+        ("aal/models/fitting.py:train", "return", 1),
+        ("aal/synthesis/synthesis.py:make", "return", 1),
+        ("aal/synthesis/synthesis.py:make", "return", 2),
+        ("callbacks/round_checkpoint.py:save_checkpoint", "return", 1),
+    ],
+    ids=["victim trained", "first samples", "further samples", "saved"],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been(at: tuple[str, str, int], replaced: Path, tmp_path: Path) -> None:
+    config = experiment(tmp_path / "config.json")
+    where, event, count = at
+    marker = tmp_path / "killed"
+    killed = aal(*config, "--out", tmp_path / "run", code=KILL, before=(where, event, str(count), str(marker)))
+    assert killed.returncode != 0
+    assert marker.exists()
+    went_on = aal(*config, "--out", tmp_path / "run", "--ckpt_path=last")
+    assert went_on.returncode == 0, went_on.stderr
+    assert results(tmp_path / "run") == results(replaced)
+    for name in ("crafted.safetensors", "victim.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (replaced / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
+    done = aal(*experiment(tmp_path / "config.json"), "--out", tmp_path / "run", ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert results(tmp_path / "run") == results(replaced)
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"victim": None}, "victim: a shadow is one of a victim"),
+        ({"query": {"class_path": "QueryRounds", "init_args": {"strategy": "Random"}}}, "query: a run has one clock"),
+        ({"shadow": None}, "query: an experiment needs a clock"),
+        (
+            {"data": {"class_path": "HalfMoons", "init_args": {**SIZES, "victim": 0}}},
+            "victim: HalfMoons has no split victim",
+        ),
+        ({"budgets": [30, 10]}, "shadow.init_args.budgets: must be ascending"),
+        ({"budgets": [0, 10]}, "shadow.init_args.budgets: must be at least 1"),
+        ({"budgets": []}, "shadow.init_args.budgets: must be at least 1"),
+        ({"budgets": [10, 81]}, "shadow.init_args.budgets: 81 samples, but HalfMoons gives 80 at most"),
+        (
+            {"synthesis": {"of": "pool", "labels": "source"}},
+            "shadow.init_args.synthesis.init_args.labels: the adversary does not",
+        ),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused_in_a_line(
+    more: dict[str, Any],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "config.json"
+    experiment(path, **{key: value for key, value in more.items() if key in ("victim", "query", "shadow", "data")})
+    config = json.loads(path.read_text())
+    for key in ("budgets", "synthesis"):
+        if key in more:
+            config["shadow"]["init_args"][key] = more[key]
+    path.write_text(json.dumps(config))
+    monkeypatch.setattr("sys.argv", ["aal", "fit", "--config", str(path), "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {line}")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run" / "rounds.jsonl").exists()
