@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from aal.attacks.base import frozen
 from aal.checks import at_least, kind_of, refuse
 from aal.data.samples import Samples, fingerprint_of
-from aal.datamodules.batches import EpochBatches
+from aal.datamodules.batches import EpochBatches, end_where_batches_cannot_be_handed_on
 from aal.datamodules.contract import check_loaded, check_said
 from aal.datamodules.hold_out import hold_out
 from aal.extras import Extras
@@ -265,6 +265,7 @@ class ActiveDataModule(pl.LightningDataModule):
             sampler=batches,
             num_workers=self.num_workers,
             timeout=WORKER_SECONDS if self.num_workers else 0,
+            worker_init_fn=end_where_batches_cannot_be_handed_on,
             persistent_workers=self.num_workers > 0,  # for the round, not for each of its short epochs
             generator=generator(self.seed, "workers"),
         )

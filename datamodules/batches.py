@@ -1,6 +1,8 @@
 """The order of a round's labelled samples: batches that are shuffled anew each epoch."""
 
+import os
 from collections.abc import Iterator
+from multiprocessing.queues import Queue
 
 from torch import Tensor
 from torch.utils.data import Sampler
@@ -29,3 +31,11 @@ class EpochBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(epoch_batches(self.seed, self.epoch, self.size, self.batch_size))
+
+
+def end_where_batches_cannot_be_handed_on(worker: int) -> None:
+    """Have a worker's process end there, as with a full ``/dev/shm``: the run hears of it at once.
+
+    It would else print a traceback, drop the batch and wait for ever; the class has no other hook for it.
+    """
+    Queue._on_queue_feeder_error = staticmethod(lambda error, batch: os._exit(1))  # type: ignore[attr-defined]
