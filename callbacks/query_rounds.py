@@ -44,6 +44,8 @@ class QueryRounds(Rounds):
             rule's column that there is not.
     """
 
+    asks = True
+
     def __init__(
         self,
         strategy: Strategy,

@@ -34,6 +34,7 @@ class Rounds(RoundCallback, ABC):
     Attributes:
         counted: The axis of the run: the column of a round's record that display and trackers go along.
         crafts: Whether it may add copies of samples to what is trained on.
+        asks: Whether it asks somebody for labels.
 
     Raises:
         UserError: A number of epochs below 1 or a negative ``min_delta``.
@@ -41,6 +42,7 @@ class Rounds(RoundCallback, ABC):
 
     counted = "labels"
     crafts = False
+    asks = False
     STATE: tuple[str, ...] = (
         *("round", "epoch", "best_loss", "epochs_waited", "fresh", "finished"),
         *("queried", "seconds_query", "figures", "ended_by"),

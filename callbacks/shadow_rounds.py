@@ -43,7 +43,8 @@ class ShadowRounds(Rounds):
     Args:
         synthesis: What the shadow is trained on.
         budgets: Samples that synthesis makes in all, in each round: ascending. Those of the victim's training set that
-            are kept are beside it. Where an attack fails there are fewer, and the source's place is spent.
+            are kept are beside it. Where an attack fails, or sources are right or of the test split and the victim gets
+            fewer right, there are fewer; with each source's own sample kept an odd budget makes one less.
         max_epochs: Most epochs a round, of the victim too.
         patience: Epochs without a lower loss after which a round has converged, and the victim.
         min_delta: Least decrease of the loss, in nats, that counts as one.
@@ -54,6 +55,7 @@ class ShadowRounds(Rounds):
     """
 
     counted = "budget"
+    asks = True
     STATE = (*Rounds.STATE, "failed", "moved", "l2", "linf")
 
     def __init__(

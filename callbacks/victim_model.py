@@ -34,8 +34,8 @@ class VictimModel(RoundCallback):
         victim: Answers and counts, once the run has begun.
 
     Raises:
-        UserError: In ``setup``, the datamodule has no split ``victim``; where a run goes on, the victim's file is gone
-            or another.
+        UserError: In ``setup``, a clock that asks nobody, a datamodule without a split ``victim``; where a run goes
+            on, the victim's file is gone or another.
     """
 
     STATE = ("digest", "queries", "epochs")
@@ -50,7 +50,8 @@ class VictimModel(RoundCallback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Refuse data without a split for the victim; answer for the pool from now on."""
-        data = data_of(trainer)
+        data, clock = data_of(trainer), clock_of(trainer)
+        refuse(not clock.asks, f"victim: {type(clock).__name__} asks nobody for labels; set victim: null")
         refuse(
             "victim" not in data.samples,
             f"victim: {data.name} has no split victim that one could be trained on; HalfMoons, Abalone and others have",

@@ -177,6 +177,7 @@ def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
         ({"victim": None}, "victim: a shadow is one of a victim"),
         ({"query": {"class_path": "QueryRounds", "init_args": {"strategy": "Random"}}}, "query: a run has one clock"),
         ({"shadow": None}, "query: an experiment needs a clock"),
+        ({"shadow": None, "flips": {"class_path": "LabelFlip"}}, "victim: LabelFlip asks nobody for labels"),
         (
             {"data": {"class_path": "HalfMoons", "init_args": {**SIZES, "victim": 0}}},
             "victim: HalfMoons has no split victim",
@@ -200,7 +201,9 @@ def test_what_makes_no_sense_is_refused_in_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "config.json"
-    experiment(path, **{key: value for key, value in more.items() if key in ("victim", "query", "shadow", "data")})
+    experiment(
+        path, **{key: value for key, value in more.items() if key in ("victim", "query", "shadow", "data", "flips")}
+    )
     config = json.loads(path.read_text())
     for key in ("budgets", "synthesis"):
         if key in more:
