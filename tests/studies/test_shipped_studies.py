@@ -52,7 +52,11 @@ VARIED = {  # studies of one key: its place, and its value in each arm
 }
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ("robust_targets_digits", *VARIED, *BETA)])
+SHADOWS = [name for name, study in STUDIES.items() if study.table == "shadow"]
+ELSEWHERE = ("robust_targets_digits", *VARIED, *BETA, *SHADOWS)
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name not in ELSEWHERE])
 def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> None:
     study = STUDIES[name]
     for row in study.rows:
@@ -62,6 +66,21 @@ def test_arms_that_are_compared_train_one_network_on_one_data_set(name: str) -> 
                 if each.get("secured"):  # who checks on secured samples pays for them with the pool
                     each["data"]["init_args"].pop("secured")
             assert (ours["model"], ours["data"]) == (theirs["model"], theirs["data"]), row.arm
+
+
+@pytest.mark.parametrize("name", SHADOWS)
+def test_shadows_that_are_compared_are_of_one_victim_and_one_kind_but_for_controls(name: str) -> None:
+    study = STUDIES[name]
+    for row in study.rows:
+        if row.against:
+            ours, theirs = config(study, row.arm), config(study, row.against)
+            assert (ours["data"], ours["victim"]) == (theirs["data"], theirs["victim"]), row.arm
+            network = ours["model"]["init_args"]["network"]["init_args"]
+            neighbours = network.pop("k", None)
+            theirs["model"]["init_args"]["network"]["init_args"].pop("k", None)
+            assert ours["model"] == theirs["model"]
+            assert neighbours == (int(row.arm[-1]) if row.arm.endswith(("_k3", "_k9")) else 1)
+            assert ours["victim"]["init_args"]["network"]["init_args"].get("k", 1) == 1
 
 
 @pytest.mark.parametrize("name", VARIED)
@@ -160,6 +179,8 @@ def test_robust_arms_face_what_the_papers_table_has_them_face(start: str, table:
         ("dfal_table3", papers_figures("seconds")),
         ("dfal_table4", papers_figures("transfer")),
         ("shadow_table7", {name for name in papers_figures("labels") if "k/" in name}),
+        ("shadow_table2", {name for name in papers_figures("shadow") if name.startswith("2/")}),
+        ("shadow_table3", {name for name in papers_figures("shadow") if name.startswith("3/")}),
         ("noise_table41", papers_figures("flips")),
     ],
 )
@@ -189,7 +210,9 @@ def test_the_papers_figures_stand_beside_the_full_studies_alone(name: str, tmp_p
     rows = {row.arm: f"{row.paper}/NN1" if study.table == "collision" else row.paper for row in study.rows if row.paper}
     other = [arm for arm, paper in rows.items() if differs(study, arm, paper, tmp_path)]
     small = name.endswith("_small") or name == "robust_targets_digits"
-    # Of the words the pool and the budget alone are smaller, which a run's summary has.
+    # Of the words the pool and the budget alone are smaller, which a run's summary has; those of paper shadow have
+    # fewer data sets, pools and attacks, each as the paper has it.
+    small = small and not name.startswith("shadow_")
     assert other == [arm for arm in rows if small and not arm.startswith("words")]
 
 
@@ -226,7 +249,8 @@ def test_a_row_has_the_papers_figures_for_its_data_networks_and_strategy(name: s
 def test_notes_say_what_a_reader_would_take_for_the_papers_setting(name: str) -> None:
     study = STUDIES[name]
     assert (len(study.seeds) >= LEAST) or "Under five seeds no test is made." in study.note
-    strategies = [config(study, row.arm)["query"]["init_args"].get("strategy", {}) for row in study.rows]
+    queries = [config(study, row.arm).get("query") or {"init_args": {}} for row in study.rows]
+    strategies = [query["init_args"].get("strategy", {}) for query in queries]
     if any(strategy.get("init_args", {}).get("most") == 1000 for strategy in strategies):
         assert "at most 1,000 pseudo-labels" in study.note
     if name.startswith("dfal_table1"):
