@@ -22,6 +22,7 @@ from aal.synthesis.adversary import Adversary
 HALVINGS = 10  # of the scale that puts a point on the near side: to a thousandth of the perturbation
 WORDS = {
     "of": ("pool", "victim", "test"),
+    "keep": ("nothing", "sources", "victim"),
     "labels": ("victim", "source"),
     "direction": ("found", "random"),
     "order": ("random", "least_confident"),
@@ -112,7 +113,6 @@ class Synthesis(Checked):
     substitute_labels: int = 0
     ranges = Checked.ranges | {
         **{name: partial(one_of, words) for name, words in WORDS.items()},
-        "keep": partial(one_of, ("nothing", "sources", "victim")),
         "magnitude": or_none(positive),
         "substitute_rate": positive,
         "substitute_epochs": FROM_1,
