@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from aal.datamodules import ToyMixture
 from aal.errors import RunStopped
-from aal.models import ConvClassifier
+from aal.models import ConvClassifier, InstanceClassifier
 from aal.models.fitting import predict, train
-from aal.networks import MLP
+from aal.networks import MLP, NearestNeighbours
 from tests.commands import aal
 
 DATA = {"dimensions": 3, "mu": 0.4, "n": 62, "mislabelled": 1, "test": 50, "batch_size": 16}
@@ -55,6 +55,14 @@ def test_what_was_learnt_before_is_forgotten() -> None:
     for each in (one, other):
         train(each, x, labels, seed=7, max_epochs=4)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_a_classifier_that_takes_its_training_set_in_is_done_after_an_epoch() -> None:
+    nearest = InstanceClassifier(lambda shape, classes: NearestNeighbours(shape, classes), 2, (3,))
+    x, labels = torch.randn(40, 3, generator=torch.Generator().manual_seed(2)), torch.arange(40) % 2
+    assert train(nearest, x, labels, seed=0, batch_size=16) == 1
+    assert torch.equal(predict(nearest, x, 7).argmax(1), labels)
+    assert len(nearest.network.points) == 40
 
 
 def test_a_loss_that_is_not_finite_stops() -> None:
