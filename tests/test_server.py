@@ -20,7 +20,8 @@ class Witness(Strategy):
         asked = heard == "aal.cli.exits", len(os.listdir("/proc/self/task"))
         print(json.dumps([sys.argv, os.getcwd(), os.environ["WORD"], os.getpid(), hash('x'), asked]))
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
-        sys.exit(7)
+        sys.stdout.flush()
+        os._exit(7)  # what a class raises would be refused
 
     def select(self, view, n, *, generator):
         ...

@@ -53,7 +53,6 @@ MAY_CHANGE = {
 """What may differ between a run and its continuation, each with the reason: how it runs, not what it computes."""
 CSV_LOGGER = "pytorch_lightning.loggers.CSVLogger"
 LIGHTNINGS = ("lightning_logs", None)  # name and version of a logger that are Lightning's defaults
-LOGGERS_FOLDERS = ("save_dir", "root_dir")  # arguments of Lightning's loggers that say where they write
 OWN_FOLDER = {"MLFlowLogger": "mlruns"}  # of a logger that does not write into the folder itself
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 
@@ -64,10 +63,10 @@ class Parser(LightningArgumentParser):
     def add_class_arguments(self, class_type: type, *arguments: Any, **options: Any) -> list[str]:
         """Add the arguments of a class; a logger's folder is empty by default, where it is in the current one."""
         added: list[str] = super().add_class_arguments(class_type, *arguments, **options)
-        a_logger = isinstance(class_type, type) and issubclass(class_type, Logger)
-        for key in {*LOGGERS_FOLDERS} & {*added} if a_logger else ():
-            if self.get_defaults().get(key) in (None, ".", f"./{OWN_FOLDER.get(class_type.__name__)}"):
-                self.set_defaults({key: ""})
+        a_logger = isinstance(class_type, type) and issubclass(class_type, Logger) and "save_dir" in added
+        here = (None, ".", f"./{OWN_FOLDER.get(class_type.__name__)}") if a_logger else ()
+        if a_logger and self.get_defaults().get("save_dir") in here:
+            self.set_defaults({"save_dir": ""})
         return added
 
 
@@ -108,8 +107,8 @@ def loggers_in(folder: Path, configured: Namespace | list[Namespace] | bool | No
         configured: The parsed ``trainer.logger``: True and None mean the CSV logger, False none.
 
     Returns:
-        Copies, each with an empty ``save_dir`` or ``root_dir`` filled in, and then without the folders that Lightning
-        makes there for each run; the configuration itself stays as the user wrote it.
+        Copies, each with an empty ``save_dir`` filled in, and then without the folders that Lightning makes there for
+        each run; the configuration itself stays as the user wrote it.
     """
     if configured is None or configured is True:
         init_args = Namespace(save_dir="", name="", version="")  # type: ignore[no-untyped-call]
@@ -118,8 +117,8 @@ def loggers_in(folder: Path, configured: Namespace | list[Namespace] | bool | No
         return []
     loggers = [logger.clone() for logger in (configured if isinstance(configured, list) else [configured])]
     for logger in loggers:
-        for key in (key for key in LOGGERS_FOLDERS if logger.get(f"init_args.{key}") == ""):
-            logger[f"init_args.{key}"] = str(folder / OWN_FOLDER.get(logger.class_path.rpartition(".")[2], ""))
+        if logger.get("init_args.save_dir") == "":
+            logger["init_args.save_dir"] = str(folder / OWN_FOLDER.get(logger.class_path.rpartition(".")[2], ""))
             if (logger.get("init_args.name"), logger.get("init_args.version")) == LIGHTNINGS:
                 logger["init_args.name"] = logger["init_args.version"] = ""
     return loggers

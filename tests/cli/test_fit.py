@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from aal.__main__ import main
 from aal.cli.keys import MAY_CHANGE
+from aal.runs.files import digest_of, read_sealed, write_sealed
+from aal.runs.inputs import INPUTS, KIND, WRITTEN
 from tests.commands import EXPERIMENT, ROOT, SMALL, MadeOnce, aal, finished, fit
 
 SHIPPED = ROOT / "aal" / "networks" / "weights" / "digit_backbone.safetensors"
@@ -241,6 +243,9 @@ def test_a_key_that_is_new_since_a_run_was_started_has_its_default_and_is_no_dif
     ):
         del part[key]
     (out / "config.yaml").write_text(yaml.safe_dump(before))
+    kept = read_sealed(out / INPUTS, KIND)
+    digest = digest_of(out / "config.yaml")  # as a version without these keys would have left it
+    write_sealed(out / INPUTS, KIND, {**kept, WRITTEN: [*kept[WRITTEN], digest]})
     assert fit(out, "--query.init_args.warm_start=true", "--ckpt_path=last").returncode == 2
     run = fit(out, "--ckpt_path=last")
     assert run.returncode == 0, run.stderr
