@@ -3,10 +3,11 @@
 from functools import partial
 
 from aal.runs.reading import Run, number
-from aal.studies.comparison import AGAINST, ARM, AT, SEEDS, SPREAD, check_columns, compared
+from aal.studies.comparison import AGAINST, ARM, AT, SEEDS, SPREAD, check_columns, compare, compared
 from aal.studies.likeness import papers_figures
+from aal.studies.paired import PairedTest
 from aal.studies.results import Column, Table
-from aal.studies.study import Cells, Study, TableKind
+from aal.studies.study import Cells, Row, Study, TableKind
 
 PAPER = papers_figures("shadow")
 COSTS = (
@@ -42,7 +43,11 @@ def shadow_table(study: Study, cells: Cells) -> Table:
         Column("failed", "failed", 0, estimated=True, sometimes=True),
         *AGAINST,
     )
-    return compared(study, cells, columns, notes=(SPREAD,))
+
+    def test(row: Row) -> PairedTest:  # of shadows that some labels, none or any number of them were asked for
+        return compare(row, cells, lambda run: number(run.summary, "accuracy"))
+
+    return compared(study, cells, columns, notes=(SPREAD,), test=test)
 
 
 def at_budget(run: Run, budget: int) -> float | None:
