@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
-from aal.checks import refuse
+from aal.checks import argument, refuse
 from aal.datamodules import ActiveDataModule
 from aal.models import Classifier
 from aal.models.fitting import agreement, predict, train
@@ -34,8 +34,8 @@ class VictimModel(RoundCallback):
         victim: Answers and counts, once the run has begun.
 
     Raises:
-        UserError: In ``setup``, a clock that asks nobody, a datamodule without a split ``victim``; where a run goes
-            on, the victim's file is gone or another.
+        UserError: In ``setup``, a clock that asks nobody, a datamodule without a split ``victim``; when the run starts,
+            a victim that trains with a Trainer alone; where it goes on, the victim's file is gone or another.
     """
 
     STATE = ("digest", "queries", "epochs")
@@ -70,16 +70,17 @@ class VictimModel(RoundCallback):
             self.victim.queries = dict(self.queries)
         else:
             clock = clock_of(trainer)
-            self.epochs = train(
-                self.model,
-                x,
-                labels,
-                seed=key(data.seed, "victim"),
-                batch_size=data.batch_size,
-                max_epochs=clock.max_epochs,
-                patience=clock.patience,
-                min_delta=clock.min_delta,
-            )
+            with argument("victim"):
+                self.epochs = train(
+                    self.model,
+                    x,
+                    labels,
+                    seed=key(data.seed, "victim"),
+                    batch_size=data.batch_size,
+                    max_epochs=clock.max_epochs,
+                    patience=clock.patience,
+                    min_delta=clock.min_delta,
+                )
             if trainer.is_global_zero:
                 write_tensors(path, {name: value.contiguous() for name, value in self.model.state_dict().items()})
             trainer.strategy.barrier("victim written")

@@ -11,6 +11,8 @@ from aal.errors import RunStopped
 from aal.models.classifier import Classifier
 from aal.seeds import epoch_batches, generator, key, seed_device
 
+ENCODED = 256  # samples that a frozen backbone encodes at once
+
 
 def train(
     module: Classifier,
@@ -29,7 +31,7 @@ def train(
 
     Args:
         module: The classifier, on the device that it is trained on; its ``training_step`` needs no Trainer.
-        inputs: What it is trained on ``(N, ...)``.
+        inputs: The samples that it is trained on ``(N, ...)``.
         labels: Their labels ``(N,)``.
         seed: What weights, order and dropout depend on.
         batch_size: Samples a step.
@@ -42,8 +44,13 @@ def train(
 
     Raises:
         RunStopped: The loss is not finite.
+        UserError: Its training asks for a Trainer.
     """
     inputs, labels, device = inputs.to(module.device), labels.to(module.device), module.device
+    module.start_round(0)
+    if module.encoded:
+        with frozen(module), torch.no_grad():
+            inputs = torch.cat([module.encode(part) + 0.0 for part in inputs.split(ENCODED)])
     best, waited = math.inf, 0
     with (
         torch.inference_mode(False),
@@ -57,7 +64,7 @@ def train(
             module.train()
             module.on_train_epoch_start()
             for number, places in enumerate(epoch_batches(seed, epoch, len(labels), batch_size)):
-                loss = module.training_step((inputs[places], labels[places]), number)
+                loss = _loss(module, (inputs[places], labels[places]), number)
                 if module.automatic_optimization:
                     optimizer.zero_grad()
                     loss.backward()
@@ -68,6 +75,15 @@ def train(
             if module.at_once or waited >= patience:
                 return epoch + 1
     return max_epochs
+
+
+def _loss(module: Classifier, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
+    try:
+        return module.training_step(batch, number)
+    except RuntimeError as error:
+        alone = "not attached to a `Trainer`" in str(error)
+        refuse(alone, f"{type(module).__name__} asks for a Trainer in its training step, and is trained without one")
+        raise
 
 
 def predict(module: Classifier, x: Tensor, batch_size: int) -> Tensor:

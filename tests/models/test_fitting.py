@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aal.datamodules import ToyMixture
-from aal.errors import RunStopped
-from aal.models import ConvClassifier, InstanceClassifier
-from aal.models.fitting import predict, train
-from aal.networks import MLP, NearestNeighbours
+from aal.datamodules import Digits, ToyMixture
+from aal.errors import RunStopped, UserError
+from aal.models import ChoosingClassifier, ConvClassifier, InstanceClassifier, TransferClassifier
+from aal.models.fitting import agreement, predict, train
+from aal.networks import MLP, DenseHead, DigitBackbone, NearestNeighbours
 from tests.commands import aal
 
 DATA = {"dimensions": 3, "mu": 0.4, "n": 62, "mislabelled": 1, "test": 50, "batch_size": 16}
@@ -63,6 +63,23 @@ def test_a_classifier_that_takes_its_training_set_in_is_done_after_an_epoch() ->
     assert train(nearest, x, labels, seed=0, batch_size=16) == 1
     assert torch.equal(predict(nearest, x, 7).argmax(1), labels)
     assert len(nearest.network.points) == 40
+
+
+def test_a_frozen_backbone_stays_as_it_was_under_the_head_that_is_trained() -> None:
+    data = Digits(seed=0)
+    data.setup("fit")
+    x, labels = data.samples["test"][torch.arange(100)], data.labels["test"][:100]
+    module = TransferClassifier(DigitBackbone(), DenseHead(), 10, (1, 8, 8), learning_rate=0.01)
+    before = {name: value.clone() for name, value in module.backbone.state_dict().items()}
+    train(module, x, labels, seed=0, max_epochs=20)
+    assert agreement(predict(module, x, 64), labels) > 0.9
+    assert all(torch.equal(value, before[name]) for name, value in module.backbone.state_dict().items())
+
+
+def test_one_that_asks_for_a_trainer_is_refused() -> None:
+    choosing = ChoosingClassifier(lambda shape, classes, k=1: NearestNeighbours(shape, classes, k), {"k": [1]}, 2, (3,))
+    with pytest.raises(UserError, match="ChoosingClassifier asks for a Trainer in its training step"):
+        train(choosing, torch.randn(8, 3), torch.arange(8) % 2, seed=0)
 
 
 def test_a_loss_that_is_not_finite_stops() -> None:
