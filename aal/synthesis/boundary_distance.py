@@ -1,9 +1,10 @@
-"""How far points are from a classifier's boundary: exactly for a nearest neighbor, by DeepFool for a network."""
+"""How far points are from a classifier's boundary: by regions for nearest neighbors, by DeepFool for others."""
 
 import torch
 from torch import Tensor, nn
 
 from aal.attacks import Attack, DeepFool, RegionBased
+from aal.networks import NearestNeighbours
 from aal.seeds import generator
 
 MOST = 200  # points that are measured
@@ -17,8 +18,8 @@ def boundary_distance(
     The measuring asks the classifier itself, which no adversary could, so that it counts no query.
 
     Args:
-        model: The classifier, to logits. Where it is a nearest neighbor (``k`` of 1 and its ``points``), distances are
-            exact; else they are those that DeepFool finds, no more than an upper bound.
+        model: The classifier, to logits. Of k-NN distances are those of :class:`aal.attacks.RegionBased`, exact for one
+            neighbor; else those that DeepFool finds. What is not exact is an upper bound.
         x: The points ``(N, ...)``; a random draw of 200 of them is measured where there are more.
         bounds: The data's range (low, high).
         device: Where the classifier is.
@@ -32,8 +33,8 @@ def boundary_distance(
         return {}
     drawn = torch.randperm(len(x), generator=generator(seed, "boundary"))[:MOST]
     points = x[drawn].to(device)
-    exact = any(getattr(part, "k", None) == 1 and hasattr(part, "points") for part in model.modules())
-    attack: Attack = RegionBased(norm="l2") if exact else DeepFool(norm="l2")
+    neighbours = next((part.k for part in model.modules() if isinstance(part, NearestNeighbours)), 0)
+    attack: Attack = RegionBased(norm="l2", k=neighbours) if neighbours else DeepFool(norm="l2")
     with torch.no_grad():
         labels = model(points).argmax(1)
     found = attack(model, points, labels, bounds=bounds)
