@@ -17,6 +17,7 @@ from aal.callbacks.secured_set import SecuredSet
 from aal.callbacks.victim_model import VictimModel, whole
 from aal.checks import at_least, refuse
 from aal.datamodules import ActiveDataModule
+from aal.errors import RunStopped
 from aal.models import Classifier
 from aal.models.fitting import agreement, predict
 from aal.oracles.victim import LABELS
@@ -169,12 +170,15 @@ class ShadowRounds(Rounds):
         }
 
     def _substitute(self) -> Record:
-        """Return how good a substitute is: the share of test samples to which it gives the victim's label."""
+        """Return how good a substitute is: how often it agrees with the victim on test samples, and its loss."""
         if self.synthesis.substitute is None:
             return {}
         assert isinstance(self._attacked, Classifier)
         logits = predict(self._attacked, self._adversary.test_set[0], self._adversary.batch_size)
-        return {"substitute_fidelity": agreement(logits, self._victim.labels["test"])}
+        return {
+            "substitute_fidelity": agreement(logits, self._victim.labels["test"]),
+            "substitute_loss": self._attacked.train_loss,
+        }
 
     def _begun(self, data: ActiveDataModule) -> bool:
         return bool(data.pool.ledger) or len(data.extras.synthetic) > 0
@@ -201,6 +205,12 @@ class ShadowRounds(Rounds):
             if len(x) and labels[0] < 0:
                 labels = adversary.victim.predict(x.to(data.device), LABELS)
             data.extras.synthesize(x, labels, round=round)
+        refuse(
+            not len(data.pool.labelled) and not len(data.extras.synthetic),
+            f"round {round}: {synthesis.called} made none of {len(sources)} samples, and there is nothing to train on; "
+            "of a classifier without gradients it needs a substitute",
+            RunStopped,
+        )
         self.failed += int((~kept).sum())
         self.moved += int(kept.sum())
         self.l2 += float(made.distance[kept].double().sum())

@@ -65,6 +65,7 @@ def _costs(run: Run) -> Section:
         ("victim_accuracy", "its test accuracy"),
         ("strategy", "samples were made by"),
         ("substitute_fidelity", "fidelity of the network whose gradients were followed"),
+        ("substitute_loss", "its training loss, nats"),
         ("budget", "samples to make"),
         ("failed", "of them could not be made"),
         ("perturbation_l2", "mean perturbation, L2"),

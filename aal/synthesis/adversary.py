@@ -12,7 +12,9 @@ from aal.oracles.victim import ATTACK, Victim
 from aal.seeds import key
 
 STARTS = 10  # of its own samples that a hard-label attack is offered as first points; about half are of another class
-PLATEAU = 30  # epochs without a lower loss after which a substitute has converged
+# Epochs without a lower loss after which a substitute has converged, and what is lower, in nats: networks of sigmoids
+# rest where they are linear, for dozens of epochs, before they learn more.
+PLATEAU, LESS = 100, 1e-4
 Labelled = tuple[Tensor, Tensor]  # samples (N, ...) and their labels (N,)
 
 
@@ -66,8 +68,8 @@ class Adversary:
             labels = self.victim.predict(x, ATTACK)
         with torch.random.fork_rng(devices=[]):
             module = ConvClassifier(network, self.num_classes, tuple(x.shape[1:]), learning_rate)
-        # sigmoids have a plateau before they learn
-        train(module.to(x.device), x, labels, seed=key(self.seed, "substitute"), max_epochs=epochs, patience=PLATEAU)
+        seed = key(self.seed, "substitute")
+        train(module.to(x.device), x, labels, seed=seed, max_epochs=epochs, patience=PLATEAU, min_delta=LESS)
         return module
 
     def starts(self, places: Tensor) -> Tensor:

@@ -139,6 +139,14 @@ def test_any_strategy_of_queries_steals_a_model(tmp_path: Path) -> None:
     assert all(0 <= one["fidelity"] <= 1 for one in rounds(out))
 
 
+def test_a_synthesis_that_makes_nothing_stops_with_what_it_lacks(tmp_path: Path) -> None:
+    nearest = {"class_path": "InstanceClassifier", "init_args": {"network": "NearestNeighbours"}}
+    config = experiment(tmp_path / "config.json", {"attack": {"class_path": "FGSM"}}, victim=nearest, model=nearest)
+    done = aal(*config, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert "round 0: FGSM made none of 10 samples" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "at",

@@ -40,6 +40,7 @@ def shadow_table(study: Study, cells: Cells) -> Table:
         Column("perturbation_linf", "perturbation, L∞", 3, estimated=True, sometimes=True),
         Column("boundary_distance", "boundary", 3, estimated=True, sometimes=True),
         Column("substitute_fidelity", "substitute's fidelity", 3, estimated=True, sometimes=True),
+        Column("substitute_loss", "its loss", 3, estimated=True, sometimes=True),
         Column("failed", "failed", 0, estimated=True, sometimes=True),
         *AGAINST,
     )
