@@ -15,11 +15,11 @@ from aal.attacks.hard_label import HardLabel
 from aal.attacks.training_set import NonParametric
 from aal.checks import FROM_0, FROM_1, Checked, one_of, or_none, positive, refuse
 from aal.models.fitting import predict
-from aal.oracles.victim import LABELS, Victim
+from aal.oracles.victim import LABELS
 from aal.seeds import sample_seeds
 from aal.synthesis.adversary import Adversary
+from aal.synthesis.near_side import nearest_side
 
-HALVINGS = 10  # of the scale that puts a point on the near side: to a thousandth of the perturbation
 WORDS = {
     "of": ("pool", "victim", "test"),
     "keep": ("nothing", "sources", "victim"),
@@ -77,6 +77,8 @@ class Synthesis(Checked):
         attack: What makes adversarial examples; ``null``: none. A non-parametric attack is fitted to the victim's
             training set, a hard-label attack asks the victim, any other follows the gradients of the ``substitute``,
             or without one those of the victim.
+        unsuccessful: Whether points that an attack within a radius moved without reaching its goal are used, too, and
+            do not count as failed: FGSM has one of every sample.
         near_side: Whether a perturbation is scaled down, by a factor from 0 to 1 that is found by bisection, until the
             victim gives the point its source's label. Each look is a query. A source to which the victim itself gives
             another label fails.
@@ -101,6 +103,7 @@ class Synthesis(Checked):
     keep: Literal["nothing", "sources", "victim"] = "nothing"
     labels: Literal["victim", "source"] = "victim"
     attack: Attack | None = None
+    unsuccessful: bool = False
     near_side: bool = False
     direction: Literal["found", "random"] = "found"
     order: Literal["random", "least_confident"] = "random"
@@ -108,8 +111,8 @@ class Synthesis(Checked):
     magnitude: float | None = None
     beyond: bool = False
     substitute: Callable[[tuple[int, ...], int], nn.Module] | None = None
-    substitute_rate: float = 1e-2
-    substitute_epochs: int = 200
+    substitute_rate: float = 3e-2
+    substitute_epochs: int = 300
     substitute_labels: int = 0
     ranges = Checked.ranges | {
         **{name: partial(one_of, words) for name, words in WORDS.items()},
@@ -122,7 +125,7 @@ class Synthesis(Checked):
     def __post_init__(self) -> None:
         """Refuse values outside their range, and what contradicts each other."""
         super().__post_init__()
-        for name in ("near_side", "magnitude", "substitute"):
+        for name in ("unsuccessful", "near_side", "magnitude", "substitute"):
             refuse(self.attack is None and getattr(self, name), f"{name}: without an attack nothing is perturbed")
         refuse(self.attack is None and self.direction == "random", "direction: without an attack nothing is perturbed")
         refuse(self.near_side and self.magnitude is not None, "near_side: scales perturbations, and so does magnitude")
@@ -230,6 +233,8 @@ class Synthesis(Checked):
                 x=x, y=y, bounds=adversary.bounds, seeds=sample_seeds(adversary.seed, "synthesis", places).to(x.device)
             )
             success, way = found.success, self._resized(found.x - x, adversary, places)
+            if self.unsuccessful:
+                success = success | (found.x != x).flatten(1).any(1)
             if self.near_side:
                 scale = nearest_side(victim, x, way, y)
                 success, way = success & (scale > 0), way * column(scale, way)
@@ -273,29 +278,3 @@ class Synthesis(Checked):
         """Return the true labels ``(K,)`` of all that sources are from."""
         whole = {"victim": adversary.victim_set[1], "test": adversary.test_set[1], "pool": adversary.own_labels}
         return whole[self.of].cpu()
-
-
-def nearest_side(victim: Victim, x: Tensor, way: Tensor, labels: Tensor) -> Tensor:
-    """Find the scale of perturbations that leaves points on the near side of the victim's boundary.
-
-    That is the paper's non-negative scale (section 5.2), by bisection: 1 where the victim gives the whole perturbation
-    the label, 0 where no part of it was seen to have it. The victim is asked ``1 + HALVINGS`` times at most.
-
-    Args:
-        victim: Answers, and counts.
-        x: Samples ``(N, ...)``.
-        way: Their perturbations ``(N, ...)``.
-        labels: The labels ``(N,)`` of their side.
-
-    Returns:
-        Scales ``(N,)``.
-    """
-    scale = (victim.predict(x + way) == labels).to(x.dtype)
-    rows = (scale == 0).nonzero()[:, 0]
-    x, way, labels = x[rows], way[rows], labels[rows]
-    near, far = torch.zeros(len(rows), dtype=way.dtype, device=way.device), torch.ones_like(labels, dtype=way.dtype)
-    for _ in range(HALVINGS if len(rows) else 0):
-        middle = (near + far) / 2
-        inside = victim.predict(x + way * column(middle, way)) == labels
-        near, far = torch.where(inside, middle, near), torch.where(inside, far, middle)
-    return scale.index_copy(0, rows, near)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aal.attacks import DeepFool, HopSkipJump, RegionBased
+from aal.attacks import FGSM, DeepFool, HopSkipJump, RegionBased
 from aal.errors import UserError
 from aal.models import ConvClassifier, InstanceClassifier
 from aal.networks import MLP, NearestNeighbours
@@ -160,6 +160,27 @@ def test_a_failed_attack_leaves_no_point() -> None:
     assert not found.success.any()
 
 
+def test_a_step_that_fools_nobody_is_a_point_only_where_that_is_asked_for() -> None:
+    adversary, step = adversary_of(linear()), FGSM(radius=1e-3)
+    crossed = adversary.own(torch.arange(SIZE))[:, 0].abs() < 1e-3
+    assert torch.equal(made(Synthesis(attack=step), adversary).success, crossed)
+    found = made(Synthesis(attack=step, unsuccessful=True), adversary)
+    assert found.success.all()
+    assert torch.allclose(found.farthest, torch.full((SIZE,), 1e-3), rtol=1e-3)
+    constant = adversary_of(linear(slope=0.0, shift=1.0))
+    assert not made(Synthesis(attack=step, unsuccessful=True), constant).success.any(), "nothing was moved"
+
+
+def test_the_boundary_of_several_neighbours_is_measured_by_regions() -> None:
+    points, labels = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]), torch.tensor([0, 0, 0, 1, 1, 1])
+    nearest = InstanceClassifier(lambda shape, classes: NearestNeighbours(shape, classes, 3), 2, (1,))
+    nearest.network.take_in(points, labels)
+    # the third neighbour is of the other class alone beyond the middle of 1 and 11
+    left = boundary_distance(nearest, torch.tensor([[5.0]]), INFINITE, torch.device("cpu"), 0)
+    assert left["boundary_by"] == "RegionBased"
+    assert float(left["boundary_distance"]) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(("beyond", "wanted"), [(False, 0.05), (True, None)])
 def test_perturbations_have_the_magnitude_asked_for(beyond: bool, wanted: float | None) -> None:
     adversary = adversary_of(linear())
@@ -189,6 +210,7 @@ def test_a_substitutes_gradients_are_followed_and_its_labels_counted(asked: int)
     [
         ({"near_side": True}, "near_side: without an attack"),
         ({"magnitude": 0.1}, "magnitude: without an attack"),
+        ({"unsuccessful": True}, "unsuccessful: without an attack"),
         ({"direction": "random"}, "direction: without an attack"),
         ({"direction": "up"}, "direction: must be one of found, random, got 'up'"),
         ({"attack": DeepFool(), "magnitude": -1.0}, "magnitude: must be above 0"),
