@@ -37,7 +37,7 @@ class BoundaryDensity(Checked):
     floor: float = 0.01
     dimensions: int = 2
 
-    ranges = {"beta": FROM_0, "floor": positive, "dimensions": FROM_1}  # noqa: RUF012 - a ClassVar of Checked
+    ranges = Checked.ranges | {"beta": FROM_0, "floor": positive, "dimensions": FROM_1}
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, and what could not be drawn in reasonable time."""

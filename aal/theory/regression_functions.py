@@ -77,7 +77,7 @@ class SineEta(Checked, RegressionFunction):
     waves: int = 1
 
     least = 2
-    ranges = {"amplitude": positive, "waves": positive}  # noqa: RUF012 - a ClassVar of Checked
+    ranges = Checked.ranges | {"amplitude": positive, "waves": positive}
 
     def __post_init__(self) -> None:
         """Refuse a boundary that leaves the square."""
