@@ -90,7 +90,7 @@ class ShadowRounds(Rounds):
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """See what the adversary has, and in which order it is used; then as every clock."""
-        data, victim, synthesis = data_of(trainer), self._victim.victim, self.synthesis
+        data, victim = data_of(trainer), self._victim.victim
         samples = data.samples["pool"]
         self._adversary = Adversary(
             victim=victim,
@@ -103,6 +103,7 @@ class ShadowRounds(Rounds):
             seed=data.seed,
             batch_size=data.scoring_batch_size,
         )
+        self.synthesis = synthesis = self.synthesis.fitted(self._adversary)
         asked = dict(victim.queries)
         self._attacked = synthesis.attacked(self._adversary)
         if synthesis.order == "random":

@@ -180,6 +180,12 @@ class Synthesis(Checked):
         found = predict(adversary.victim.model, self._samples(adversary, order), adversary.batch_size).argmax(1).cpu()
         return order[found == labels[order]]
 
+    def fitted(self, adversary: Adversary) -> "Synthesis":
+        """Return the same with its attack, where it is non-parametric, fitted to the victim's training set once."""
+        if not isinstance(self.attack, NonParametric):
+            return self
+        return replace(self, attack=self.attack.fit(*adversary.victim_set))
+
     def attacked(self, adversary: Adversary) -> nn.Module:
         """Return the network whose gradients, if any, the attack follows: a new substitute, or the victim itself."""
         if self.substitute is None:
@@ -251,7 +257,7 @@ class Synthesis(Checked):
     def _attack(self, adversary: Adversary, model: nn.Module, places: Tensor) -> Callable[..., Adversarial]:
         """Return the attack of sources ``(N,)``, told what it attacks."""
         if isinstance(self.attack, NonParametric):
-            return partial(self.attack.fit(*adversary.victim_set), adversary.victim.model)
+            return partial(self.attack, adversary.victim.model)
         if isinstance(self.attack, HardLabel):
             return partial(self.attack, adversary.victim.predict, start=adversary.starts(places))
         assert self.attack is not None
