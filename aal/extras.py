@@ -1,10 +1,11 @@
-"""What a classifier trains on besides labelled samples: crafted copies and pseudo-labels. They cost no budget."""
+"""What a classifier trains on besides labels: crafted copies, pseudo-labels, synthetic samples, soft labels."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from aal.checks import refuse
 from aal.pool import Pool
@@ -17,7 +18,8 @@ class Extras:
     """Crafted copies of labelled samples, pseudo-labelled samples of the pool, synthetic samples. They have no ledger.
 
     A crafted copy has whatever label its source has, and rests while the source has none. Pseudo-labels are predictions
-    of the classifier and hold until they are revised. A synthetic sample has a label of its own.
+    of the classifier and hold until they are revised. A synthetic sample has a label of its own. Soft labels are the
+    probabilities that a victim model gave, of the samples of the pool and of synthetic ones that it was asked about.
 
     Args:
         shape: Shape of a copy: of a sample.
@@ -36,6 +38,10 @@ class Extras:
         synthetic: Synthetic samples ``(S, ...)``, float32 on the CPU.
         synthetic_labels: Their labels ``(S,)``.
         synthetic_rounds: The round that first trains on each ``(S,)``.
+        softened: Indices of the pool with a soft label ``(A,)``.
+        soft: Their soft labels ``(A, C)``.
+        synthetic_softened: Places of synthetic samples with a soft label ``(B,)``.
+        synthetic_soft: Their soft labels ``(B, C)``.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -52,6 +58,8 @@ class Extras:
         self.synthetic = torch.empty(0, *shape)
         self.synthetic_labels = torch.empty(0, dtype=torch.int64)
         self.synthetic_rounds = torch.empty(0, dtype=torch.int64)
+        self.softened, self.soft = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
+        self.synthetic_softened, self.synthetic_soft = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
 
     def take_features(self, size: int) -> None:
         """Take copies that are features ``(D,)`` of a frozen backbone instead of samples; there are none yet."""
@@ -91,8 +99,19 @@ class Extras:
         """Put pseudo-labels ``(Q,)`` of the indices ``(Q,)`` in the place of all there were."""
         self.pseudo, self.pseudo_labels, self.pseudo_round = indices, labels, round
 
+    def soften(self, indices: Tensor, probabilities: Tensor) -> None:
+        """Give samples of the pool ``(N,)`` soft labels ``(N, C)``, in the place of those that they had."""
+        kept = ~torch.isin(self.softened, indices)
+        self.softened = torch.cat([self.softened[kept], indices])
+        self.soft = _joined(self.soft[kept], probabilities)
+
     def synthesize(self, x: Tensor, labels: Tensor, *, round: int) -> None:
-        """Add synthetic samples ``(N, ...)`` with their labels ``(N,)``."""
+        """Add synthetic samples ``(N, ...)`` with their labels ``(N,)``, or soft labels ``(N, C)``."""
+        if labels.ndim == 2:
+            first = len(self.synthetic)
+            self.synthetic_softened = torch.cat([self.synthetic_softened, first + torch.arange(len(x))])
+            self.synthetic_soft = _joined(self.synthetic_soft, labels)
+            labels = labels.argmax(1)
         self.synthetic = torch.cat([self.synthetic, x.detach().float().cpu()])
         self.synthetic_labels = torch.cat([self.synthetic_labels, labels.cpu()])
         self.synthetic_rounds = torch.cat([self.synthetic_rounds, torch.full((len(labels),), round)])
@@ -100,6 +119,29 @@ class Extras:
     def in_use(self, pool: Pool) -> Tensor:
         """Tell which copies are trained on, those whose source has a label: places ``(K,)`` in ``crafted``."""
         return (pool.labels[self.sources] >= 0).nonzero()[:, 0]
+
+    def targets(self, labels: Tensor, sources: Tensor) -> Tensor:
+        """Return what is to be learned of samples: labels, or probabilities as soon as a victim has given any.
+
+        Args:
+            labels: The labels of samples of the pool, or copies of them, ``(M,)``, then of all synthetic ones ``(S,)``.
+            sources: The index in the pool of the former ``(M,)``, -1 for none.
+
+        Returns:
+            The labels ``(M + S,)``; with soft labels, probabilities ``(M + S, C)``. A sample without a soft label, or
+            with a label that contradicts it, as that of a labeler who errs does, is of its label's class alone.
+        """
+        if not len(self.soft) and not len(self.synthetic_soft):
+            return labels
+        found = F.one_hot(labels, max(self.soft.shape[1], self.synthetic_soft.shape[1])).float()
+        asked = torch.isin(sources, self.softened).nonzero()[:, 0]
+        order = self.softened.argsort()
+        rows = order[torch.searchsorted(self.softened[order], sources[asked])]
+        places = torch.cat([asked, len(sources) + self.synthetic_softened])
+        soft = _joined(self.soft[rows], self.synthetic_soft)
+        agree = soft.argmax(1) == labels[places]
+        found[places[agree]] = soft[agree]
+        return found
 
     @property
     def counts(self) -> dict[str, int]:
@@ -121,6 +163,7 @@ class Extras:
             "pseudo_label": self.pseudo_labels,
             "pseudo_round": torch.full_like(self.pseudo, self.pseudo_round),
             **{f"synthetic{part}": getattr(self, f"synthetic{part}") for part in ("", "_labels", "_rounds")},
+            **{name: getattr(self, name) for name in ("softened", "soft", "synthetic_softened", "synthetic_soft")},
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,3 +173,9 @@ class Extras:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the state of other extras of samples of the same shape."""
         vars(self).update(state)
+
+
+def _joined(known: Tensor, more: Tensor) -> Tensor:
+    """Append rows, on the CPU in single precision; either table may be empty and have no columns yet."""
+    tables = [table for table in (known, more.detach().float().cpu()) if table.shape[1]]
+    return torch.cat(tables) if tables else known

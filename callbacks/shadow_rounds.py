@@ -20,7 +20,6 @@ from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped
 from aal.models import Classifier
 from aal.models.fitting import agreement, predict
-from aal.oracles.victim import LABELS
 from aal.report.run_page import PAGES
 from aal.report.shadow_figure import FIGURE, shadow_figure
 from aal.report.shadow_page import shadow_page
@@ -198,14 +197,13 @@ class ShadowRounds(Rounds):
                 made = self._made.at(places)
         kept = made.success
         if synthesis.attack is None and synthesis.of == "pool":
-            self._label(data, sources, made.labels, round)
+            self._label(data, sources, self._known(made), round)
         elif synthesis.labels == "source":
             data.extras.synthesize(made.x[kept], synthesis.true_labels(adversary, sources[kept]), round=round)
         else:
-            x, labels = made.x[kept], made.labels[kept]
-            if len(x) and labels[0] < 0:
-                labels = adversary.victim.predict(x.to(data.device), LABELS)
-            data.extras.synthesize(x, labels, round=round)
+            x, known = made.x[kept], self._known(made)
+            answers = self._victim.answer(x.to(data.device)) if known is None else known[kept]
+            data.extras.synthesize(x, answers, round=round)
         refuse(
             not len(data.pool.labelled) and not len(data.extras.synthetic),
             f"round {round}: {synthesis.called} made none of {len(sources)} samples, and there is nothing to train on; "
@@ -220,9 +218,20 @@ class ShadowRounds(Rounds):
         if synthesis.attack is not None and self.moved:
             self.figures |= {"perturbation_l2": self.l2 / self.moved, "perturbation_linf": self.linf / self.moved}
 
-    def _label(self, data: ActiveDataModule, indices: Tensor, labels: Tensor | None, round: int) -> Tensor:
-        """Give samples of the pool the victim's labels, which are asked for where they are not known."""
-        if labels is None or (len(labels) and labels[0] < 0):
-            labels = self._adversary.victim.answers(indices).cpu()
+    def _known(self, made: Made) -> Tensor | None:
+        """Return the victim's answers, where it was asked about all that was made: labels, or probabilities."""
+        if not made.probabilities.shape[1]:
+            return None
+        return made.probabilities if self._victim.gives_probabilities else made.probabilities.argmax(1)
+
+    def _label(self, data: ActiveDataModule, indices: Tensor, answers: Tensor | None, round: int) -> Tensor:
+        """Give samples of the pool the victim's labels, which are asked for where they are not known; return them."""
+        if answers is None:
+            labels = data.answers(indices).cpu()
+        elif answers.ndim == 2:
+            data.extras.soften(indices, answers)
+            labels = answers.argmax(1)
+        else:
+            labels = answers
         data.pool.label(indices, labels, round=round, strategy=NAME, labelers=torch.zeros_like(indices))
         return labels

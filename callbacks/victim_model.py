@@ -1,5 +1,6 @@
 """The victim of a run: a classifier trained on its own data, whose labels the adversary is answered with."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ from torch import Tensor
 
 from aal.callbacks.round_callback import Record, RoundCallback, data_of
 from aal.callbacks.rounds import clock_of
-from aal.checks import argument, refuse
+from aal.checks import argument, one_of, refuse
 from aal.datamodules import ActiveDataModule
-from aal.models import Classifier
+from aal.models import Classifier, InstanceClassifier
 from aal.models.fitting import agreement, predict, train
 from aal.oracles import Victim
+from aal.oracles.victim import LABELS
 from aal.runs.files import digest_of, read_tensors, refuse_changed, write_tensors
 from aal.seeds import key
 
 FILE = "victim.safetensors"
+ANSWERS = ("labels", "probabilities")
 
 
 class VictimModel(RoundCallback):
@@ -29,20 +32,24 @@ class VictimModel(RoundCallback):
 
     Args:
         model: The victim; the CLI takes it from the key ``victim``.
+        answers: ``labels``, or ``probabilities``, on which the shadow is trained then, with the cross entropy; a label
+            that a labeler gives instead of the victim's stays a label. The CLI takes it from ``victim_answers``.
 
     Attributes:
         victim: Answers and counts, once the run has begun.
 
     Raises:
         UserError: In ``setup``, a clock that asks nobody, a datamodule without a split ``victim``; when the run starts,
-            a victim that trains with a Trainer alone; where it goes on, the victim's file is gone or another.
+            a victim that trains with a Trainer alone; where it goes on, the victim's file is gone or another. A shadow
+            that takes its training set in, where the victim gives probabilities.
     """
 
     STATE = ("digest", "queries", "epochs")
     columns = ("fidelity", "queries_labels", "queries_attack")
 
-    def __init__(self, model: Classifier) -> None:
-        self.model = model
+    def __init__(self, model: Classifier, answers: str = "labels") -> None:
+        one_of(ANSWERS, {"answers": answers})
+        self.model, self.gives_probabilities = model, answers == ANSWERS[1]
         self.digest = ""
         self.epochs = 0
         self.queries: dict[str, int] = {}
@@ -56,8 +63,12 @@ class VictimModel(RoundCallback):
             "victim" not in data.samples,
             f"victim: {data.name} has no split victim that one could be trained on; HalfMoons, Abalone and others have",
         )
+        refuse(
+            self.gives_probabilities and isinstance(module, InstanceClassifier),
+            f"victim_answers: {type(module).__name__} takes in labels, not probabilities; set it to labels",
+        )
         self.victim = Victim(self.model, data.samples["pool"].__getitem__, data.scoring_batch_size)
-        data.answers = self.victim.answers
+        data.answers = partial(self._answers, data)
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Train the victim, or take the one that the run began with."""
@@ -91,6 +102,18 @@ class VictimModel(RoundCallback):
         self.accuracy = agreement(logits, truth)
         self.train_accuracy = agreement(predict(self.model, x, data.scoring_batch_size), labels)
 
+    def answer(self, x: Tensor) -> Tensor:
+        """Return the labels ``(B,)``, or probabilities ``(B, C)``, of samples ``(B, ...)``, as queries for labels."""
+        return (self.victim.probabilities if self.gives_probabilities else self.victim.predict)(x, LABELS)
+
+    def _answers(self, data: ActiveDataModule, indices: Tensor) -> Tensor:
+        """Return the labels ``(n,)`` of indices ``(n,)`` of the pool; probabilities are kept beside them."""
+        found = self.answer(data.samples["pool"][indices]).cpu()
+        if self.gives_probabilities:
+            data.extras.soften(indices.cpu(), found)
+            found = found.argmax(1)
+        return found.to(indices.device)
+
     def on_round_end(self, trainer: pl.Trainer, module: Classifier, record: Record) -> None:
         """Add the fidelity, the share of test samples to which both give one label, and what was asked so far."""
         data, labels = data_of(trainer), self.labels["test"]
@@ -104,6 +127,7 @@ class VictimModel(RoundCallback):
             "victim": type(getattr(self.model, "network", self.model)).__name__,
             "victim_samples": len(data_of(trainer).samples["victim"]),
             "victim_epochs": self.epochs,
+            "victim_answers": ANSWERS[self.gives_probabilities],
             "victim_accuracy": self.accuracy,
             "victim_train_accuracy": self.train_accuracy,
             **self._counts(),

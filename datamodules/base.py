@@ -285,21 +285,23 @@ class ActiveDataModule(pl.LightningDataModule):
             return self.classifier.encode(x.to(self.device)) + 0.0
 
     def _trained_on(self) -> tuple[Tensor, Tensor]:
-        """Return inputs ``(N, ...)`` and labels ``(N,)`` of the labelled samples, then of the extras."""
+        """Return inputs ``(N, ...)`` and labels ``(N,)``, or soft ones ``(N, C)``, of labelled samples, then extras."""
         labelled, extras = self.pool.labelled, self.extras
         inputs = [self.inputs("pool", torch.cat([labelled, extras.pseudo]))]
         labels = [self.pool.labels[labelled], extras.pseudo_labels]
+        sources = [labelled, torch.full_like(extras.pseudo, -1)]  # in the pool; who gives pseudo-labels has no others
         used = extras.in_use(self.pool)
         if len(used):
             encode = self.classifier.encoded and not extras.features
             copies = self.encoding.copies(extras.crafted, extras.rounds) if encode else extras.crafted
             inputs.append(copies[used].to(self.device))
-            labels.append(self.pool.labels[extras.sources[used]])
+            sources.append(extras.sources[used])
+            labels.append(self.pool.labels[sources[-1]])
         if len(extras.synthetic):
             batches = extras.synthetic.split(self.scoring_batch_size) if self.classifier.encoded else ()
             inputs.append(torch.cat([*map(self._encode, batches)]) if batches else extras.synthetic.to(self.device))
             labels.append(extras.synthetic_labels)
-        return torch.cat(inputs), torch.cat(labels)
+        return torch.cat(inputs), extras.targets(torch.cat(labels), torch.cat(sources))
 
     def _hold_out(self) -> None:
         """Move the samples that ``victim``, ``val`` and ``secured`` ask for, in this order, out of the pool."""

@@ -163,3 +163,25 @@ def test_synthetic_samples_have_labels_of_their_own_and_come_back() -> None:
         assert torch.equal(one.synthetic, copies(4, 1, 3))
         assert (one.synthetic_labels.tolist(), one.synthetic_rounds.tolist()) == ([2, 0, 1], [0, 0, 2])
         assert one.counts == {"synthetic": 3}
+
+
+def test_what_is_learned_is_labels_until_there_are_soft_ones() -> None:
+    extras = Extras(SHAPE)
+    labels = torch.tensor([2, 0])
+    assert extras.targets(labels, torch.tensor([4, 1])) is labels
+
+
+def test_soft_labels_take_the_place_of_labels_that_they_do_not_contradict() -> None:
+    extras = Extras(SHAPE)
+    extras.soften(torch.tensor([4, 0, 1]), torch.tensor([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.2, 0.5, 0.3]]))
+    extras.soften(torch.tensor([0]), torch.tensor([[0.1, 0.8, 0.1]]))  # asked again
+    extras.synthesize(copies(1), torch.tensor([2]), round=0)
+    extras.synthesize(copies(3), torch.tensor([[0.25, 0.5, 0.25]]), round=1)
+    again = Extras(SHAPE)
+    again.load_state_dict(extras.state_dict())
+    labels = torch.tensor([1, 0, 0, 2, 0, 2, 1])
+    sources = torch.tensor([0, 4, 1, 3, -1])
+    wanted = [[0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1], [0.25, 0.5, 0.25]]
+    for one in (extras, again):
+        assert one.synthetic_labels.tolist() == [2, 1]
+        assert torch.equal(one.targets(labels, sources), torch.tensor(wanted))

@@ -5,7 +5,7 @@ import signal
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentError, Namespace, set_dumper, set_loader
@@ -73,6 +73,9 @@ class AALCLI(LightningCLI):
         for key, callback in CALLBACKS.items():
             parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
         parser.add_lightning_class_args(Classifier, "victim", subclass_mode=True, required=False)
+        parser.add_argument(
+            "--victim_answers", type=Literal["labels", "probabilities"], default="labels", help="What the victim says."
+        )
         parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
         parser.link_arguments("out", "trainer.default_root_dir")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
@@ -199,9 +202,10 @@ class AALCLI(LightningCLI):
         plugins = config["plugins"] if isinstance(config["plugins"], list) else [config["plugins"]]
         config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
-        victim = self._get(self.config_init, "victim")
+        victim, answers = (self._get(self.config_init, key) for key in ("victim", "victim_answers"))
+        refuse(victim is None and answers != "labels", "victim_answers: there is no victim; set one, or leave it out")
         if victim is not None:
-            chosen.insert(0, VictimModel(victim))  # before the clock, which asks it
+            chosen.insert(0, VictimModel(victim, answers))  # before the clock, which asks it
         given = config["callbacks"] or []
         round_callbacks = [
             callback

@@ -36,6 +36,10 @@ class Victim(Oracle):
         self.model, self.samples, self.batch_size = model, samples, batch_size
         self.queries = {LABELS: 0, ATTACK: 0}
 
+    def probabilities(self, x: Tensor, purpose: str = ATTACK) -> Tensor:
+        """Return the probabilities ``(B, C)``, float32, of samples ``(B, ...)``, which counts as ``B`` queries."""
+        return self.logits(x, purpose).double().softmax(1).float().to(x.device)
+
     def predict(self, x: Tensor, purpose: str = ATTACK) -> Tensor:
         """Return the labels ``(B,)`` of samples ``(B, ...)``, which counts as ``B`` queries."""
         return self.logits(x, purpose).argmax(1).to(x.device)

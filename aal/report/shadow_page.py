@@ -63,6 +63,7 @@ def _costs(run: Run) -> Section:
         ("victim_samples", "its training samples"),
         ("victim_train_accuracy", "its accuracy on them"),
         ("victim_accuracy", "its test accuracy"),
+        ("victim_answers", "it answers with"),
         ("strategy", "samples were made by"),
         ("substitute_fidelity", "fidelity of the network whose gradients were followed"),
         ("substitute_loss", "its training loss, nats"),
@@ -74,7 +75,8 @@ def _costs(run: Run) -> Section:
         ("boundary_by", "measured by"),
     )
     rows = [(text, _told(summary[key])) for key, text in named if key in summary]
-    rows.append(("the adversary had to know", "; ".join(summary.get("knows") or ["nothing but the victim's labels"])))
+    nothing = f"nothing but the victim's {summary.get('victim_answers', 'labels')}"
+    rows.append(("the adversary had to know", "; ".join(summary.get("knows") or [nothing])))
     return Section("What was made, and what it took", grids=(Grid(("", ""), tuple(rows)),) if summary else ())
 
 

@@ -108,9 +108,9 @@ def write_ledger(folder: Path, pool: Pool, truth: Tensor, bases: Tensor, names: 
 
 def write_crafted(folder: Path, extras: Extras, pool: Pool) -> None:
     """Write ``crafted.safetensors``, what the classifier trains on besides the labels, where there is or was any."""
-    path = folder / "crafted.safetensors"
-    if extras.counts or path.exists():
-        write_tensors(path, extras.tensors(pool), durable=False)
+    path, tensors = folder / "crafted.safetensors", extras.tensors(pool)
+    if any(map(len, tensors.values())) or path.exists():
+        write_tensors(path, tensors, durable=False)
 
 
 def write_summary(folder: Path, summary: dict[str, Any], fingerprint: str, device: torch.device) -> None:

@@ -38,14 +38,14 @@ class Made:
         success: Whether there is a point ``(N,)``: the attack, and the scaling, may have failed.
         distance: How far it is from its source in L2 ``(N,)``.
         farthest: And in L-inf ``(N,)``.
-        labels: The victim's labels ``(N,)``, as far as they are known without asking for them, else -1.
+        probabilities: The victim's ``(N, C)``; ``(N, 0)`` where it was not asked for its confidence.
     """
 
     x: Tensor
     success: Tensor
     distance: Tensor
     farthest: Tensor
-    labels: Tensor
+    probabilities: Tensor
 
     def at(self, places: Tensor) -> "Made":
         """Return those at places ``(K,)``."""
@@ -197,13 +197,13 @@ class Synthesis(Checked):
     def by_confidence(self, adversary: Adversary, model: nn.Module) -> tuple[Tensor, Made]:
         """Return the sources ``(K,)`` and what was made of them, those that the victim is least sure of first.
 
-        What could not be made comes last. The victim's answers are its labels, too.
+        What could not be made comes last. The victim's answers hold its labels, too.
         """
         places = self.sources(adversary)
         made = self.make(adversary, model, places)
         answers = [adversary.victim.logits(x.to(adversary.device), LABELS) for x in made.x.split(adversary.batch_size)]
         probabilities = torch.cat(answers).double().softmax(1).cpu()
-        made = replace(made, labels=probabilities.argmax(1))
+        made = replace(made, probabilities=probabilities)
         # sources are in a random order, and so are those of equal confidence
         order = torch.where(made.success, probabilities.amax(1), torch.inf).argsort(stable=True)
         return places[order], made.at(order)
@@ -251,7 +251,7 @@ class Synthesis(Checked):
             success=success.cpu(),
             distance=moved.norm(dim=1).cpu(),
             farthest=moved.abs().amax(1).cpu(),
-            labels=torch.full_like(places, -1),
+            probabilities=torch.empty(len(places), 0),
         )
 
     def _attack(self, adversary: Adversary, model: nn.Module, places: Tensor) -> Callable[..., Adversarial]:

@@ -139,6 +139,40 @@ def test_any_strategy_of_queries_steals_a_model(tmp_path: Path) -> None:
     assert all(0 <= one["fidelity"] <= 1 for one in rounds(out))
 
 
+def test_probabilities_of_a_victim_are_learned(tmp_path: Path) -> None:
+    query = {"strategy": {"class_path": "Margin"}, "initial": 10, "query_size": 5, "budget": 10, "max_epochs": 60}
+    unsure = {**NETWORK, "init_args": {**NETWORK["init_args"], "learning_rate": 0.005}}
+    more = {"shadow": None, "query": {"class_path": "QueryRounds", "init_args": query}, "victim": unsure}
+    told = {answers: run(tmp_path / answers, **more, victim_answers=answers) for answers in ("labels", "probabilities")}
+    assert not (told["labels"] / "crafted.safetensors").exists()
+    saved, moons = load_file(told["probabilities"] / "crafted.safetensors"), data()
+    with torch.no_grad():
+        wanted = victim_of(told["probabilities"])(moons.samples["pool"][saved["softened"]]).softmax(1)
+    torch.testing.assert_close(saved["soft"], wanted)
+    assert sorted(saved["softened"].tolist()) == sorted(int(row["index"]) for row in ledger(told["probabilities"]))
+    entropy = float(-(wanted * wanted.log()).sum(1).mean())
+    losses = {answers: rounds(folder)[-1]["train_loss"] for answers, folder in told.items()}
+    assert losses["labels"] < entropy <= losses["probabilities"], "no network has less cross entropy"
+    assert rounds(told["probabilities"])[-1]["queries_labels"] == 20
+    assert "nothing but the victim&#39;s probabilities" in (told["probabilities"] / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "queries"),
+    [({"keep": "sources", "attack": {"class_path": "DeepFool"}}, 30), ({"order": "least_confident"}, 80)],
+    ids=["both", "least confident"],
+)
+def test_probabilities_of_what_a_synthesis_makes(synthesis: dict[str, Any], queries: int, tmp_path: Path) -> None:
+    out = run(tmp_path, synthesis, victim_answers="probabilities")
+    saved, moons, victim = load_file(out / "crafted.safetensors"), data(), victim_of(out)
+    with torch.no_grad():
+        torch.testing.assert_close(saved["soft"], victim(moons.samples["pool"][saved["softened"]]).softmax(1))
+        if len(saved["synthetic"]):
+            torch.testing.assert_close(saved["synthetic_soft"], victim(saved["synthetic"]).softmax(1))
+    assert len(saved["soft"]) + len(saved["synthetic_soft"]) == 30
+    assert rounds(out)[-1]["queries_labels"] == queries
+
+
 def test_a_synthesis_that_makes_nothing_stops_with_what_it_lacks(tmp_path: Path) -> None:
     nearest = {"class_path": "InstanceClassifier", "init_args": {"network": "NearestNeighbours"}}
     config = experiment(tmp_path / "config.json", {"attack": {"class_path": "FGSM"}}, victim=nearest, model=nearest)
@@ -190,6 +224,14 @@ def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
             {"data": {"class_path": "HalfMoons", "init_args": {**SIZES, "victim": 0}}},
             "victim: HalfMoons has no split victim",
         ),
+        ({"victim": None, "victim_answers": "probabilities"}, "victim_answers: there is no victim"),
+        (
+            {
+                "victim_answers": "probabilities",
+                "model": {"class_path": "InstanceClassifier", "init_args": {"network": "NearestNeighbours"}},
+            },
+            "victim_answers: InstanceClassifier takes in labels, not probabilities",
+        ),
         ({"budgets": [30, 10]}, "shadow.init_args.budgets: must be ascending"),
         ({"budgets": [0, 10]}, "shadow.init_args.budgets: must be at least 1"),
         ({"budgets": []}, "shadow.init_args.budgets: must be at least 1"),
@@ -209,9 +251,7 @@ def test_what_makes_no_sense_is_refused_in_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "config.json"
-    experiment(
-        path, **{key: value for key, value in more.items() if key in ("victim", "query", "shadow", "data", "flips")}
-    )
+    experiment(path, **{key: value for key, value in more.items() if key not in ("budgets", "synthesis")})
     config = json.loads(path.read_text())
     for key in ("budgets", "synthesis"):
         if key in more:
