@@ -13,6 +13,7 @@ python scripts/bench.py [neighbours]     k-NN and kernel ridge beside scikit-lea
 python scripts/bench.py [bilevel]     ten flips found through training, among 10,000 images; all cores
 python scripts/bench.py [regions]     the exact region-based attack: half moons and what AAL_DATA has; one thread
 python scripts/bench.py [hard_label]     attacks on labels alone, on MNIST beside ART's; one thread
+python scripts/bench.py [extraction]     fidelity of shadows with 400 queries beside ART's, on digits; one thread
 
 All of them by default. The attacks need `pip install -e ".[test,peers]"` and the folder that AAL_DATA names, with
 MNIST, CIFAR-10 and ResNet-20's weights. They run beside those of adv-lib, foolbox, torchattacks, cleverhans and
@@ -261,6 +262,7 @@ def main() -> int:
     learning = ["rounds", "repeats", "crafting", "streaming", "encoding", "scoring"]
     on_classifiers = ["gradient", "deepfool", "carlini_wagner", "paths", "targeted_paths", "gpu", "dfal"]
     rest = ["poisons", "core_set", "cluster_max_min", "class_graph", "bilevel", "regions", "neighbours", "hard_label"]
+    rest.append("extraction")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *learning, *on_classifiers, "collisions", *rest])
     parser.add_argument("--poisons", type=int, default=500)
@@ -304,6 +306,10 @@ def main() -> int:
         from bench_hard_label import bench_hard_label
 
         bench_hard_label(chosen.repeats, chosen.slow)
+    if "extraction" in names:
+        from bench_extraction import bench_extraction
+
+        bench_extraction(chosen.slow)
     if "regions" in names:
         from bench_regions import bench_regions
 

@@ -5,7 +5,7 @@ where it is called, so that each may be missing.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -226,6 +226,53 @@ def _foolbox(on: Subject, attack: Callable[..., tuple[Tensor, ...]], radius: flo
 
     seen = foolbox.PyTorchModel(on.network, bounds=(0, 1), device=on.x.device)
     return attack(seen, on.x, on.y, epsilons=radius)[1]
+
+
+def art_stolen(
+    attack: str, victim: nn.Module, network: nn.Module, pool: tuple[Tensor, Tensor], setting: Mapping[str, Any]
+) -> nn.Module:
+    """Steal a victim by one of ART's attacks: train ``network`` on its answers to samples of a pool with true labels.
+
+    Args:
+        attack: ``CopycatCNN``, or ``KnockoffNets, random`` or ``KnockoffNets, adaptive``.
+        victim: From samples to logits.
+        network: What is trained.
+        pool: Samples ``(N, ...)``, and their labels ``(N,)``, whose classes the adaptive choice chooses among.
+        setting: ``queries``, ``epochs``, ``batch``, the step size ``rate`` of Adam, and ``seed``.
+    """
+    from art.attacks.extraction import CopycatCNN, KnockoffNets
+    from art.estimators.classification import PyTorchClassifier
+
+    x, labels = pool[0].numpy(), pool[1].numpy()
+    shape, loss = tuple(x.shape[1:]), _SoftCrossEntropy()
+    asked = PyTorchClassifier(nn.Sequential(victim, nn.Softmax(1)).eval(), loss, shape, 10, device_type="cpu")
+    optimizer = torch.optim.Adam(network.parameters(), lr=setting["rate"])
+    thief = PyTorchClassifier(network, loss, shape, 10, optimizer=optimizer, device_type="cpu")
+    given = {"batch_size_fit": setting["batch"], "batch_size_query": 256, "nb_epochs": setting["epochs"]}
+    given["nb_stolen"] = setting["queries"]
+    state = np.random.get_state()  # noqa: NPY002 - it is what ART draws from
+    np.random.seed(setting["seed"])  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(setting["seed"])
+            if attack == "CopycatCNN":
+                CopycatCNN(asked, **given).extract(x, thieved_classifier=thief)
+            else:
+                strategy = attack.removeprefix("KnockoffNets, ")
+                knockoff = KnockoffNets(
+                    asked, **given, sampling_strategy=strategy, use_probability=strategy == "random", verbose=False
+                )
+                knockoff.extract(x, labels, thieved_classifier=thief)
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+    return network
+
+
+class _SoftCrossEntropy(nn.Module):
+    """The cross entropy with probabilities, which ART would make labels of for PyTorch's own."""
+
+    def forward(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits, wanted.float())
 
 
 def _classifier(network: nn.Module, x: Tensor, outputs: int) -> Any:  # noqa: ANN401 - it may not be installed

@@ -20,7 +20,7 @@ CONFIGS = ROOT / "configs"
 ELSEWHERE = ("targeted_sets", "noise_toy", "noise_soft_knn")
 EXPERIMENTS = sorted(path for path in (CONFIGS / "experiment").glob("*.yaml") if not path.stem.startswith(ELSEWHERE))
 # Those whose rounds are of flipped labels, or of a shadow, take no arguments of queries.
-STEALING = [path for path in EXPERIMENTS if "victim" in yaml.safe_load(path.read_text())]
+STEALING = [path for path in EXPERIMENTS if "shadow" in yaml.safe_load(path.read_text())]
 QUERYING = [path for path in EXPERIMENTS if not path.stem.startswith("noise_") and path not in STEALING]
 FLIPPING = [path for path in EXPERIMENTS if path.stem.startswith("noise_")]
 SHADOWS = sorted((CONFIGS / "shadow").glob("*.yaml"))
@@ -48,6 +48,7 @@ SMALLER = {
         "--query.init_args.query_sizes=[1]",
         "--query.init_args.query_size=1",
     ),
+    "shadow_digits": ("--query.init_args.query_size=1",),
     "robust_cifar2": (UNTRAINED, "--model.init_args.backbone.init_args.name=resnet18", *TWENTY),
     "robust_cifar2_small": (UNTRAINED, *TWENTY, '--data.init_args.classes=["boot", "shoe"]'),
 }

@@ -1,0 +1,50 @@
+"""The figures of a study of model extraction: fidelity and accuracy over queries of the victim."""
+
+from pathlib import Path
+
+from aal.report.curves import Panel, curves_figure, mean_curve
+from aal.report.page import Section, figure_picture
+from aal.runs.reading import number
+from aal.studies.comparison import AT
+from aal.studies.results import mean_sd
+from aal.studies.study import Cells, Study
+from aal.studies.study_page import arm_colours, groups
+from aal.studies.tables.extraction import with_queries
+
+TEXT = (
+    "{} over queries of the victim, for labels and by attacks. Line: mean over seeds; band: ± one sample standard "
+    "deviation."
+)
+
+
+def extraction_sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
+    """Draw fidelity and accuracy over queries, a panel for each arm that others are compared with.
+
+    Args:
+        study: A study whose table is ``extraction``.
+        cells: Finished runs by arm and seed.
+        directory: The study's folder.
+    """
+    named = {"fidelity": "Share of test samples with the victim's label", "accuracy": "Test accuracy"}
+    return tuple(_section(study, cells, directory, column, text) for column, text in named.items())
+
+
+def _section(study: Study, cells: Cells, directory: Path, column: str, said: str) -> Section:
+    given, panels, text = arm_colours(study), [], TEXT.format(said)
+    for group, arms in groups(study).items():
+        curves = []
+        for arm in arms:
+            color, dashed = given[arm]
+            curves.append(mean_curve(arm, color, _found(study, cells, arm, column), dashed))
+        victim = mean_sd(number(run.summary, "victim_accuracy") for run in cells[group].values()).mean
+        levels = {"victim": victim} if column == "accuracy" and victim is not None else {}
+        panels.append(Panel(f"against {group}", tuple(curve for curve in curves if curve is not None), levels))
+    picture = figure_picture(directory, f"extraction_{column}", curves_figure(panels, "queries", column), text)
+    return Section(column.capitalize() + " over queries", pictures=picture, missing="" if picture else "No run yet.")
+
+
+def _found(study: Study, cells: Cells, arm: str, column: str) -> dict[float, list[float]]:
+    """Return a column of an arm's runs by number of queries."""
+    runs = cells[arm].values()
+    every = {queries: [with_queries(run, queries, column) for run in runs] for queries in study.settings[AT]}
+    return {float(queries): [value for value in values if value is not None] for queries, values in every.items()}
