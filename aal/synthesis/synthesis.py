@@ -63,8 +63,8 @@ class Synthesis(Checked):
       boundary, with the labels of their sources: ``of: victim, keep: victim, labels: source, near_side: true``.
     - **B** (``replace``): adversarial examples of the adversary's pool in the place of its samples, on the near side,
       labelled by the victim: ``of: pool, labels: victim, near_side: true``.
-    - **C** (``leak``): the training set, and adversarial examples of test samples that the victim gets right, with
-      their labels: ``of: test, keep: victim, labels: source``. It is a leak of the test set, for diagnosis only.
+    - **C** (``leak``): adversarial examples of the test samples that the victim gets right, on the near side, with
+      their labels: ``of: test, labels: source, near_side: true``. It is a leak of the test set, for diagnosis only.
 
     Without an attack the sources themselves are what is trained on.
 
