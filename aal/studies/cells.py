@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from aal.runs import files
 from aal.runs.documents import read_mapping, to_yaml
@@ -100,7 +101,7 @@ def config_files(study: Study, cell: Cell, directory: Path) -> list[str]:
     configs = study.arms[cell.arm].configs
     contents = [config if isinstance(config, dict) else read_mapping(Path(config)) for config in configs]
     paths = []
-    if any("data" in content for content in contents):  # else the cell itself says that there are none
+    if any(_names_data(content) for content in contents):  # else the cell itself says that there are none
         path = directory / BANK / "bank.yaml"
         files.write_text(path, to_yaml(resolved(read_mapping(BANK_CONFIG), lambda folder: directory / folder)))
         paths.append(str(path))
@@ -112,6 +113,12 @@ def config_files(study: Study, cell: Cell, directory: Path) -> list[str]:
             config = str(path)
         paths.append(config)
     return paths
+
+
+def _names_data(content: dict[str, Any]) -> bool:
+    """Whether a config says which class the data are of."""
+    data = content.get("data")
+    return isinstance(data, str) or (isinstance(data, dict) and "class_path" in data)
 
 
 class CellProcess:

@@ -8,12 +8,16 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from aal.cli import study as study_command
+from aal.cli.fit import fit
 from aal.errors import UserError
-from aal.studies.cells import Cell, fit_command
+from aal.studies.arms import Arm
+from aal.studies.cells import Cell, config_files, fit_command
 from aal.studies.execution import run_study
 from aal.studies.study import Study, read_study, save_study
 from aal.studies.tables import TABLES
@@ -233,6 +237,33 @@ def test_the_command_of_a_cell(tmp_path: Path) -> None:
         *(sys.executable, "-m", "aal", "fit", "--config", "a.yaml", "--config", "b.yaml"),
         *("--out", str(cell.folder), "--seed_everything", "3", "--ckpt_path", "last"),
     ]
+
+
+def resolved(configs: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return what the command line makes of configs."""
+    with pytest.raises(SystemExit, match="0"):
+        fit([*(word for config in configs for word in ("--config", config)), "--print_config"])
+    return dict(yaml.safe_load(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("data", ["HalfMoons", "BreastCancer", "ToyMixture", "Digits"])
+def test_a_bank_under_a_cells_configs_changes_no_default_of_its_data(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"data: {data}\n")
+    alone = resolved([str(file)], capsys)["data"]
+    study = Study("s", "s", "", (0,), 1, "shadow", (), {"arm": Arm((str(file),), "")})
+    under = resolved(config_files(study, Cell("arm", 0, tmp_path / "arm"), tmp_path), capsys)["data"]
+    if "bank" in alone["init_args"]:
+        assert under["init_args"].pop("bank") == str(tmp_path / "features")
+        alone["init_args"].pop("bank")
+    assert under == alone
+
+
+def test_an_arm_that_names_no_data_has_no_bank_under_it(tmp_path: Path) -> None:
+    study = Study("s", "s", "", (0,), 1, "shadow", (), {"arm": Arm(({"data": {"init_args": {"val": 1}}},), "")})
+    assert config_files(study, Cell("arm", 0, tmp_path / "arm"), tmp_path) == [str(tmp_path / "arm" / "0.yaml")]
 
 
 STUDY_PROCESS = """
