@@ -111,17 +111,18 @@ class _Samples:
         self.attack, self.task, self.sites = attack, task, attack.known(task).once(Sites)
         self.project = attack.project()
         self.labels, self.x = task.labels.tolist(), task.x.flatten(1).cpu().double()
+        self.own = self.x[:, self.sites.features].numpy()
         self.vote = Vote(self.sites, attack.k) if attack.k > 1 else None
 
     def box(self, row: int) -> Box | None:
         """Return how far a sample may move in the data's range; ``None``: anywhere."""
-        low, high, x, unit = self.task.low, self.task.high, self.x[row].numpy(), self.sites.unit
+        low, high, x, unit = self.task.low, self.task.high, self.own[row], self.sites.unit
         boxed = self.attack.box and (np.isfinite(low) or np.isfinite(high))
         return Box((x - low) / unit, (high - x) / unit) if boxed else None
 
     def look(self, row: int) -> Outlook:
         """Return a sample's outlook."""
-        x = (self.x[row].numpy() - self.sites.center) / self.sites.unit
+        x = (self.own[row] - self.sites.center) / self.sites.unit
         return Outlook(self.sites, x, self.labels[row], self.task.targeted)
 
     def nearest(self, row: int, apart: bool = False) -> NearRegion:
@@ -156,8 +157,9 @@ class _Samples:
         first = keep
         while moves := {row: move for row, way in ways.items() if (move := next(way, None)) is not None}:
             rows = torch.tensor(list(moves))
-            steps = torch.from_numpy(np.stack(list(moves.values())) * self.sites.unit)
-            points = (self.x[rows] + steps).to(x).view(len(rows), *x.shape[1:])
+            points = self.x[rows]
+            points[:, self.sites.features] += torch.from_numpy(np.stack(list(moves.values())) * self.sites.unit)
+            points = points.to(x).view(len(rows), *x.shape[1:])
             rows = rows.to(x.device)
             if self.attack.box:
                 points.clamp_(self.task.low, self.task.high)

@@ -34,9 +34,12 @@ class Side:
 class Sites:
     """Training points in double precision, sorted by class, in units in which squares neither overflow nor vanish.
 
-    A feature that is far from 0 beside its own range is moved to 0 first: squares are expanded, and nothing is lost.
+    Features in which all points agree are left out: the borders of cells do not depend on them, and no least move needs
+    them. A feature that is far from 0 beside its own range is moved to 0 first: squares are expanded, and nothing is
+    lost.
 
     Attributes:
+        features: The features in which points differ ``(D,)``, at least one.
         points: ``(N, D)``.
         order: The row of the training set that each was ``(N,)``.
         labels: Their classes ``(N,)``.
@@ -48,7 +51,11 @@ class Sites:
         labels = known.labels.cpu().numpy()
         self.order = labels.argsort(kind="stable")
         self.labels = labels[self.order]
-        points: Array = known.points.detach().flatten(1).cpu().double().numpy()[self.order]
+        whole: Array = known.points.detach().flatten(1).cpu().double().numpy()
+        self.features: Indices = np.flatnonzero((whole != whole[0]).any(0))
+        if not len(self.features):
+            self.features = np.zeros(1, np.intp)
+        points = whole[np.ix_(self.order, self.features)]
         mean = points.mean(0)
         self.center: Array = np.where(np.abs(mean) > 3 * np.ptp(points, axis=0), mean, 0.0)
         points -= self.center
