@@ -15,6 +15,7 @@ Indices = NDArray[np.intp]
 DIRECT = 32  # up to so many features distances are sums of squared differences, beyond they are made of products
 NEAR, ENTRIES = 32, 1024  # rows of so many of the nearest blocking sites are kept at hand; more where they are short
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
+SINGLE = float(np.finfo(np.float32).eps)
 
 DUAL = {"linf": "cityblock", "l2": "euclidean"}  # the norms of rows that go with those of moves
 
@@ -73,6 +74,11 @@ class Sites:
         found = (numbers.setdefault((point + 0.0).tobytes(), len(numbers)) for point in self.points)  # no minus 0
         return np.fromiter(found, np.intp, len(self.points))
 
+    @cached_property
+    def singles(self) -> NDArray[np.float32]:
+        """The points in single precision ``(N, D)``, half the memory to go through."""
+        return self.points.astype(np.float32)
+
     def sides(self, label: int, targeted: bool) -> tuple[Side, Side]:
         """Return the sites that must not be nearest, and those of the goal: any other class, or the target's."""
         if (label, targeted) not in self._sides:
@@ -121,11 +127,12 @@ class Outlook:
         self.sites, self.x, self.targeted, points = sites, x, targeted, sites.points
         self.blocking, self.goals = sites.sides(label, targeted)
         if points.shape[1] <= DIRECT:
-            self._seen = points - x
-            self.halves: Array = 0.5 * np.einsum("nd,nd->n", self._seen, self._seen)
+            self._exact: Array = points - x
+            self._seen: Array | NDArray[np.float32] = self._exact
+            self.halves: Array = 0.5 * np.einsum("nd,nd->n", self._exact, self._exact)
             self.error = 0.0
         else:
-            self._seen, own = points, float(x @ x)
+            self._exact, self._seen, own = points, sites.singles, float(x @ x)
             self.halves = 0.5 * (sites.squares + own) - points @ x
             self.error = 0.5 * (len(x) + 8) * EPS * (sites.largest + own)
         self.to_blocking, self.to_goals = self.blocking.of(self.halves), self.goals.of(self.halves)
@@ -181,12 +188,15 @@ class Outlook:
 
         Of several inside sites it is the farthest.
         """
-        own = self._seen[region.inside] @ move - self.halves[region.inside]
+        exact, seen = self._exact, self._seen
+        own = exact[region.inside] @ move - self.halves[region.inside]
         worst = int(own.argmin())
-        seen = self._seen
+        move = move.astype(seen.dtype)
         parts = [seen[part] @ move for part in self.blocking.parts]
         scores = (parts[0] if len(parts) == 1 else np.concatenate(parts)) - self.to_blocking
         slack = 2 * self.error
+        if seen is not exact:  # products of numbers rounded to single precision
+            slack += 2 * (len(move) + 8) * SINGLE * np.sqrt(self.sites.largest * float(move @ move))
         if region.margin > 0:  # times the longest row that there can be
             slack += region.margin * (np.sqrt(self.sites.largest) + np.sqrt(self.sites.squares[region.inside].max()))
         suspects = self.blocking.indices[scores > own[worst] - slack]
