@@ -129,6 +129,14 @@ class Synthesis(Checked):
             refuse(self.attack is None and getattr(self, name), f"{name}: without an attack nothing is perturbed")
         refuse(self.attack is None and self.direction == "random", "direction: without an attack nothing is perturbed")
         refuse(self.near_side and self.magnitude is not None, "near_side: scales perturbations, and so does magnitude")
+        refuse(
+            self.substitute is None and self.substitute_labels,
+            "substitute_labels: there is no substitute to train; set one, or leave it out",
+        )
+        refuse(
+            self.substitute is not None and isinstance(self.attack, NonParametric | HardLabel),
+            f"substitute: {type(self.attack).__name__} follows no gradients; set it to null",
+        )
         refuse(self.beyond and self.magnitude is None, "beyond: says what magnitude means; give one")
         refuse(self.of == "pool" and self.labels == "source", "labels: the adversary does not know those of its pool")
         twice = self.keep == "sources" or (self.keep == self.of == "victim")
@@ -242,6 +250,8 @@ class Synthesis(Checked):
             if self.unsuccessful:
                 success = success | (found.x != x).flatten(1).any(1)
             if self.near_side:
+                if self.direction == "random":  # which may leave the bounds, unlike what an attack finds
+                    way = (x + way).clamp(*adversary.bounds) - x
                 scale = nearest_side(victim, x, way, y)
                 success, way = success & (scale > 0), way * column(scale, way)
         points = (x + way).clamp(*adversary.bounds)

@@ -63,6 +63,20 @@ def test_adversarial_examples_take_the_place_of_the_adversarys_samples() -> None
     assert adversary.victim.queries == {"labels": 0, "attack": 3 * SIZE}, "which side a sample is on, and here twice"
 
 
+def test_random_directions_stay_on_the_near_side_within_bounds() -> None:
+    """Of the victim's x + y > 1 in the unit box: a direction that leaves the box is another one once it is clipped."""
+    module = linear(20.0, -20.0)
+    with torch.no_grad():
+        module.last.weight[:, 1] = module.last.weight[:, 0]
+    adversary = replace(adversary_of(module), bounds=(0.0, 1.0))
+    own = adversary.own(torch.arange(SIZE)).sigmoid()
+    adversary = replace(adversary, own=own.__getitem__)
+    found = made(Synthesis(attack=FGSM(radius=0.9), near_side=True, direction="random"), adversary)
+    same = adversary.victim.predict(found.x) == adversary.victim.predict(own)
+    assert found.success.sum() > SIZE / 2
+    assert same[found.success].all()
+
+
 def test_the_scale_leaves_points_on_the_near_side_and_is_counted() -> None:
     adversary = adversary_of(linear())
     found = made(Synthesis(attack=DeepFool(), near_side=True), adversary)
@@ -104,7 +118,7 @@ def test_those_that_the_victim_is_least_sure_of_come_first() -> None:
     own = adversary.own(order)
     assert torch.equal(own[:, 0].abs().argsort(), torch.arange(SIZE))
     assert torch.equal(found.x, own)
-    assert torch.equal(found.labels, (own[:, 0] > 0).long()), "its answers are labels, too"
+    assert torch.equal(found.probabilities.argmax(1), (own[:, 0] > 0).long()), "its answers are labels, too"
     assert adversary.victim.queries == {"labels": SIZE, "attack": 0}
 
 
@@ -222,6 +236,9 @@ def test_a_substitutes_gradients_are_followed_and_its_labels_counted(asked: int)
         ({"keep": "sources", "of": "victim", "attack": DeepFool()}, "keep: sources can be kept of the pool alone"),
         ({"keep": "sources", "order": "least_confident", "attack": DeepFool()}, "order: by confidence"),
         ({"attack": DeepFool(), "substitute_labels": -1}, "substitute_labels: must be at least 0"),
+        ({"attack": DeepFool(), "substitute_labels": 5}, "substitute_labels: there is no substitute"),
+        ({"attack": RegionBased(), "substitute": MLP}, "substitute: RegionBased follows no gradients"),
+        ({"attack": HopSkipJump(), "substitute": MLP}, "substitute: HopSkipJump follows no gradients"),
     ],
 )
 def test_what_contradicts_itself_is_refused(arguments: dict[str, Any], line: str) -> None:
