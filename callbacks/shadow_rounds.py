@@ -1,5 +1,6 @@
 """Shadow rounds: an adversary makes a training set with a victim's help, and trains a shadow of the victim on it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -9,12 +10,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from aal.attacks import CarliniWagner
 from aal.callbacks.adversarial_retraining import AdversarialRetraining
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of, round_callbacks
 from aal.callbacks.rounds import Rounds
 from aal.callbacks.secured_set import SecuredSet
-from aal.callbacks.victim_model import VictimModel, whole
+from aal.callbacks.victim_model import VictimModel, known_truth, whole
 from aal.checks import at_least, refuse
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped
@@ -51,7 +53,8 @@ class ShadowRounds(Rounds):
 
     Raises:
         UserError: Budgets that are not ascending or below 1; in ``setup``, no victim, a callback that changes the
-            training set, more samples than there are sources for.
+            training set, more samples than there are sources for, more answers for a substitute than the pool has
+            samples, an attack that needs bounds where the samples have none.
     """
 
     counted = "budget"
@@ -84,6 +87,13 @@ class ShadowRounds(Rounds):
         for name, kind in ALONE.items():
             there = any(isinstance(callback, kind) for callback in callbacks)
             refuse(there, f"{name}: changes what is trained on, as the synthesis does; set {name}: null")
+        asked, bounds = self.synthesis.substitute_labels, data.samples["pool"].bounds
+        own = len(data.samples["pool"])
+        refuse(asked > own, f"synthesis: substitute_labels: {asked} samples, but the pool has {own}")
+        refuse(
+            isinstance(self.synthesis.attack, CarliniWagner) and not math.isfinite(bounds[1] - bounds[0]),
+            f"synthesis: CarliniWagner needs bounds, and {data.name} has none; set data.init_args.box",
+        )
         most = len(data.samples[self.synthesis.of]) * self.synthesis.each
         refuse(self.budgets[-1] > most, f"budgets: {self.budgets[-1]} samples, but {data.name} gives {most} at most")
 
@@ -161,8 +171,9 @@ class ShadowRounds(Rounds):
         return {
             "strategy": synthesis.called,
             "budget": self.budgets[-1],
+            "made": len(made),
             "pool": len(data.samples["pool"]),
-            "knows": synthesis.knows,
+            "knows": [*synthesis.knows, *known_truth(data)],
             **self._substitute(),
             **self.figures,
             **boundary_distance(self._victim.model, made, self._adversary.bounds, data.device, data.seed),

@@ -130,6 +130,7 @@ class VictimModel(RoundCallback):
             "victim_answers": ANSWERS[self.gives_probabilities],
             "victim_accuracy": self.accuracy,
             "victim_train_accuracy": self.train_accuracy,
+            "knows": known_truth(data_of(trainer)),
             **self._counts(),
         }
 
@@ -140,6 +141,11 @@ class VictimModel(RoundCallback):
 
     def _counts(self) -> dict[str, int]:
         return {f"queries_{purpose}": count for purpose, count in self.victim.queries.items()}
+
+
+def known_truth(data: ActiveDataModule) -> list[str]:
+    """Return, in words, which true labels the adversary has: those of samples held out of its pool."""
+    return [f"the true labels of the split {split}" for split in ("val", "secured") if split in data.samples]
 
 
 def whole(data: ActiveDataModule, split: str) -> tuple[Tensor, Tensor]:

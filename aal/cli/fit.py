@@ -27,7 +27,8 @@ from aal.callbacks import (
 )
 from aal.callbacks.round_callback import callbacks_of
 from aal.callbacks.rounds import clock_of
-from aal.checks import refuse
+from aal.callbacks.victim_model import ANSWERS
+from aal.checks import one_of, refuse
 from aal.cli.class_names import use_class_names
 from aal.cli.command_line import configs_in, with_files
 from aal.cli.exits import GO_ON, LEAVING, hear_again, reason
@@ -203,6 +204,7 @@ class AALCLI(LightningCLI):
         config["plugins"] = [WholeCheckpointIO(), *(plugin for plugin in plugins if plugin is not None)]
         chosen = [callback for callback in callbacks if callback is not None]
         victim, answers = (self._get(self.config_init, key) for key in ("victim", "victim_answers"))
+        one_of(ANSWERS, {"victim_answers": answers})
         refuse(victim is None and answers != "labels", "victim_answers: there is no victim; set one, or leave it out")
         if victim is not None:
             chosen.insert(0, VictimModel(victim, answers))  # before the clock, which asks it
@@ -212,9 +214,11 @@ class AALCLI(LightningCLI):
             for callback in (*chosen, *(given if isinstance(given, list) else [given]))
             if isinstance(callback, RoundCallback)
         ]
-        clocks = sum(isinstance(callback, Rounds) for callback in round_callbacks)
+        clocks = [callback for callback in round_callbacks if isinstance(callback, Rounds)]
         refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
-        refuse(clocks > 1, "query: a run has one clock, and flips is another; set query: null, or flips: null")
+        keys = [key for key in CALLBACKS if self._get(self.config_init, key) in clocks] + ["trainer.callbacks"] * 2
+        which = "{0}: a run has one clock, and {1} is another; set {0}: null, or {1}: null".format(*keys)
+        refuse(len(clocks) > 1, which)
         names = [type(callback).__name__ for callback in round_callbacks]
         twice = next((name for name in names if names.count(name) > 1), "")
         refuse(twice, f"trainer.callbacks: {twice}: a run has at most one")

@@ -139,6 +139,24 @@ def test_any_strategy_of_queries_steals_a_model(tmp_path: Path) -> None:
     assert all(0 <= one["fidelity"] <= 1 for one in rounds(out))
 
 
+def test_true_labels_that_are_held_out_of_the_pool_are_told(tmp_path: Path) -> None:
+    query = {"strategy": {"class_path": "Random"}, "initial": 10, "query_size": 5, "budget": 5, "max_epochs": 2}
+    moons = {"class_path": "HalfMoons", "init_args": {**SIZES, "val": 10}}
+    out = run(tmp_path, shadow=None, query={"class_path": "QueryRounds", "init_args": query}, data=moons)
+    assert json.loads((out / "summary.json").read_text())["knows"] == ["the true labels of the split val"]
+    page = (out / "report.html").read_text()
+    assert "the true labels of the split val" in page
+    assert "nothing but the victim" not in page
+
+
+def test_the_page_says_how_many_samples_there_were_where_there_are_fewer_sources(tmp_path: Path) -> None:
+    out = run(tmp_path, {"of": "test", "labels": "source"}, "--shadow.init_args.budgets=[60]")
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["made"] == rounds(out)[0]["synthetic"] == round(60 * summary["victim_accuracy"])
+    assert summary["made"] < summary["budget"]
+    assert f'made</td><td class="number">{summary["made"]}</td>' in (out / "report.html").read_text()
+
+
 def test_probabilities_of_a_victim_are_learned(tmp_path: Path) -> None:
     query = {"strategy": {"class_path": "Margin"}, "initial": 10, "query_size": 5, "budget": 10, "max_epochs": 60}
     unsure = {**NETWORK, "init_args": {**NETWORK["init_args"], "learning_rate": 0.005}}
@@ -217,7 +235,10 @@ def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
     ("more", "line"),
     [
         ({"victim": None}, "victim: a shadow is one of a victim"),
-        ({"query": {"class_path": "QueryRounds", "init_args": {"strategy": "Random"}}}, "query: a run has one clock"),
+        (
+            {"query": {"class_path": "QueryRounds", "init_args": {"strategy": "Random"}}},
+            "query: a run has one clock, and shadow is another; set query: null, or shadow: null",
+        ),
         ({"shadow": None}, "query: an experiment needs a clock"),
         ({"shadow": None, "flips": {"class_path": "LabelFlip"}}, "victim: LabelFlip asks nobody for labels"),
         (
@@ -225,6 +246,7 @@ def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
             "victim: HalfMoons has no split victim",
         ),
         ({"victim": None, "victim_answers": "probabilities"}, "victim_answers: there is no victim"),
+        ({"victim_answers": None}, "victim_answers: must be one of labels, probabilities"),
         (
             {
                 "victim_answers": "probabilities",
@@ -239,6 +261,14 @@ def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
         (
             {"synthesis": {"of": "pool", "labels": "source"}},
             "shadow.init_args.synthesis.init_args.labels: the adversary does not",
+        ),
+        (
+            {"synthesis": {"attack": {"class_path": "FGSM"}, "substitute": "MLP", "substitute_labels": 81}},
+            "shadow.init_args.synthesis: substitute_labels: 81 samples, but the pool has 80",
+        ),
+        (
+            {"synthesis": {"attack": {"class_path": "CarliniWagner"}}},
+            "shadow.init_args.synthesis: CarliniWagner needs bounds, and HalfMoons has none; set data.init_args.box",
         ),
     ],
     ids=str,
