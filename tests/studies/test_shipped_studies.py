@@ -217,6 +217,23 @@ def test_the_papers_figures_stand_beside_the_full_studies_alone(name: str, tmp_p
     assert other == [arm for arm in rows if small and not arm.startswith("words")]
 
 
+@pytest.mark.parametrize(
+    ("name", "arm", "other", "said"),
+    [
+        ("shadow_table4", "moons_fgsm_adv", "4/Halfmoon/PGD/adv", "shadow.synthesis.attack: FGSM (paper: PGD)"),
+        ("shadow_table4", "moons_fgsm_adv", "4/Halfmoon/FGSM/cln", "shadow.synthesis.attack: FGSM (paper: not set)"),
+        ("shadow_table4", "moons_fgsm_adv", "4/Halfmoon/FGSM/at", "shadow.synthesis.keep: nothing (paper: sources)"),
+        ("shadow_table6_small", "cln", "6/CIFAR10/cln", "data.victim: 5000 (paper: from 44,000 to 45,000)"),
+        ("shadow_table2", "moons_pool", "2/MNIST1v7/Baseline", "data.test_size: not set (paper: 500)"),
+    ],
+)
+def test_figures_of_paper_shadow_are_of_its_attack_and_split(
+    name: str, arm: str, other: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(to_yaml(config(STUDIES[name], arm)))
+    assert said in unlike(facts_of(Run(tmp_path, {}, (), "")), papers_setting("shadow", other))
+
+
 def test_table_1_of_the_collisions_has_the_papers_figures_where_the_backbone_is_frozen(tmp_path: Path) -> None:
     study, data = STUDIES["collision_table1"], {"stl": "STL10", "cifar": "CIFAR10", "audio": "AudioSet"}
     other = [row.arm for row in study.rows if differs(study, row.arm, f"{data[row.arm.split('_')[0]]}/NN1", tmp_path)]
