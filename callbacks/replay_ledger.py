@@ -30,7 +30,8 @@ class ReplayLedger(Rounds):
 
     Each round gives the labels up to the next number of ``at`` and trains from fresh weights. Crafted copies of that
     run are trained on from the round on that they came with; its pseudo-labels, which are another network's
-    predictions, are not. Labels that were replaced or discarded in the end are left out.
+    predictions, are not, nor are synthetic samples and the probabilities that a victim gave. Labels that were replaced
+    or discarded in the end are left out.
 
     Args:
         run: Folder of the run: its ``ledger.csv``, ``summary.json`` and, where there is one, ``crafted.safetensors``.

@@ -37,7 +37,10 @@ class Victim(Oracle):
         self.queries = {LABELS: 0, ATTACK: 0}
 
     def probabilities(self, x: Tensor, purpose: str = ATTACK) -> Tensor:
-        """Return the probabilities ``(B, C)``, float32, of samples ``(B, ...)``, which counts as ``B`` queries."""
+        """Return the probabilities ``(B, C)``, float32, of samples ``(B, ...)``, which counts as ``B`` queries.
+
+        They are the softmax of the logits, whatever these are: of k-NN the numbers of votes.
+        """
         return self.logits(x, purpose).double().softmax(1).float().to(x.device)
 
     def predict(self, x: Tensor, purpose: str = ATTACK) -> Tensor:

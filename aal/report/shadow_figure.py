@@ -9,9 +9,10 @@ from scipy.spatial import QhullError, Voronoi
 from torch import Tensor, nn
 
 from aal.report.flip_figures import COLOURS, Regions, regions_of
-from aal.report.style import INK, MUTED, POISON, panels, style
+from aal.report.style import INK, MUTED, PALETTE, panels, style
 
 FIGURE = "figures/shadow_round={}.png"  # where a run keeps that of a round
+SHADOW = PALETTE[3]  # of its boundary: no label of the first three has it
 MOST_CELLS = 3000  # of a victim; more are too small to be seen
 
 
@@ -38,7 +39,7 @@ def shadow_figure(
         torch.linspace(bottom, top, seen[0].classes.shape[0]),
     )
     axes.add_collection(LineCollection(cell_edges(natural.cpu().numpy()), colors=MUTED, linewidths=0.25, alpha=0.6))
-    for regions, colour, width, dashes in zip(seen, (INK, POISON), (1.6, 1.4), ("solid", "dashed"), strict=True):
+    for regions, colour, width, dashes in zip(seen, (INK, SHADOW), (1.6, 1.4), ("solid", "dashed"), strict=True):
         for label in range(1, regions.num_classes):
             inside = (regions.classes >= label).double()
             if 0 < inside.mean() < 1:
@@ -51,7 +52,7 @@ def shadow_figure(
     axes.set(title=title, xlim=(left, right), ylim=(bottom, top), aspect="equal")
     keys = [
         Line2D([], [], color=INK, linewidth=1.6, label="victim's boundary"),
-        Line2D([], [], color=POISON, linewidth=1.4, linestyle="dashed", label="shadow's boundary"),
+        Line2D([], [], color=SHADOW, linewidth=1.4, linestyle="dashed", label="shadow's boundary"),
         Line2D([], [], color=MUTED, linewidth=0.6, label="cells of the victim's points"),
     ]
     keys += [
