@@ -4,11 +4,12 @@ from pathlib import Path
 
 from aal.report.curves import Panel, curves_figure, mean_curve
 from aal.report.page import Section, figure_picture
+from aal.report.style import CLEAN, PALETTE
 from aal.runs.reading import number
 from aal.studies.comparison import AT
 from aal.studies.results import mean_sd
 from aal.studies.study import Cells, Study
-from aal.studies.study_page import arm_colours, groups
+from aal.studies.study_page import groups
 from aal.studies.tables.extraction import with_queries
 
 TEXT = (
@@ -18,7 +19,7 @@ TEXT = (
 
 
 def extraction_sections(study: Study, cells: Cells, directory: Path) -> tuple[Section, ...]:
-    """Draw fidelity and accuracy over queries, a panel for each arm that others are compared with.
+    """Draw fidelity and accuracy over queries, panels for each arm that others are compared with.
 
     Args:
         study: A study whose table is ``extraction``.
@@ -29,16 +30,29 @@ def extraction_sections(study: Study, cells: Cells, directory: Path) -> tuple[Se
     return tuple(_section(study, cells, directory, column, text) for column, text in named.items())
 
 
-def _section(study: Study, cells: Cells, directory: Path, column: str, said: str) -> Section:
-    given, panels, text = arm_colours(study), [], TEXT.format(said)
+def drawn_together(study: Study) -> list[dict[str, str]]:
+    """Return the arms of each panel with their colours, no colour twice: what the others are compared with comes first.
+
+    Args:
+        study: The study. Where more arms are compared with one than there are colours, that one has several panels.
+    """
+    panels = []
     for group, arms in groups(study).items():
-        curves = []
-        for arm in arms:
-            color, dashed = given[arm]
-            curves.append(mean_curve(arm, color, _found(study, cells, arm, column), dashed))
-        victim = mean_sd(number(run.summary, "victim_accuracy") for run in cells[group].values()).mean
+        others = [arm for arm in arms if arm != group]
+        for first in range(0, max(len(others), 1), len(PALETTE)):
+            panels.append(({group: CLEAN} if group else {}) | dict(zip(others[first:], PALETTE, strict=False)))
+    return panels
+
+
+def _section(study: Study, cells: Cells, directory: Path, column: str, said: str) -> Section:
+    panels, text = [], TEXT.format(said)
+    for arms in drawn_together(study):
+        lead, *others = arms
+        curves = [mean_curve(arm, colour, _found(study, cells, arm, column)) for arm, colour in arms.items()]
+        victim = mean_sd(number(run.summary, "victim_accuracy") for run in cells[lead].values()).mean
         levels = {"victim": victim} if column == "accuracy" and victim is not None else {}
-        panels.append(Panel(f"against {group}", tuple(curve for curve in curves if curve is not None), levels))
+        title = f"against {lead}" if others and arms[lead] == CLEAN else ""
+        panels.append(Panel(title, tuple(curve for curve in curves if curve is not None), levels))
     picture = figure_picture(directory, f"extraction_{column}", curves_figure(panels, "queries", column), text)
     return Section(column.capitalize() + " over queries", pictures=picture, missing="" if picture else "No run yet.")
 

@@ -6,6 +6,7 @@ import pytest
 
 from aal.runs.reading import Run
 from aal.studies.arms import Arm
+from aal.studies.extraction_panels import drawn_together, extraction_sections
 from aal.studies.study import Row, Study
 from aal.studies.tables import TABLES
 from aal.studies.tables.extraction import with_queries
@@ -45,3 +46,18 @@ def test_arms_are_compared_at_the_last_number_of_queries() -> None:
     assert getattr(shown["fidelity_20"], "mean", None) is None
     assert getattr(shown["fidelity_60"], "mean", None) == pytest.approx(0.814)
     assert shown["victim_answers"] == "labels"
+
+
+def test_no_two_arms_of_a_panel_have_one_colour(tmp_path: Path) -> None:
+    """As in the study that ships: many arms beside one, and one of these with others beside itself."""
+    names = [f"arm{number}" for number in range(14)]
+    reading = ({"flips": {"folder": "cell:source"}},)
+    arms = {name: Arm(reading if name == "arm3" else (), "") for name in (*names, "random", "source")}
+    rows = (Row("random"), *(Row(name, against="random") for name in names), Row("arm1", against="arm0"))
+    study = Study("s", "s", "", (0, 1), 1, "extraction", rows, arms, {"columns": [20, 60]})
+    panels = drawn_together(study)
+    assert [len(panel) for panel in panels] == [7, 7, 3, 2, 1]
+    assert all(len(set(panel.values())) == len(panel) for panel in panels)
+    assert {arm for panel in panels[:3] for arm in panel} == {"random", *names}
+    cells = {name: {seed: run(0.8) for seed in range(2)} for name in arms}
+    assert all(section.pictures for section in extraction_sections(study, cells, tmp_path))
