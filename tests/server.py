@@ -1,13 +1,15 @@
 """A process that has imported everything and forks for each run of the command line: importing takes most of a run.
 
 A run is a process of its own as ever, with its own arguments, environment, output and exit code; it begins where
-``python -m aal`` stands after its imports, and fonts have been read. Environment variables that are read while Python
-starts or libraries are imported (other than ``PYTHONPATH``) have the values that they had when the server started.
+``python -m aal`` stands after its imports and a small run that left nothing but what libraries keep for themselves:
+signatures and docstrings that were read, fonts, memory. Environment variables that are read while Python starts or
+libraries are imported (other than ``PYTHONPATH``) have the values that they had when the server started.
 """
 
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import signal
@@ -15,12 +17,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 from lightning_fabric.utilities.rank_zero import _get_rank, rank_zero_only
+from pytorch_lightning.utilities.seed import isolate_rng
 
 ROOT = Path(__file__).parent.parent
 LOADED = ("aal.cli.fit", "aal.cli.selftest", "aal.cli.study", "aal.report", "sklearn.datasets")
@@ -110,6 +114,24 @@ def serve(connection: socket.socket) -> list[int]:
         connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
 
 
+def warm_up() -> None:
+    """Make a small run in this process: what libraries do the first time, and keep, is done."""
+    kept = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder, isolate_rng(include_cuda=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which is not remembered as having been said
+        logging.disable()
+        importlib.import_module("aal.cli.fit").fit(
+            [
+                *("--config=aal:experiment/collision_digits", f"--out={folder}/run", "--poison.init_args.n=3"),
+                *("--query.init_args.budget=1", "--query.init_args.max_epochs=1"),
+            ]
+        )
+        logging.disable(logging.NOTSET)
+    os.environ.clear()
+    os.environ.update(kept)
+    gc.collect()
+
+
 def become(asked: int, out: int, err: int) -> None:
     """Turn this process into the command that is asked for."""
     for file, standard in ((out, 1), (err, 2)):
@@ -137,8 +159,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and their runs
     for name in LOADED:
         importlib.import_module(name)
-    from aal.report import style
-
-    style.render(style.panels(1, 2, 2)[0])  # fonts are looked for and read
+    warm_up()
     gc.freeze()  # else each run looks through, and so copies, all that is imported whenever it collects garbage
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))
