@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from aal.studies.cells import Cell
 from tests.server import Server
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +82,33 @@ def started(
         timeout=300,
         check=False,
     )
+
+
+class ForkedCell:
+    """In the place of a study's :class:`aal.studies.cells.CellProcess`: a run like any other of the tests.
+
+    For studies that are no test of how their cells are started and killed.
+    """
+
+    ONE_BY_ONE = ThreadPoolExecutor(1)
+    THERE = "import os, sys; os.chdir(sys.argv.pop(1)); from aal.__main__ import main; main()"
+
+    def __init__(self, cell: Cell, command: list[str], threads: int) -> None:
+        self.cell, self.started = cell, time.monotonic()
+        given = [os.getcwd(), *command[command.index("aal") + 1 :]]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._run = self.ONE_BY_ONE.submit(started, next(SERVERS), given, environment, self.THERE)
+
+    def poll(self) -> int | None:
+        if not self._run.done():
+            return None
+        run = self._run.result()
+        self.cell.log.parent.mkdir(exist_ok=True)
+        self.cell.log.write_text(run.stdout + run.stderr)
+        return run.returncode
+
+    def kill(self) -> None:
+        self._run.result()
 
 
 def fit(out: Path, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from aal.models import TransferClassifier
 from aal.networks import DenseHead, DigitBackbone
 from aal.robustness import Evaluation, evaluate
 from tests.cli.test_fit import refusal
-from tests.commands import EXPERIMENT, ROOT, MadeOnce, aal, finished, fit, results, untimed
+from tests.commands import EXPERIMENT, ROOT, ForkedCell, MadeOnce, aal, finished, fit, results, untimed
 from tests.test_resume import KILL
 
 KEY = "--robust.init_args"
@@ -266,7 +266,8 @@ def test_two_processes_find_out_what_one_does(run: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_study_of_evaluated_arms_runs(tmp_path: Path) -> None:
+def test_a_study_of_evaluated_arms_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aal.studies.execution.CellProcess", ForkedCell)
     file = tmp_path / "study.yaml"
     small = {"query": {"init_args": {"budget": 2, "max_epochs": 4}}}
     file.write_text(

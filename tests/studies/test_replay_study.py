@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from aal.cli.study import study
-from tests.commands import EXPERIMENT, ROOT
+from tests.commands import EXPERIMENT, ROOT, ForkedCell
 
 CONFIGS = ROOT / "configs"
 FEW = {"query": {"init_args": {"query_size": 2, "budget": 3, "max_epochs": 4}}}
@@ -39,7 +39,7 @@ def test_a_replay_is_given_the_labels_of_its_source_and_goes_on_from_elsewhere(
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("aal.studies.execution.CellProcess", ForkedCell)
     monkeypatch.chdir(tmp_path)
     assert study(["run", "study.yaml", "--out", "out", "--jobs", "1"]) == 0
     columns = ("index", "round", "label", "labeler", "strategy", "status")
