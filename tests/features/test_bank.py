@@ -1,14 +1,13 @@
 """The feature bank: written once, checked as it is read, and what it gives is what a fresh encoding gives."""
 
 import errno
-import itertools
 import json
 import os
 import subprocess
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from aal.sharding import Shard
 from aal.studies.cells import cells_of, config_files
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES
-from tests.commands import EXPERIMENT, ROOT, aal, fit, results
+from tests.commands import EXPERIMENT, aal, fit, results
 from tests.studies.made_runs import make_study_file
 from tests.test_sharding import on_every_rank
 
@@ -211,15 +210,16 @@ assert torch.equal(bank.split(KEY, N, BATCH, encode, None).whole(), FEATURES)
 """
 
 
-def start(folder: Path, log: Path, killed_at: int = -1) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROCESS, str(folder), str(log), str(killed_at)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def encode_in_a_process(folder: Path, log: Path, killed_at: int = -1) -> "subprocess.CompletedProcess[str]":
+    return aal(str(folder), str(log), str(killed_at), code=PROCESS)
 
 
 def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
-    processes = [start(tmp_path / "bank", tmp_path / "log") for _ in range(2)]
-    said = "".join(itertools.chain(*(process.communicate(timeout=100) for process in processes)))
-    assert [process.returncode for process in processes] == [0, 0], said
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(encode_in_a_process, tmp_path / "bank", tmp_path / "log") for _ in range(2)]
+    ended = [run.result() for run in runs]
+    said = "".join(run.stdout + run.stderr for run in ended)
+    assert [run.returncode for run in ended] == [0, 0], said
     assert (tmp_path / "log").read_text().split() == ["0", "1", "2", "3", "4"]
     assert said.count("waiting for another run") <= 1
 
@@ -238,9 +238,7 @@ def test_a_process_that_waits_says_so_once(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_killed_process_leaves_no_half_file_and_no_lock(tmp_path: Path) -> None:
     bank = tmp_path / "bank"
-    process = start(bank, tmp_path / "log", killed_at=3)
-    process.communicate(timeout=100)
-    assert process.returncode == -9
+    assert encode_in_a_process(bank, tmp_path / "log", killed_at=3).returncode == -9
     assert not (bank / NAME).exists()
     assert (bank / f".{NAME}.partial").exists()
     (bank / f".{OTHER}.safetensors.partial").write_bytes(b"left by another")
