@@ -118,7 +118,7 @@ def test_every_experiment_runs(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_overlay_runs_on_an_experiment(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    small = [*FEW, *(["--poison.init_args.n=10"] if path.parent.name != "poison" else [])]
+    small = [*FEW, *(["--poison.init_args.n=3"] if path.parent.name != "poison" else [])]
     under = [DISTURBED[path.stem]] if path.stem in DISTURBED else []
     wanted = read(path)
     if path.parent.name == "data":
