@@ -16,20 +16,13 @@ from tests.studies.made_runs import make_study_file
 # Does something at the nth call of a function, given by the end of its file and its name.
 AT = """
 import os, shutil, signal, subprocess, sys, time
+import aal.cli.fit, aal.cli.selftest, aal.cli.study
+from aal.__main__ import main
+from tests.moments import when
 file, name, nth, act, out = sys.argv[1:6]
 del sys.argv[1:6]
-seen = 0
-
-def look(frame, what, argument):
-    global seen
-    if what == "call" and frame.f_code.co_name == name and frame.f_code.co_filename.endswith(file):
-        seen += 1
-        if seen == int(nth):
-            sys.setprofile(None)
-            exec(compile(act, "act", "exec"), globals())  # of a text, an interrupt would end Python itself
-
-from aal.__main__ import main
-sys.setprofile(look)
+act = compile(act, "act", "exec")  # of a text, an interrupt would end Python itself
+when(file, name, "call", int(nth), lambda: exec(act, globals()))
 main()
 """
 GO_ON = "stopped: interrupted; the same command with --ckpt_path last goes on\n"

@@ -14,28 +14,18 @@ import torch
 from tests.commands import ROOT, MadeOnce, finished, fit, results
 
 # Kills its own process, with the signal that cannot be caught, at the COUNT-th time that a function is entered or
-# left; says so in a file first. The code that runs is the shipped one: Python's tracing hook looks on, which is told of
-# every Python function that is entered, but of nothing else except where the one function is left.
+# left; says so in a file first.
 KILL = """
 import os, signal, sys
+from tests.moments import when
 at, event, count, marker = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1)), sys.argv.pop(1)
-path, name = at.split(":")
-seen = 0
-def look(frame, what, argument):
-    global seen
-    if frame.f_code.co_name != name or not frame.f_code.co_filename.endswith(path):
-        return None
-    if what == event:
-        seen += 1
-        if seen == count:
-            with open(marker, "w") as file:
-                file.write(at)
-            os.kill(os.getpid(), signal.SIGKILL)
-    frame.f_trace_lines = False
-    return look
-import aal.cli.fit  # before anybody looks on: imports are thousands of calls
+def kill():
+    with open(marker, "w") as file:
+        file.write(at)
+    os.kill(os.getpid(), signal.SIGKILL)
+import aal.cli.fit
 from aal.__main__ import main
-sys.settrace(look)
+when(*at.split(":"), event, count, kill)
 main()
 """
 
