@@ -10,7 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from aal.attacks import CarliniWagner
+from aal.attacks import Attack, CarliniWagner
+from aal.attacks.training_set import NonParametric
 from aal.callbacks.adversarial_retraining import AdversarialRetraining
 from aal.callbacks.poisoning import Poisoning
 from aal.callbacks.round_callback import Record, data_of, round_callbacks
@@ -218,7 +219,7 @@ class ShadowRounds(Rounds):
         refuse(
             not len(data.pool.labelled) and not len(data.extras.synthetic),
             f"round {round}: {synthesis.called} made none of {len(sources)} samples, and there is nothing to train on; "
-            "of a classifier without gradients it needs a substitute",
+            f"{remedy(synthesis.attack)}",
             RunStopped,
         )
         self.failed += int((~kept).sum())
@@ -246,3 +247,10 @@ class ShadowRounds(Rounds):
             labels = answers
         data.pool.label(indices, labels, round=round, strategy=NAME, labelers=torch.zeros_like(indices))
         return labels
+
+
+def remedy(attack: Attack | None) -> str:
+    """Return what may help where an attack could make nothing."""
+    if isinstance(attack, NonParametric):
+        return "is the attack told what the victim is, such as its k?"
+    return "of a classifier without gradients it needs a substitute"

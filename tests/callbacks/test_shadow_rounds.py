@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from aal.__main__ import main
+from aal.attacks import RegionBased
+from aal.callbacks.shadow_rounds import remedy
 from aal.datamodules import HalfMoons
 from aal.models import ConvClassifier
 from aal.networks import MLP
@@ -196,7 +198,10 @@ def test_a_synthesis_that_makes_nothing_stops_with_what_it_lacks(tmp_path: Path)
     config = experiment(tmp_path / "config.json", {"attack": {"class_path": "FGSM"}}, victim=nearest, model=nearest)
     done = aal(*config, "--out", tmp_path / "run")
     assert done.returncode == 3
-    assert "round 0: FGSM made none of 10 samples" in done.stderr.splitlines()[-1]
+    said = done.stderr.splitlines()[-1]
+    assert "round 0: FGSM made none of 10 samples" in said
+    assert said.endswith("of a classifier without gradients it needs a substitute")
+    assert remedy(RegionBased()) == "is the attack told what the victim is, such as its k?"
 
 
 @pytest.mark.slow
