@@ -30,7 +30,7 @@ FEW_STOLEN = (
 )
 FLIPS = sorted((CONFIGS / "flips").glob("*.yaml"))
 FEW_STEPS = {
-    "bilevel": {"outer_steps": 2, "inner_steps": 2},
+    "bilevel": {"outer_steps": 2, "inner_steps": 2, "subset": 20},
     "colouring": {"max_epochs": 5, "steps": 3},
     "path_length": {"buckets": 4},
 }
@@ -123,6 +123,9 @@ def test_every_overlay_runs_on_an_experiment(path: Path, tmp_path: Path) -> None
     wanted = read(path)
     if path.parent.name == "data":
         small += [*ANY_IMAGES, *data_arguments(wanted, tmp_path / "data", FEWER.get(path.stem))]
+    if path.parent.name == "robust":
+        small.append(FEW_ATTACKED)
+        wanted["robust"]["init_args"]["samples"] = 4
     run = aal("fit", "--config", EXPERIMENT, *under, "--config", path, "--out", out, *small)
     assert run.returncode == 0, run.stderr
     resolved = read(out / "config.yaml")
@@ -213,7 +216,7 @@ def test_every_model_runs_on_samples_that_it_takes(name: str, tmp_path: Path) ->
             "--data.init_args.checksums=false",
         ]
     can_be_poisoned = name in PUBLISHED and name != "yamnet"  # of sound, it would take minutes
-    arguments.append("--poison.init_args.n=4" if can_be_poisoned else "--poison=null")
+    arguments += FEW_POISONS if can_be_poisoned else ["--poison=null"]
     out = tmp_path / "run"
     run = aal("fit", "--config", EXPERIMENT, "--config", MODELS / f"{name}.yaml", "--out", out, *arguments)
     assert run.returncode == 0, run.stderr
