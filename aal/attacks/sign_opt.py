@@ -7,6 +7,8 @@ from torch import Tensor
 from aal.attacks.label_search import LabelSearch
 from aal.attacks.ray_descent import RayDescent, Rays
 
+PRECISION = 0.1  # of the smoothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class SignOPT(RayDescent):
@@ -31,6 +33,11 @@ class SignOPT(RayDescent):
     Raises:
         UserError: A value outside its range.
     """
+
+    @property
+    def precision(self) -> float:
+        """Share of a way within which its length is known: signs need less than the differences of OPT."""
+        return PRECISION * self.smoothing
 
     def slope(self, search: LabelSearch, rays: Rays, draw: int) -> Tensor:
         """Ask whether ways around reach the goal at the same distance: along those the boundary is nearer."""
