@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from aal.errors import UserError
+from aal.errors import RunStopped, UserError
 
 QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
@@ -31,15 +31,16 @@ def refuse(wrong: object, line: str, kind: type[Exception] = UserError) -> None:
 
 @contextmanager
 def argument(name: str) -> Iterator[None]:
-    """Put an argument's name before what is refused within.
+    """Put an argument's name before what is refused within, or stops the run.
 
     Raises:
         UserError: What was refused, with the name before its line.
+        RunStopped: What stopped the run, likewise.
     """
     try:
         yield
-    except UserError as error:
-        raise UserError(f"{name}: {error}", error.rows) from None
+    except (UserError, RunStopped) as error:
+        raise type(error)(f"{name}: {error}", error.rows) from None
 
 
 def kind_of(value: object) -> str:

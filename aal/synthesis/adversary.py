@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from aal.checks import argument
 from aal.models.conv_classifier import ConvClassifier
 from aal.models.fitting import train
 from aal.oracles.victim import ATTACK, Victim
@@ -69,7 +70,8 @@ class Adversary:
         with torch.random.fork_rng(devices=[]):
             module = ConvClassifier(network, self.num_classes, tuple(x.shape[1:]), learning_rate)
         seed = key(self.seed, "substitute")
-        train(module.to(x.device), x, labels, seed=seed, max_epochs=epochs, patience=PLATEAU, min_delta=LESS)
+        with argument("substitute"):
+            train(module.to(x.device), x, labels, seed=seed, max_epochs=epochs, patience=PLATEAU, min_delta=LESS)
         return module
 
     def starts(self, places: Tensor) -> Tensor:

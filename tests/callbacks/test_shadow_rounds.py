@@ -204,6 +204,17 @@ def test_a_synthesis_that_makes_nothing_stops_with_what_it_lacks(tmp_path: Path)
     assert remedy(RegionBased()) == "is the attack told what the victim is, such as its k?"
 
 
+@pytest.mark.parametrize("whose", ["victim", "substitute"])
+def test_a_loss_that_is_not_finite_says_whose_it_is(whose: str, tmp_path: Path) -> None:
+    network = {"class_path": "MLP", "init_args": {"widths": [8]}}
+    rates = dict.fromkeys(("victim", "substitute"), 0.05) | {whose: 1e30}
+    synthesis = {"attack": {"class_path": "FGSM"}, "substitute": network, "substitute_rate": rates["substitute"]}
+    victim = {"class_path": "ConvClassifier", "init_args": {"network": network, "learning_rate": rates["victim"]}}
+    done = aal(*experiment(tmp_path / "config.json", synthesis, victim=victim), "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert f"stopped: {whose}: epoch 0: the training loss is nan" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "at",
