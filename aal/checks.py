@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from aal.errors import RunStopped, UserError
 
@@ -78,6 +78,17 @@ def or_none(refuse_others: Callable[[Mapping[str, Any]], None]) -> Callable[[Map
 
 
 FROM_0, FROM_1, FROM_2 = (partial(at_least, least) for least in range(3))
+
+
+def count(values: Mapping[str, object]) -> None:
+    """Refuse a value that is no whole number from 1 to ``2**63 - 1``.
+
+    Raises:
+        UserError: Names the first such argument and its value.
+    """
+    for name, value in values.items():
+        refuse(not isinstance(value, int), f"{name}: must be a whole number, got {value}")
+        at_least(1, {name: cast(int, value)})
 
 
 def one_of(known: Sequence[str], values: Mapping[str, object]) -> None:

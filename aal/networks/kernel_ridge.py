@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from aal.attacks.soft_vote import squared_distances
-from aal.checks import at_least, at_least_or_none, one_of
+from aal.checks import at_least, at_least_or_none, count, one_of, refuse
 from aal.distances import faults
 from aal.networks.instance_network import InstanceNetwork
 
@@ -39,7 +39,8 @@ class KernelRidge(InstanceNetwork):
         coef0: What is added in a polynomial kernel, at least 0.
 
     Raises:
-        UserError: A value outside its range; another ``kernel``; no class.
+        UserError: A value outside its range; another ``kernel``; no class; in ``forward``, training points whose kernel
+            is beyond the numbers of float64.
 
     Attributes:
         coefficients: The ``a``, ``(N, 1)`` of two classes, else ``(N, C)``; none before they are needed.
@@ -61,7 +62,7 @@ class KernelRidge(InstanceNetwork):
         one_of(KERNELS, {"kernel": kernel})
         at_least(0, {"alpha": alpha, "coef0": coef0})
         at_least_or_none(0, {"gamma": gamma})
-        at_least(1, {"degree": degree})
+        count({"degree": degree})
         size = max(1, torch.Size(sample_shape).numel())
         self.kernel, self.alpha, self.gamma = kernel, alpha, 1 / size if gamma is None else gamma
         self.degree, self.coef0 = degree, coef0
@@ -104,7 +105,11 @@ class KernelRidge(InstanceNetwork):
         matrix.diagonal().add_(self.alpha)
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if failed:
-            solved = torch.linalg.lstsq(matrix.cpu(), targets.cpu(), rcond=EPS, driver="gelsd")  # on CPUs alone
+            finite = matrix.isfinite().all()
+            refuse(not finite, f"kernel: the {self.kernel} kernel of the training points is beyond float64")
+            solved = torch.linalg.lstsq(
+                matrix.cpu(), targets.cpu(), rcond=len(matrix) * EPS, driver="gelsd"
+            )  # on CPUs alone
             self.coefficients = solved.solution.to(targets)
         else:
             self.coefficients = torch.cholesky_solve(targets, factor)

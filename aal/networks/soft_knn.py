@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from aal.checks import at_least
+from aal.checks import count
 from aal.networks.instance_network import InstanceNetwork
 
 FLOOR = 1e-6  # least distance, in the units of the samples: weights stay finite at a training point itself
@@ -22,12 +22,12 @@ class SoftKNN(InstanceNetwork):
         k: Neighbours that vote; all training points where there are fewer.
 
     Raises:
-        UserError: ``k`` below 1; no class.
+        UserError: ``k`` that is no whole number from 1; no class.
     """
 
     def __init__(self, sample_shape: tuple[int, ...], num_classes: int, k: int = 1) -> None:
         super().__init__(sample_shape, num_classes)
-        at_least(1, {"k": k})
+        count({"k": k})
         self.k = k
 
     def forward(self, x: Tensor) -> Tensor:

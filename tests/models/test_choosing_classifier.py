@@ -13,7 +13,7 @@ from aal.data.samples import TensorSamples
 from aal.errors import UserError
 from aal.models import ChoosingClassifier
 from aal.models.choosing_classifier import right_by_neighbours
-from aal.networks import MLP, KernelRidge, NadarayaWatson, NearestNeighbours
+from aal.networks import MLP, KernelRidge, NadarayaWatson, NearestNeighbours, SoftKNN
 from aal.seeds import generator
 
 KS = [1, 3, 9, 27, 81, 500]
@@ -108,6 +108,9 @@ def test_a_checkpoint_knows_what_was_chosen() -> None:
         (NearestNeighbours, {}, "choices: must have values of one argument at least"),
         (NearestNeighbours, {"k": []}, "choices: must have values of one argument at least"),
         (NearestNeighbours, {"k": [3, 0]}, "choices: k: must be at least 1, got 0"),
+        (NearestNeighbours, {"k": [2.5]}, "choices: k: must be a whole number, got 2.5"),
+        (SoftKNN, {"k": [2.5]}, "choices: k: must be a whole number, got 2.5"),
+        (KernelRidge, {"degree": [2, 2.5]}, "choices: degree: must be a whole number, got 2.5"),
         (NearestNeighbours, {"h": [1.0]}, "choices: the network cannot be given h ("),
         (MLP, {"widths": [1]}, "network: a MLP takes in no training set"),
     ],

@@ -89,6 +89,13 @@ def test_a_system_without_one_solution_has_the_least_one() -> None:
     torch.testing.assert_close(network.coefficients[:, 0], torch.full((3,), 1 / 3).double() * torch.tensor([1, 1, -1]))
 
 
+def test_many_points_without_a_penalty_are_the_least_squares_fit() -> None:
+    """Of 97 eigenvalues seven are not 0, and rounding alone must not count as the others."""
+    (points, labels), x = drawn(97, 7), drawn(40, 7)[0]
+    fit = torch.linalg.lstsq(points, 2 * labels[:, None].double() - 1).solution
+    torch.testing.assert_close(known(points, labels, 2, "linear", alpha=0.0)(x)[:, 1:], x @ fit)
+
+
 def test_what_lies_between_the_classes_is_of_the_lower() -> None:
     network = known(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), 2, "linear")
     logits = network(torch.tensor([[0.0], [0.1], [-0.1]]))
@@ -135,12 +142,22 @@ def test_it_is_solved_once_and_anew_for_other_points() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kernel", "degree", "scale"), [("linear", 1, 1e200), ("rbf", 1, 1e200), ("polynomial", 400, 9.0)]
+)
+def test_a_kernel_beyond_float64_is_refused_in_a_line(kernel: str, degree: int, scale: float) -> None:
+    network = known(drawn(10, 3)[0] * scale, drawn(10, 3)[1], 2, kernel, degree=degree)
+    with pytest.raises(UserError, match=rf"^kernel: the {kernel} kernel of the training points is beyond float64$"):
+        network(torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize(
     ("argument", "value", "message"),
     [
         ("kernel", "poly", r"^kernel: must be one of linear, rbf, polynomial, got 'poly'$"),
         ("alpha", -1.0, r"^alpha: must be at least 0, got -1.0$"),
         ("gamma", -1.0, r"^gamma: must be at least 0, got -1.0$"),
         ("degree", 0, r"^degree: must be at least 1, got 0$"),
+        ("degree", 2.5, r"^degree: must be a whole number, got 2.5$"),
         ("coef0", -1.0, r"^coef0: must be at least 0, got -1.0$"),
     ],
 )
