@@ -12,9 +12,11 @@ from aal.attacks.base import frozen
 from aal.checks import argument, refuse
 from aal.models.instance_classifier import InstanceClassifier
 from aal.networks.instance_network import InstanceNetwork
+from aal.networks.k_nearest import k_nearest
 from aal.networks.nearest_neighbours import NearestNeighbours
 
 BLOCK = 2**21  # distances that are sorted at once
+CLOSE = 1 + 1e-12  # distances whose ratio is below may be the same
 SEEN = 1000  # points of the training set at most that the training loss is measured at
 
 
@@ -128,6 +130,8 @@ def right_by_neighbours(
 ) -> Tensor:
     """Return how many samples k-NN classifies as their labels say with each of some k, by one search for all.
 
+    Where points at one distance compete for the last votes of a k, they are those of :func:`k_nearest`.
+
     Args:
         x: Samples ``(V, ...)``.
         labels: Their labels ``(V,)``.
@@ -143,9 +147,16 @@ def right_by_neighbours(
     right = torch.zeros(len(numbers), dtype=torch.int64, device=x.device)
     places = numbers.clamp_max(len(points)) - 1
     for part, own in zip(*(tensor.split(max(1, BLOCK // len(points))) for tensor in (flat, labels)), strict=True):
-        order = torch.cdist(part, among).argsort(dim=1)[:, : int(places.max()) + 1]
-        votes = torch.stack([(known[order] == label).cumsum(1)[:, places] for label in range(num_classes)], 2)
-        right += (votes.argmax(2) == own[:, None]).sum(0)
+        far, order = torch.cdist(part, among, compute_mode="donot_use_mm_for_euclid_dist").sort(dim=1)
+        near = known[order[:, : int(places.max()) + 1]]
+        said = torch.stack([(near == label).cumsum(1)[:, places] for label in range(num_classes)], 2).argmax(2)
+        tied = far[:, (places + 1).clamp_max(len(points) - 1)] <= far[:, places] * CLOSE
+        tied &= places + 1 < len(points)
+        for number, k in enumerate((places + 1).tolist()):
+            rows = tied[:, number].nonzero()[:, 0]
+            votes = F.one_hot(known[k_nearest(part[rows], among, k)], num_classes).sum(1)
+            said[rows, number] = votes.argmax(1)
+        right += (said == own[:, None]).sum(0)
     return right
 
 

@@ -129,7 +129,8 @@ def largest_set(eta: Tensor, bound: Callable[[float], Tensor], choices: Iterable
         bound: The theorem's bound at them ``(B,)``, told k or h.
         choices: What to choose from.
 
-    Returns: The first choice with most points, ``None`` where no choice has any; and whether each point is of the set
+    Returns:
+        The first choice with most points, ``None`` where no choice has any; and whether each point is of the set
         ``(B,)``.
     """
     best, points = None, torch.zeros(len(eta), dtype=torch.bool)

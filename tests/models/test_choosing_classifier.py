@@ -90,6 +90,18 @@ def test_one_search_for_all_k_counts_as_each_alone() -> None:
     assert right_by_neighbours(x, labels, points, known, numbers, 3).tolist() == wanted
 
 
+def test_on_a_lattice_the_votes_are_those_of_the_network_too() -> None:
+    draw, (points, x) = generator(0, "lattice"), (torch.rand(n, 3, generator=generator(0, "x", n)) for n in (200, 100))
+    points, x = (points * 2).round() / 2, (x * 4).round() / 4
+    known, labels = (torch.randint(3, (n,), generator=draw) for n in (200, 100))
+    numbers, wanted = torch.tensor([1, 2, 3, 9, 40, 199, 200, 500]), []
+    for k in numbers.tolist():
+        network = NearestNeighbours((3,), 3, k)
+        network.take_in(points, known)
+        wanted.append(int((network(x).argmax(1) == labels).sum()))
+    assert right_by_neighbours(x, labels, points, known, numbers, 3).tolist() == wanted
+
+
 def test_a_checkpoint_knows_what_was_chosen() -> None:
     data = Drawn()
     module = trained(ChoosingClassifier(NearestNeighbours, {"k": KS}, 2, (2,)), data)
