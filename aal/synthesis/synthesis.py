@@ -15,7 +15,8 @@ from aal.attacks.hard_label import HardLabel
 from aal.attacks.training_set import NonParametric
 from aal.checks import FROM_0, FROM_1, Checked, one_of, or_none, positive, refuse
 from aal.models.fitting import predict
-from aal.oracles.victim import LABELS
+from aal.models.instance_classifier import InstanceClassifier
+from aal.oracles.victim import ATTACK, LABELS
 from aal.seeds import sample_seeds
 from aal.synthesis.adversary import Adversary
 from aal.synthesis.near_side import nearest_side
@@ -246,6 +247,8 @@ class Synthesis(Checked):
             found = self._attack(adversary, model, places)(
                 x=x, y=y, bounds=adversary.bounds, seeds=sample_seeds(adversary.seed, "synthesis", places).to(x.device)
             )
+            if isinstance(self.attack, NonParametric) and not isinstance(victim.model, InstanceClassifier):
+                victim.queries[ATTACK] += int(found.queries.sum())  # there is more to it than its training set
             success, way = found.success, self._resized(found.x - x, adversary, places)
             if self.unsuccessful:
                 success = success | (found.x != x).flatten(1).any(1)

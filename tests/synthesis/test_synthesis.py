@@ -122,6 +122,20 @@ def test_those_that_the_victim_is_least_sure_of_come_first() -> None:
     assert adversary.victim.queries == {"labels": SIZE, "attack": 0}
 
 
+def test_what_a_non_parametric_attack_asks_is_counted_unless_the_training_set_tells_it() -> None:
+    network, seen = linear(), []
+    network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    adversary = adversary_of(network)
+    synthesis = Synthesis(attack=RegionBased()).fitted(adversary)
+    made(synthesis, adversary)
+    assert adversary.victim.queries["attack"] == sum(seen) > 2 * SIZE, "which side a sample is on, and the attack"
+    nearest = InstanceClassifier(NearestNeighbours, 2, (3,))
+    nearest.network.take_in(*adversary.victim_set)
+    known = replace(adversary, victim=Victim(nearest, adversary.own))
+    made(synthesis, known)
+    assert known.victim.queries["attack"] == SIZE
+
+
 def test_a_hard_label_attack_asks_the_victim_alone() -> None:
     adversary = adversary_of(linear())
     synthesis = Synthesis(attack=HopSkipJump(queries=150))
