@@ -27,7 +27,7 @@ from aal.networks import MLP
 from aal.runs.files import read_tensors
 from aal.studies.paired import paired_values
 
-QUERIES, RATE, EPOCHS, BATCH = 400, 3e-3, 200, 32
+QUERIES, RATE, EPOCHS, BATCH = 400, 3e-3, 100, 32
 SETTING: Mapping[str, Any] = {"queries": QUERIES, "rate": RATE, "epochs": EPOCHS, "batch": BATCH}
 EXPERIMENT = Path(__file__).parents[1] / "configs" / "experiment" / "shadow_digits.yaml"
 OURS = {
