@@ -101,6 +101,18 @@ def accuracy_at(run: Run, labels: int) -> float | None:
     return next((number(record, "accuracy") for record in run.rounds if record.get("labels") == labels), None)
 
 
+def with_queries(run: Run, queries: int, column: str) -> float | None:
+    """Return a column of the last round that had cost no more than some queries; None where there was none."""
+    within = [record for record in run.rounds if queries_of(record) <= queries]
+    return number(within[-1], column) if within else None
+
+
+def queries_of(record: dict[str, Any]) -> float:
+    """Return how many queries a round and those before it had cost; infinitely many where that is not known."""
+    known = [number(record, f"queries_{purpose}") for purpose in ("labels", "attack")]
+    return float("inf") if None in known else sum(filter(None, known))
+
+
 def seconds_at(run: Run, labels: int) -> float | None:
     """Return the seconds that the query with just that many labels took; None where there was none."""
     for record in run.rounds:

@@ -6,11 +6,10 @@ from aal.report.curves import Panel, curves_figure, mean_curve
 from aal.report.page import Section, figure_picture
 from aal.report.style import CLEAN, PALETTE
 from aal.runs.reading import number
-from aal.studies.comparison import AT
+from aal.studies.comparison import AT, with_queries
 from aal.studies.results import mean_sd
 from aal.studies.study import Cells, Study
 from aal.studies.study_page import groups
-from aal.studies.tables.extraction import with_queries
 
 TEXT = (
     "{} over queries of the victim, for labels and by attacks. Line: mean over seeds; band: ± one sample standard "

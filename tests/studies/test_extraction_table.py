@@ -6,10 +6,10 @@ import pytest
 
 from aal.runs.reading import Run
 from aal.studies.arms import Arm
+from aal.studies.comparison import with_queries
 from aal.studies.extraction_panels import drawn_together, extraction_sections
 from aal.studies.study import Row, Study
 from aal.studies.tables import TABLES
-from aal.studies.tables.extraction import with_queries
 
 
 def run(fidelity: float, attack: int = 0) -> Run:

@@ -4,8 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aal.runs.reading import Run, number
-from aal.studies.comparison import AGAINST, ARM, AT, SEEDS, SPREAD, check_columns, compare, compared
+from aal.studies.comparison import AGAINST, ARM, AT, SEEDS, SPREAD, check_columns, compare, compared, with_queries
 from aal.studies.paired import PairedTest
 from aal.studies.results import Column, Table
 from aal.studies.study import Cells, Row, Study, TableKind
@@ -55,18 +54,6 @@ def extraction_table(study: Study, cells: Cells) -> Table:
         return compare(row, cells, partial(with_queries, queries=at[-1], column="fidelity"), digits=4)
 
     return compared(study, cells, columns, notes=(SPREAD,), test=test, tested=f"Fidelity with {at[-1]} queries")
-
-
-def with_queries(run: Run, queries: int, column: str) -> float | None:
-    """Return a column of the last round that had cost no more than some queries; None where there was none."""
-    within = [record for record in run.rounds if queries_of(record) <= queries]
-    return number(within[-1], column) if within else None
-
-
-def queries_of(record: dict[str, object]) -> float:
-    """Return how many queries a round and those before it had cost; infinitely many where that is not known."""
-    known = [number(record, f"queries_{purpose}") for purpose in ("labels", "attack")]
-    return float("inf") if None in known else sum(filter(None, known))
 
 
 def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ...]":
