@@ -43,6 +43,7 @@ def test_at_first_there_are_none() -> None:
         (
             *("x", "label", "source", "round", "maker", "pseudo_source", "pseudo_label", "pseudo_round"),
             *("synthetic", "synthetic_labels", "synthetic_rounds"),
+            *("softened", "soft", "synthetic_softened", "synthetic_soft"),
         ),
         0,
     )
