@@ -35,6 +35,7 @@ class Extras:
         pseudo: Indices of the pool with a pseudo-label ``(Q,)``.
         pseudo_labels: Their labels ``(Q,)``.
         pseudo_round: The round that first trains on them.
+        kept: Name of a split that is trained on as a whole, with its true labels; empty for none.
         synthetic: Synthetic samples ``(S, ...)``, float32 on the CPU.
         synthetic_labels: Their labels ``(S,)``.
         synthetic_rounds: The round that first trains on each ``(S,)``.
@@ -55,6 +56,7 @@ class Extras:
         self.pseudo = torch.empty(0, dtype=torch.int64)
         self.pseudo_labels = torch.empty(0, dtype=torch.int64)
         self.pseudo_round = 0
+        self.kept = ""
         self.synthetic = torch.empty(0, *shape)
         self.synthetic_labels = torch.empty(0, dtype=torch.int64)
         self.synthetic_rounds = torch.empty(0, dtype=torch.int64)
@@ -124,8 +126,8 @@ class Extras:
         """Return what is to be learned of samples: labels, or probabilities as soon as a victim has given any.
 
         Args:
-            labels: The labels of samples of the pool, or copies of them, ``(M,)``, then of all synthetic ones ``(S,)``.
-            sources: The index in the pool of the former ``(M,)``, -1 for none.
+            labels: The labels of samples that are not synthetic ``(M,)``, then of all that are ``(S,)``.
+            sources: The index in the pool of the former, or of what they are copies of, ``(M,)``, -1 for none.
 
         Returns:
             The labels ``(M + S,)``; with soft labels, probabilities ``(M + S, C)``. A sample without a soft label, or

@@ -93,7 +93,7 @@ class ShadowRounds(Rounds):
         refuse(asked > own, f"synthesis: substitute_labels: {asked} samples, but the pool has {own}")
         refuse(
             isinstance(self.synthesis.attack, CarliniWagner) and not math.isfinite(bounds[1] - bounds[0]),
-            f"synthesis: CarliniWagner needs bounds, and {data.name} has none; set data.init_args.box",
+            f"synthesis: CarliniWagner needs bounds, and {data.name} has none; give the data a box",
         )
         most = len(data.samples[self.synthesis.of]) * self.synthesis.each
         refuse(self.budgets[-1] > most, f"budgets: {self.budgets[-1]} samples, but {data.name} gives {most} at most")
@@ -130,7 +130,7 @@ class ShadowRounds(Rounds):
         if self._begun(data):
             return  # a run that goes on, in which no sample of the pool was asked about
         if self.synthesis.keep == "victim":
-            data.extras.synthesize(*self._adversary.victim_set, round=0)
+            data.extras.kept = "victim"
         self._grow(data, 0, self.budgets[0], 0)
 
     def to_reach(self, trainer: pl.Trainer) -> int:
@@ -154,11 +154,13 @@ class ShadowRounds(Rounds):
         """Draw the plane as the round's shadow and the victim see it, where samples are points of the plane."""
         data = data_of(trainer)
         if data.sample_shape == (2,) and trainer.is_global_zero:
-            labelled = data.pool.labelled
-            points = torch.cat([data.samples["pool"][labelled], data.extras.synthetic]).to(data.device)
-            labels = torch.cat([data.pool.labels[labelled], data.extras.synthetic_labels])
+            labelled, victim_set = data.pool.labelled, self._adversary.victim_set
+            parts = [victim_set] if data.extras.kept else []
+            parts.append((data.samples["pool"][labelled], data.pool.labels[labelled]))
+            parts.append((data.extras.synthetic, data.extras.synthetic_labels))
+            points, labels = (torch.cat([part.to(data.device) for part in each]) for each in zip(*parts, strict=True))
             title = f"{self.synthesis.called}, {self.figures['budget']} samples"
-            figure = shadow_figure(self._victim.model, module, self._adversary.victim_set[0], points, labels, title)
+            figure = shadow_figure(self._victim.model, module, victim_set[0], points, labels.cpu(), title)
             path = Path(trainer.default_root_dir) / FIGURE.format(self.round)
             write_bytes(path, render(figure), durable=False)
         return {}
@@ -166,9 +168,7 @@ class ShadowRounds(Rounds):
     def summarise(self, trainer: pl.Trainer, module: Classifier) -> Record:
         """Return what was made and how, and how far from the victim's boundary it is."""
         data, synthesis = data_of(trainer), self.synthesis
-        labelled = data.pool.labelled
-        kept = len(self._adversary.victim_set[1]) if synthesis.keep == "victim" else 0
-        made = torch.cat([data.samples["pool"][labelled], data.extras.synthetic[kept:]])
+        made = torch.cat([data.samples["pool"][data.pool.labelled], data.extras.synthetic])
         return {
             "strategy": synthesis.called,
             "budget": self.budgets[-1],
@@ -193,7 +193,7 @@ class ShadowRounds(Rounds):
         }
 
     def _begun(self, data: ActiveDataModule) -> bool:
-        return bool(data.pool.ledger) or len(data.extras.synthetic) > 0
+        return bool(data.pool.ledger or data.extras.kept) or len(data.extras.synthetic) > 0
 
     def _grow(self, data: ActiveDataModule, first: int, last: int, round: int) -> None:
         """Add the samples from a budget to another to what is trained on."""
@@ -217,7 +217,7 @@ class ShadowRounds(Rounds):
             answers = self._victim.answer(x.to(data.device)) if known is None else known[kept]
             data.extras.synthesize(x, answers, round=round)
         refuse(
-            not len(data.pool.labelled) and not len(data.extras.synthetic),
+            not len(data.pool.labelled) and not len(data.extras.synthetic) and not data.extras.kept,
             f"round {round}: {synthesis.called} made none of {len(sources)} samples, and there is nothing to train on; "
             f"{remedy(synthesis.attack)}",
             RunStopped,

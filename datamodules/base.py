@@ -297,6 +297,11 @@ class ActiveDataModule(pl.LightningDataModule):
             inputs.append(copies[used].to(self.device))
             sources.append(extras.sources[used])
             labels.append(self.pool.labels[sources[-1]])
+        if extras.kept:
+            every = torch.arange(len(self.labels[extras.kept]))
+            inputs.append(self.inputs(extras.kept, every))
+            sources.append(torch.full_like(every, -1))
+            labels.append(self.labels[extras.kept])
         if len(extras.synthetic):
             batches = extras.synthetic.split(self.scoring_batch_size) if self.classifier.encoded else ()
             inputs.append(torch.cat([*map(self._encode, batches)]) if batches else extras.synthetic.to(self.device))

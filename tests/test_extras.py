@@ -30,8 +30,10 @@ def copies(*sources: int) -> torch.Tensor:
 
 def same(one: Extras, other: Extras) -> bool:
     mine, theirs = one.state_dict(), other.state_dict()
-    return mine.keys() == theirs.keys() and all(
-        torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[name])) for name, value in mine.items()
+    return (mine.keys(), mine["kept"]) == (theirs.keys(), theirs["kept"]) and all(
+        torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[name]))
+        for name, value in mine.items()
+        if name != "kept"
     )
 
 
