@@ -76,7 +76,8 @@ class Ways(PerSample):
 def onto_hyperplane(x: Tensor, slope: Tensor, rise: Tensor, norm: str, low: float, high: float) -> Tensor:
     """Return the smallest ``d`` along which a linear function rises as wanted and ``x + d`` stays within the range.
 
-    Where the range does not reach so far, ``d`` rises as far as it does.
+    Where the range does not reach so far, ``d`` rises as far as it does. Where the range has no ends and numbers do not
+    reach so far, such as along a slope that all but vanishes, ``d`` is 0.
 
     An element gains ``|slope|`` per unit, and there is room for so much until it meets the end of the range. In L-inf
     all elements move alike until then, in L2 in proportion to their slope: for a time t the element moves
@@ -108,7 +109,10 @@ def onto_hyperplane(x: Tensor, slope: Tensor, rise: Tensor, norm: str, low: floa
     piece = (times > ends).sum(1, keepdim=True)
     last = times.shape[1] - 1
     time = times.gather(1, piece.clamp_max(last)).masked_fill_(piece > last, torch.inf)
-    return (time * speed).minimum(room).mul_(w.sign()).view_as(x)
+    d = (time * speed).minimum(room).mul_(w.sign())
+    # squares of what is farther are infinite, and so may be what a model makes of it
+    farthest = torch.finfo(x.dtype).max ** 0.5 * x.flatten(1).abs().amax(1, keepdim=True).clamp_min(1)
+    return d.masked_fill_(~(d.abs().amax(1, keepdim=True) < farthest), 0).view_as(x)
 
 
 def refine(task: Task, norm: str, ways: Ways, rows: Tensor, times: int) -> None:

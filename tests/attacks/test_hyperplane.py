@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog, minimize
-from torch import Tensor
+from torch import Tensor, nn
 
+from aal.attacks import FABT, Attack, DeepFool
 from aal.attacks.boundary import onto_hyperplane
 from aal.seeds import generator
 
@@ -105,3 +106,25 @@ class TestOntoHyperplane:
         flat = onto_hyperplane(x, slope, rise, norm, 0.0, 1.0)
         images = onto_hyperplane(x.view(-1, 3, 2, 2), slope.view(-1, 3, 2, 2), rise, norm, 0.0, 1.0)
         assert torch.equal(images.flatten(1), flat)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_no_move_leads_beyond_what_numbers_can_say(norm: str) -> None:
+    slope, rise = torch.tensor([[1e-30, 0.0], [2.0, 0.0]]), torch.tensor([1e9, 1.0])
+    moved = onto_hyperplane(torch.zeros(2, 2), slope, rise, norm, -math.inf, math.inf)
+    assert moved.tolist() == [[0.0, 0.0], [0.5, 0.0]]
+
+
+@pytest.mark.parametrize(("attack", "seed"), [(DeepFool(), 0), (FABT(), 22)], ids=["DeepFool", "FABT"])
+def test_a_network_that_is_flat_far_out_stops_no_attack_on_data_without_bounds(attack: Attack, seed: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        hidden = (nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 2))
+        network, x = nn.Sequential(*hidden), torch.rand(200, 2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(8)
+    y = network(x).argmax(1)
+    found = attack(network, x, y, bounds=(-math.inf, math.inf))
+    assert found.x.isfinite().all()
+    assert torch.equal(found.success, network(found.x).argmax(1) != y)
