@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aal.errors import UserError
 from aal.runs.reading import Run
 from aal.studies.arms import Arm
 from aal.studies.comparison import with_queries
@@ -30,10 +31,13 @@ def test_a_run_without_counts_has_no_place() -> None:
     assert with_queries(Run(Path("nowhere"), {}, ({"fidelity": 0.9},), ""), 10**9, "fidelity") is None
 
 
-def test_arms_are_compared_at_the_last_number_of_queries() -> None:
+@pytest.mark.parametrize(("more", "difference"), [({}, 0.054), ({"compared": 60}, 0.034)])
+def test_arms_are_compared_at_the_number_of_queries_asked_for_or_the_last(
+    more: dict[str, int], difference: float
+) -> None:
     arms = {name: Arm((), "") for name in ("random", "attacking")}
     rows = (Row("random"), Row("attacking", against="random"))
-    study = Study("s", "s", "", tuple(range(5)), 1, "extraction", rows, arms, {"columns": [20, 60]})
+    study = Study("s", "s", "", tuple(range(5)), 1, "extraction", rows, arms, {"columns": [20, 60, 1000], **more})
     cells = {
         "random": {seed: run(0.70 + 0.01 * seed) for seed in range(5)},
         "attacking": {seed: run(0.75 + 0.012 * seed, attack=20) for seed in range(5)},
@@ -41,11 +45,18 @@ def test_arms_are_compared_at_the_last_number_of_queries() -> None:
     table = TABLES["extraction"].make(study, cells)
     (test,) = table.tests
     assert (test.n, test.remark) == (5, "")
-    assert test.mean == pytest.approx(0.034), "with 60 queries the attacker has two rounds, the other three"
+    assert test.mean == pytest.approx(difference), "with 60 queries the attacker has two rounds, the other three"
     shown = table.rows[1]
     assert getattr(shown["fidelity_20"], "mean", None) is None
     assert getattr(shown["fidelity_60"], "mean", None) == pytest.approx(0.814)
     assert shown["victim_answers"] == "labels"
+
+
+@pytest.mark.parametrize("compared", [30, "20", [20]])
+def test_arms_are_compared_at_one_of_the_columns(compared: object) -> None:
+    study = Study("s", "s", "", (0,), 1, "extraction", (), {}, {"columns": [20, 60], "compared": compared})
+    with pytest.raises(UserError, match=r"^s: settings\.compared must be one of columns, \[20, 60\], not "):
+        TABLES["extraction"].check(study, "s")
 
 
 def test_no_two_arms_of_a_panel_have_one_colour(tmp_path: Path) -> None:
