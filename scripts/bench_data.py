@@ -45,6 +45,7 @@ class RandomImages(ActiveDataModule):
     """Random 8-bit images ``(3, 96, 96)``."""
 
     num_classes = 2
+    sample_shape = (3, 96, 96)
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return a pool of some batches, and hardly anything else."""

@@ -1,5 +1,6 @@
 """Rounds of active learning beside a plain loop, two processes' spread, crafting and streaming; one thread each."""
 
+import math
 import resource
 import tempfile
 import time
@@ -25,6 +26,7 @@ from aal.sharding import Shard
 from aal.strategies import Entropy, Random
 
 POOL, FEATURES, CLASSES, INITIAL, BATCH = 4500, 512, 10, 20, 32
+ANYWHERE = (-math.inf, math.inf)
 
 
 class CachedFeatures(Backbone):
@@ -43,17 +45,19 @@ class FeaturePool(ActiveDataModule):
     """Random features ``(4500, 512)`` of ten noisy clusters."""
 
     num_classes = CLASSES
+    sample_shape = (FEATURES,)
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits."""
         splits = zip(("pool", "craft", "test"), (POOL, 10, 500), strict=True)
-        return {name: (TensorSamples(x), y) for name, (x, y) in ((name, clusters(n)) for name, n in splits)}
+        return {name: (TensorSamples(x, ANYWHERE), y) for name, (x, y) in ((name, clusters(n)) for name, n in splits)}
 
 
 class TwoClasses(ActiveDataModule):
     """Random features ``(3001, 1280)`` of two clusters that overlap: the size of Table III's pool under MobileNetV2."""
 
     num_classes = 2
+    sample_shape = (1280,)
 
     def load(self) -> dict[str, tuple[Samples, Tensor]]:
         """Return the splits."""
@@ -62,7 +66,7 @@ class TwoClasses(ActiveDataModule):
             draw = torch.Generator().manual_seed(n)
             labels = torch.randint(2, (n,), generator=draw)
             x = 0.04 * (2 * labels[:, None] - 1) + torch.randn(n, 1280, generator=draw)
-            splits[name] = TensorSamples(x), labels
+            splits[name] = TensorSamples(x, ANYWHERE), labels
         return splits
 
 

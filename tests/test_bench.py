@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -89,3 +90,22 @@ def test_a_target_without_its_peer_is_none(
     setting = bench.Setting(tmp_path, torch.device("cpu"), 1, False)
     bench.compare(setting, on, {bench.OURS: lambda: on.x}, "adv-lib", 0.5)
     assert capsys.readouterr().out.endswith("  no target without adv-lib\n")
+
+
+@pytest.mark.slow
+def test_the_clock_is_measured_beside_a_plain_loop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import bench_rounds
+
+    bench_rounds.bench_rounds(2, 1)
+    assert "rounds: 2 of one query" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("module", "name"), [("bench_rounds", "TwoClasses"), ("bench_data", "RandomImages")])
+def test_data_of_benchmarks_are_data(module: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    data = getattr(import_module(module), name)()
+    data.setup("fit")
+    assert len(data.pool) > 0
