@@ -87,7 +87,7 @@ class RegionRows:
             return False
         made = self._made(site, suspects, *self.look.rows(site, suspects))
         excess = (made[0] @ move - made[1]) / made[2]
-        excess[np.isin(made[3], self._numbers)] = -np.inf
+        excess[(made[3][:, None] == self._numbers).any(1)] = -np.inf
         worst = most(excess, MORE, tolerance)
         if len(worst):
             known = (self.weights, self.limits, self.sizes, self._numbers)

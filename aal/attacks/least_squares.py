@@ -1,6 +1,7 @@
 """The least move in L2 into a region of Voronoi cells: rows become active one by one; Newton steps in a box."""
 
 import numpy as np
+from scipy.linalg.lapack import dgesv
 
 from aal.attacks.cell_projection import MORE, TOLERANCE, Nearest, Projection, RegionRows, most
 from aal.attacks.voronoi import Array, Outlook, Region
@@ -94,7 +95,7 @@ def _take_in(rows: RegionRows, active: list[int], factors: Array, move: Array, r
     square, excess = float(new @ new), float(new @ move - rows.limits[row])
     while active:
         own = rows.weights[active]
-        shares = np.linalg.solve(own @ own.T, own @ new)
+        shares = _solved(own @ own.T, own @ new)
         rest = new - shares @ own
         left = float(rest @ rest)
         apart = left > DEPENDENT * square
@@ -117,3 +118,9 @@ def _take_in(rows: RegionRows, active: list[int], factors: Array, move: Array, r
     active.append(row)
     factors = np.array([factor + excess / square])
     return factors, -factors[0] * new
+
+
+def _solved(matrix: Array, values: Array) -> Array:
+    """Return the solution of a system of few rows, by what NumPy's ``solve`` takes longer to call than to run."""
+    *_, found, singular = dgesv(matrix, values)
+    return np.asarray(np.linalg.lstsq(matrix, values)[0] if singular else found, np.float64)

@@ -49,10 +49,11 @@ class TrainingSet:
             labels.shape != points.shape[:1] or labels.is_floating_point() or labels.is_complex(),
             f"labels: must be {len(points)} whole numbers, one a point, not {kind_of(labels)}",
         )
-        for name, wrong in (("points", ~points.flatten(1).isfinite().all(1)), ("labels", labels < 0)):
-            if wrong.any():
-                row, fault = int(wrong.nonzero()[0]), "is not finite" if name == "points" else "is below 0"
-                refuse(True, f"{name}: row {row} {fault}")
+        if not torch.stack(points.detach().aminmax()).isfinite().all():  # a tenth of the time of looking at each
+            row = int((~points.flatten(1).isfinite().all(1)).nonzero()[0])
+            refuse(True, f"points: row {row} is not finite")
+        if (labels < 0).any():
+            refuse(True, f"labels: row {int((labels < 0).nonzero()[0])} is below 0")
 
 
 @dataclass(frozen=True, kw_only=True)

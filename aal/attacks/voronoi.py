@@ -224,9 +224,10 @@ class Outlook:
             parts = [cdist(points[part], there[None], DUAL[norm])[:, 0] for part in self.goals.parts]
             sizes = parts[0] if len(parts) == 1 else np.concatenate(parts)
         else:
-            squares = self.sites.squares
-            products = np.concatenate([points[part] @ there for part in self.goals.parts])
-            sizes = np.sqrt((self.goals.of(squares) + squares[nearest] - 2 * products).clip(0) + 4 * self.error)
+            squares, singles = self.sites.squares, self.sites.singles
+            products = np.concatenate([singles[part] @ singles[nearest] for part in self.goals.parts])
+            slack = 4 * (len(there) + 8) * SINGLE * self.sites.largest
+            sizes = np.sqrt((self.goals.of(squares) + squares[nearest] - 2 * products).clip(0) + slack)
         lowest: Array = (self.to_goals - self.halves[nearest] - 2 * self.error) / np.maximum(sizes, TINY)
         return lowest
 
