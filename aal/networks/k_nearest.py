@@ -16,6 +16,7 @@ from torch import Tensor
 from aal.distances import COLUMNS, ROWS, Frame, full, squares_of_pairs, whole_float32
 
 FIRST = 32  # points of the first stage, at least, or 2k
+SMALL = 2**18  # distances that the first stage holds in any case: more stages would take longer
 KEPT = 2**22  # numbers that are kept for a block of samples: 100 MB with all that belongs to them
 
 
@@ -71,7 +72,7 @@ def k_nearest(x: Tensor, points: Tensor, k: int) -> Tensor:
 
 def _of_block(frame: Frame, x: Tensor, points: Tensor, k: int) -> Tensor:
     """Return the nearest points of a block of samples, in halves where too much would have to be kept."""
-    first = min(len(points), max(FIRST, 2 * k))
+    first = min(len(points), max(FIRST, 2 * k, SMALL // max(1, len(x))))
     kept = _candidates(frame, x, points, k, first)
     if kept is None:
         return torch.cat([_of_block(frame, half, points, k) for half in x.tensor_split(2)])
@@ -102,7 +103,9 @@ def _candidates(frame: Frame, x: Tensor, points: Tensor, k: int, first: int) -> 
     placed, norms = frame.place(x)
     own = 2 * (frame.loss * norms + frame.least)  # what a sample adds to the width of its bounds
     part, widths = _least(frame, placed, points[:first])
-    most = (part + widths).topk(k, dim=1, largest=False).values
+    most = part + _float_above(widths)  # in float32, of all pairs; what the sum was rounded by is added to the lowest
+    most = most.amin(1, keepdim=True) if k == 1 else most.topk(k, dim=1, largest=False).values
+    most = _float_above(most).double()
     limit = _float_above(most.amax(1) + own)
     rows, columns = (part <= limit[:, None]).nonzero(as_tuple=True)
     kept, count, end = [Pairs(rows, columns, part[rows, columns])], len(rows), first
