@@ -15,6 +15,11 @@ from aal.networks import NearestNeighbours, k_nearest
 from aal.seeds import generator
 
 
+@pytest.fixture(autouse=True)
+def _in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(k_nearest, "SMALL", 0)  # else these searches are done in one stage
+
+
 def lattice(draw: torch.Generator, n: int, size: int) -> Tensor:
     return torch.randint(3, (n, size), generator=draw)
 
@@ -92,6 +97,16 @@ def test_points_that_float32_cannot_tell_apart_are_told_apart() -> None:
         wanted = torch.zeros(300, 3).double()
         wanted.scatter_add_(1, labels[by_differences.topk(k, largest=False).indices], torch.ones(300, k).double())
         assert torch.equal(known(points, labels, k)(x), wanted)
+
+
+@pytest.mark.parametrize("kind", [lattice, halves, pairs, normal])
+def test_one_stage_finds_what_many_find(kind, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+    draw = generator(5, kind.__name__)
+    points, x = kind(draw, 300, 2).float(), kind(draw, 50, 2).float()
+    labels = torch.randint(3, (300,), generator=draw)
+    wanted = [known(points, labels, k)(x) for k in (1, 2, 9)]
+    monkeypatch.undo()
+    assert all(torch.equal(known(points, labels, k)(x), votes) for k, votes in zip((1, 2, 9), wanted, strict=True))
 
 
 def test_too_many_pairs_to_keep_are_searched_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
