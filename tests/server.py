@@ -6,6 +6,7 @@ signatures and docstrings that were read, fonts, memory. Environment variables t
 libraries are imported (other than ``PYTHONPATH``) have the values that they had when the server started.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -17,8 +18,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -148,11 +150,31 @@ def become(asked: int, out: int, err: int) -> None:
     sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     if code is None:
         sys.argv[1:] = arguments
-        runpy.run_module("aal", run_name="__main__", alter_sys=True)
+        exited(lambda: runpy.run_module("aal", run_name="__main__", alter_sys=True))
     else:
         sys.argv = ["-c", *arguments]
         sys.modules["__main__"] = script = ModuleType("__main__")
-        exec(code, script.__dict__)
+        exited(lambda: exec(code, script.__dict__))
+
+
+def exited(command: Callable[[], object]) -> None:
+    """Run a command and, where it asks for an exit code, exit without taking down the interpreter.
+
+    Threads are waited for and exit handlers called as ever. To let go of all that was imported, and so to copy the
+    pages that a fork shares, would take as long as the run of many a test.
+    """
+    try:
+        command()
+        returned = 0
+    except SystemExit as exiting:
+        if not isinstance(exiting.code, int):
+            raise
+        returned = exiting.code
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for standard in (sys.stdout, sys.stderr):
+        standard.flush()
+    os._exit(returned)
 
 
 if __name__ == "__main__":

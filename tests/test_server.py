@@ -67,3 +67,9 @@ def test_a_script_finds_its_arguments_and_a_fault_in_it_is_told() -> None:
     assert fault.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
     much = aal(code="import sys; sys.stdout.write('x' * 10 ** 6); sys.stderr.write('y' * 10 ** 6)")
     assert (len(much.stdout), len(much.stderr)) == (10**6, 10**6)
+
+
+def test_threads_are_waited_for_and_exit_handlers_called() -> None:
+    slow = "threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()"
+    ended = aal(code=f"import atexit, sys, threading, time\natexit.register(print, 'handler')\n{slow}\nsys.exit(3)")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "thread\nhandler\n", "")
