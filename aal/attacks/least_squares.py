@@ -95,7 +95,7 @@ def _take_in(rows: RegionRows, active: list[int], factors: Array, move: Array, r
     square, excess = float(new @ new), float(new @ move - rows.limits[row])
     while active:
         own = rows.weights[active]
-        shares = _solved(own @ own.T, own @ new)
+        shares = _solution(own @ own.T, own @ new)
         rest = new - shares @ own
         left = float(rest @ rest)
         apart = left > DEPENDENT * square
@@ -120,7 +120,7 @@ def _take_in(rows: RegionRows, active: list[int], factors: Array, move: Array, r
     return factors, -factors[0] * new
 
 
-def _solved(matrix: Array, values: Array) -> Array:
+def _solution(matrix: Array, values: Array) -> Array:
     """Return the solution of a system of few rows, by what NumPy's ``solve`` takes longer to call than to run."""
     *_, found, singular = dgesv(matrix, values)
     return np.asarray(np.linalg.lstsq(matrix, values)[0] if singular else found, np.float64)
