@@ -60,7 +60,7 @@ def extraction_table(study: Study, cells: Cells) -> Table:
     return compared(study, cells, columns, notes=(SPREAD,), test=test, tested=f"Fidelity with {where} queries")
 
 
-def check_settings(study: Study, called: str) -> None:
+def check_compared(study: Study, called: str) -> None:
     """Refuse columns that are no ascending numbers, and one to compare at that is none of them."""
     check_columns(study, called)
     where, at = study.settings.get(COMPARED), study.settings[AT]
@@ -73,4 +73,4 @@ def _sections(study: Study, cells: Cells, directory: Path) -> "tuple[Section, ..
     return extraction_sections(study, cells, directory)
 
 
-KIND = TableKind(extraction_table, required=(AT,), optional=(COMPARED,), check=check_settings, sections=_sections)
+KIND = TableKind(extraction_table, required=(AT,), optional=(COMPARED,), check=check_compared, sections=_sections)

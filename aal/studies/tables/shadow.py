@@ -56,10 +56,10 @@ def at_budget(run: Run, budget: int) -> float | None:
     return next((number(record, "accuracy") for record in run.rounds if record.get("budget") == budget), None)
 
 
-def check_settings(study: Study, called: str) -> None:
+def check_budgets(study: Study, called: str) -> None:
     """Refuse a setting ``columns`` that is not a list of ascending budgets."""
     if AT in study.settings:
         check_columns(study, called)
 
 
-KIND = TableKind(shadow_table, papers=tuple(PAPER), optional=(AT,), check=check_settings)
+KIND = TableKind(shadow_table, papers=tuple(PAPER), optional=(AT,), check=check_budgets)
