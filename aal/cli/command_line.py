@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aal.checks import refuse
-from aal.errors import did_you_mean, unquoted
+from aal.errors import UserError, did_you_mean, unquoted
 from aal.runs.config_names import ALIKE, NAMED, config_path, laid_out, named_file
 from aal.runs.documents import from_yaml, read_mapping, to_yaml
 
@@ -58,7 +58,8 @@ def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
     refuse({"arms", "rows", "table"} & config.keys(), f"{path}: a study, not a run; use aal study run {name} --out DIR")
     for key in config if keys else ():
         first = key.partition(".")[0]
-        refuse(first not in keys and first not in ALIKE, f"{path}: no key {key!r}{did_you_mean(first, keys)}")
+        if first not in keys and first not in ALIKE:
+            raise UserError(f"{path}: no key {key!r}{did_you_mean(first, keys)}")
     for key in ("trainer", "checkpoint"):
         _refuse_other(config.get(key, {}), dict, f"{path}: {key}")
     _refuse_forms(config, f"{path}: ")

@@ -82,9 +82,10 @@ def read_arms(path: Path, base: object, arms: Any, threads: int, reserved: Colle
     )
     configs = {name: shared + _configs(path, own, f"{path}: arms.{name}") for name, own in arms.items()}
     done: dict[str, Arm] = {}
+    files: dict[str, Any] = {}  # most arms share theirs
     for name in _sources_first(path, configs):
-        sources = [done[source] for source in named(configs[name])]
-        done[name] = Arm(configs[name], fingerprint(configs[name], threads, sources, f"{path}: configs of {name}"))
+        sources, called = [done[source] for source in named(configs[name])], f"{path}: configs of {name}"
+        done[name] = Arm(configs[name], fingerprint(configs[name], threads, sources, called, files))
     return {name: done[name] for name in configs}
 
 
@@ -106,7 +107,9 @@ def refuse_no_folder(name: object, called: str, reserved: Collection[str] = ()) 
     )
 
 
-def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[Arm], called: str) -> str:
+def fingerprint(
+    configs: tuple[Config, ...], threads: int, sources: Collection[Arm], called: str, files: dict[str, Any]
+) -> str:
     """Hash what the configs of an arm say (their content, not their names or comments), its threads and what it reads.
 
     Args:
@@ -114,14 +117,15 @@ def fingerprint(configs: tuple[Config, ...], threads: int, sources: Collection[A
         threads: CPU threads of a cell.
         sources: The arms whose cells it reads.
         called: What an error starts with.
+        files: What config files say, by their names; those that are not there are read and put there.
 
     Raises:
         UserError: A config file cannot be read.
     """
-    content = [
-        config if isinstance(config, dict) else read_mapping(Path(config), f"{called}[{index}]")
-        for index, config in enumerate(configs)
-    ]
+    for index, config in enumerate(configs):
+        if isinstance(config, str) and config not in files:
+            files[config] = read_mapping(Path(config), f"{called}[{index}]")
+    content = [config if isinstance(config, dict) else files[config] for config in configs]
     said = [content, threads, *(source.fingerprint for source in sources)]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -158,11 +162,11 @@ def _sources_first(path: Path, configs: dict[str, tuple[Config, ...]]) -> list[s
     reads = {name: named(own) for name, own in configs.items()}
     for name, sources in reads.items():
         for source in sources:
-            near = did_you_mean(source, configs)
-            refuse(
-                source not in configs,
-                f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}{near}; there is {', '.join(configs)}",
-            )
+            if source not in configs:
+                near = did_you_mean(source, configs)
+                raise UserError(
+                    f"{path}: arms.{name}: {CELL}{source}: no arm {source!r}{near}; there is {', '.join(configs)}"
+                )
     try:
         return [*TopologicalSorter(reads).static_order()]
     except CycleError as error:

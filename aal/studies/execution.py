@@ -130,7 +130,7 @@ def _check_unchanged(study: Study, arm: str) -> None:
     """See that an arm's config files still say what they said when the study began: its cells must be alike."""
     own = study.arms[arm]
     sources = [study.arms[source] for source in own.reads]
-    now = fingerprint(own.configs, study.threads, sources, f"configs of {arm}")
+    now = fingerprint(own.configs, study.threads, sources, f"configs of {arm}", {})
     refuse(now != own.fingerprint, f"configs of {arm}: a file was changed while the study ran")
 
 

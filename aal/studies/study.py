@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from aal.checks import refuse
-from aal.errors import did_you_mean, unquoted
+from aal.errors import UserError, did_you_mean, unquoted
 from aal.runs import files
 from aal.runs.config_names import ALIKE, NAMED
 from aal.runs.documents import read_mapping, to_yaml
@@ -253,8 +253,9 @@ def _mapping(
     refuse(not isinstance(value, dict), f"{called} must be a mapping, not {value!r}")
     known = dict.fromkeys((*required, *optional))
     for key in value:
-        near = did_you_mean(str(key), known) + unquoted(key)
-        refuse(key not in known, f"{called}: unknown key {key!r}{near}; {takes} {', '.join(known) or 'none'}")
+        if key not in known:
+            near = did_you_mean(str(key), known) + unquoted(key)
+            raise UserError(f"{called}: unknown key {key!r}{near}; {takes} {', '.join(known) or 'none'}")
     for key in required:
         refuse(key not in value, f"{called}: the key {key!r} is missing; {takes} {', '.join(known)}")
     return dict(value)
@@ -266,8 +267,9 @@ def _row(value: object, called: str, arms: Collection[str], kind: TableKind) -> 
     for key, known in {"arm": arms, "against": arms, "paper": kind.papers}.items():
         name, there = getattr(row, key), ", ".join(known) or "none for this table"
         wrong = not isinstance(name, str) or name not in known
-        near = did_you_mean(str(name), known) + unquoted(name)
-        refuse(wrong and (name is not None or key in needed), f"{called}.{key}: no {name!r}{near}; there is {there}")
+        if wrong and (name is not None or key in needed):
+            near = did_you_mean(str(name), known) + unquoted(name)
+            raise UserError(f"{called}.{key}: no {name!r}{near}; there is {there}")
     refuse(row.arm == row.against, f"{called}: an arm cannot be compared with itself")
     return row
 

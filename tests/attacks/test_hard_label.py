@@ -185,6 +185,7 @@ class TestModels:
             assert torch.equal(found.x, wanted.x)
             assert torch.equal(found.queries, wanted.queries)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "kind",
         [Tensor.int, Tensor.bool, Tensor.numpy, Tensor.tolist, lambda y: y.numpy().astype(np.uint16)],

@@ -78,6 +78,7 @@ def right(network: nn.Module, x: Array, device: torch.dtype = torch.float64) -> 
     return samples, network(samples).argmax(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ORDERS)
 @pytest.mark.parametrize("seed", range(50))
 def test_the_distance_is_that_of_the_nearest_of_all_cells(seed: int, norm: str) -> None:

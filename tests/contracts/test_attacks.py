@@ -101,9 +101,18 @@ NORMED = [
 ]
 
 
+# Those of many steps: three quarters of the time of all.
+LONG = {"AutoAttack", "CarliniWagner", "FABT", "KernelSubstitution", "OPT", "SignOPT", "Square"}
+
+
 def every(given: list[Attack]) -> pytest.MarkDecorator:
+    def marked(attack: Attack) -> Any:  # noqa: ANN401
+        return pytest.param(attack, marks=pytest.mark.slow) if type(attack).__name__ in LONG else attack
+
     return pytest.mark.parametrize(
-        "attack", given, ids=lambda attack: f"{type(attack).__name__}-{getattr(attack, 'norm', '')}".rstrip("-")
+        "attack",
+        [marked(attack) for attack in given],
+        ids=lambda attack: f"{type(attack).__name__}-{getattr(attack, 'norm', '')}".rstrip("-"),
     )
 
 

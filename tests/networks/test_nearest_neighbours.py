@@ -60,7 +60,7 @@ def theirs(points: Tensor, labels: Tensor, x: Tensor, k: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", [lattice, halves, constant, normal, one_point, pairs])
-@pytest.mark.parametrize("n", [1, 7, 400])
+@pytest.mark.parametrize("n", [1, 7, pytest.param(400, marks=pytest.mark.slow)])
 def test_it_predicts_what_brute_force_of_scikit_learn_does(kind, n: int, dtype: torch.dtype) -> None:  # noqa: ANN001
     draw = generator(0, kind.__name__, n)
     for size in (1, 4):

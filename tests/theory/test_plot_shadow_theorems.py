@@ -24,6 +24,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_it_says_from_which_n_on_each_theorem_names_a_point(main: Callable[[list[str]], None], tmp_path: Path) -> None:
     main([*FEW, "--betas", "0", "--out", str(tmp_path)])
     least = {row["theorem"]: row["least_n"] for row in rows(tmp_path / "least.csv")}
