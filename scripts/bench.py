@@ -26,6 +26,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads must not spin against other processes
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,8 @@ import torch
 
 from aal.__main__ import keep_lightning_quiet
 from aal.cli.exits import end_with
+
+sys.path.append(str(Path(__file__).parents[1]))  # of tests.real_data, which benchmarks import
 
 
 def attacks(names: list[str], chosen: argparse.Namespace) -> None:

@@ -1,6 +1,5 @@
 """What the attacks of the benchmark are measured on: networks, and images that they classify rightly."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from aal.networks import LeNet5, ResNet20
 from aal.networks.weights import load_weights
 from aal.runs.files import write_bytes
 from aal.seeds import generator
-
-sys.path.append(str(Path(__file__).parents[1]))
 from tests.real_data import cifar10, data, mnist
 
 MNIST, CIFAR10 = "MNIST/raw/train-images-idx3-ubyte.gz", "cifar10_jpeg/cifar10_jpeg.tar.xz"
