@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 from aal.errors import RunStopped, UserError
 
+FASTEST = 1e6  # of learning rates: far above, an optimizer's step is no number of single precision
 QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
 
@@ -108,6 +109,15 @@ def positive(values: Mapping[str, float | None]) -> None:
         UserError: Names the first such argument and its value.
     """
     _refuse_others(values, lambda value: value > 0, "above 0")
+
+
+def rate(values: Mapping[str, float | None]) -> None:
+    """Refuse a learning rate that is missing, 0 or below, or so large that no step could be a number.
+
+    Raises:
+        UserError: Names the first such argument and its value.
+    """
+    _refuse_others(values, lambda value: 0 < value <= FASTEST, f"above 0 and at most {FASTEST:g}")
 
 
 def finite_number(values: Mapping[str, float | None]) -> None:

@@ -71,6 +71,7 @@ class ShadowRounds(Rounds):
         min_delta: float = 1e-3,
     ) -> None:
         super().__init__(max_epochs, patience, min_delta)
+        refuse(not budgets, "budgets: name at least one, such as [100]")
         at_least(synthesis.each, {"budgets": min(budgets, default=None)})
         rising = all(one < other for one, other in pairwise(budgets))
         refuse(not rising, f"budgets: must be ascending, got {list(budgets)}")

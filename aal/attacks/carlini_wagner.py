@@ -11,7 +11,7 @@ from aal.attacks.boundary import finite
 from aal.attacks.deepfool import DeepFool
 from aal.attacks.margins import beyond, lead, slope
 from aal.attacks.norms import NORMS
-from aal.checks import positive, refuse
+from aal.checks import positive, rate, refuse
 
 SHRINK = 0.9  # tanh of the variable at the ends of the range: its slope there is 0.19, not 0
 MEAN, SQUARE = 0.9, 0.97  # what Adam's two running means keep in an iteration; 0.999 would outlast the constants
@@ -58,7 +58,7 @@ class CarliniWagner(Attack):
         "binary_steps": FROM_1,
         "steps": FROM_1,
         "initial_constant": positive,
-        "learning_rate": positive,
+        "learning_rate": rate,
     }
 
     def attack(self, task: Task) -> Adversarial:

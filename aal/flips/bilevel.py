@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from aal.checks import FROM_1, below_one, positive, refuse
+from aal.checks import FROM_1, below_one, positive, rate, refuse
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
 from aal.flips.flip_view import FlipView
@@ -60,7 +60,8 @@ class Bilevel(Training, FlipSelector):
     outer_rate: float = 0.1
     ranges = FlipSelector.ranges | {
         **dict.fromkeys(("outer_steps", "inner_steps", "subset"), FROM_1),
-        **dict.fromkeys(("temperature", "outer_rate", "inner_rate"), positive),
+        "temperature": positive,
+        **dict.fromkeys(("outer_rate", "inner_rate"), rate),
         "momentum": below_one,
     }
 

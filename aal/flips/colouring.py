@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aal.attacks.base import frozen
 from aal.attacks.pgd import PGD
-from aal.checks import FROM_0, FROM_1, FROM_2, or_none, positive, refuse
+from aal.checks import FROM_0, FROM_1, FROM_2, or_none, rate, refuse
 from aal.distances import full
 from aal.errors import RunStopped
 from aal.flips.base import FlipSelector, highest_flips
@@ -65,7 +65,7 @@ class Colouring(FlipSelector):
     ranges = OF_GRAPHS | {
         **dict.fromkeys(("max_epochs", "steps"), FROM_1),
         "batch_size": FROM_2,
-        "learning_rate": positive,
+        "learning_rate": rate,
         "radius": or_none(FROM_0),
     }
 

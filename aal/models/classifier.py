@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aal.attacks.base import frozen
-from aal.checks import at_least, kind_of, positive, refuse
+from aal.checks import FASTEST, at_least, between, kind_of, rate, refuse
 from aal.errors import UserError
 from aal.seeds import seed_device
 
@@ -38,8 +38,8 @@ class Classifier(pl.LightningModule):
     def __init__(self, num_classes: int, learning_rate: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__()
         at_least(1, {"num_classes": num_classes})
-        positive({"learning_rate": learning_rate})
-        at_least(0, {"weight_decay": weight_decay})
+        rate({"learning_rate": learning_rate})
+        between(0, FASTEST, {"weight_decay": weight_decay})
         self.num_classes, self.learning_rate, self.weight_decay = num_classes, learning_rate, weight_decay
         self._loss_sum, self._samples = torch.zeros(()), 0
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from aal.checks import positive, refuse
+from aal.checks import rate, refuse
 from aal.models.classifier import Classifier, dry_run, reset_parameters
 from aal.networks.heads import DenseHead
 from aal.networks.named_backbone import NamedBackbone
@@ -57,7 +57,7 @@ class TransferClassifier(Classifier):
         refuse(
             unfreeze_at is not None and unfreeze_at < 0, f"unfreeze_at: must be a round, 0 or later, got {unfreeze_at}"
         )
-        positive({"backbone_learning_rate": backbone_learning_rate})
+        rate({"backbone_learning_rate": backbone_learning_rate})
         feature_size: Any = getattr(backbone, "feature_size", None)
         refuse(
             not isinstance(feature_size, int),

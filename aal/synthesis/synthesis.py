@@ -13,7 +13,7 @@ from aal.attacks.base import column, divisor
 from aal.attacks.draws import normal
 from aal.attacks.hard_label import HardLabel
 from aal.attacks.training_set import NonParametric
-from aal.checks import FROM_0, FROM_1, Checked, one_of, or_none, positive, refuse
+from aal.checks import FROM_0, FROM_1, Checked, one_of, or_none, positive, rate, refuse
 from aal.models.fitting import predict
 from aal.models.instance_classifier import InstanceClassifier
 from aal.oracles.victim import ATTACK, LABELS
@@ -118,7 +118,7 @@ class Synthesis(Checked):
     ranges = Checked.ranges | {
         **{name: partial(one_of, words) for name, words in WORDS.items()},
         "magnitude": or_none(positive),
-        "substitute_rate": positive,
+        "substitute_rate": rate,
         "substitute_epochs": FROM_1,
         "substitute_labels": FROM_0,
     }

@@ -286,7 +286,7 @@ def test_two_ranks_give_the_run_of_one(replaced: Path, tmp_path: Path) -> None:
         ),
         ({"budgets": [30, 10]}, "shadow.init_args.budgets: must be ascending"),
         ({"budgets": [0, 10]}, "shadow.init_args.budgets: must be at least 1"),
-        ({"budgets": []}, "shadow.init_args.budgets: must be at least 1"),
+        ({"budgets": []}, "shadow.init_args.budgets: name at least one, such as [100]"),
         ({"budgets": [10, 81]}, "shadow.init_args.budgets: 81 samples, but HalfMoons gives 80 at most"),
         (
             {"synthesis": {"of": "pool", "labels": "source"}},

@@ -59,7 +59,12 @@ def refusal(
         ("--model.init_args.head.hidden=-1", "error: model.init_args.head.hidden: "),
         ("--model.init_args.head.dropout=0.6", "error: model.init_args.head.dropout: "),
         ("--model.init_args.learning_rate=0", "error: model.init_args.learning_rate: "),
+        (
+            "--model.init_args.learning_rate=1e38",
+            "error: model.init_args.learning_rate: must be above 0 and at most 1e+06",
+        ),
         ("--model.init_args.weight_decay=-1", "error: model.init_args.weight_decay: "),
+        ("--model.init_args.weight_decay=1e39", "error: model.init_args.weight_decay: "),
         ("--trainer.precision=64-true", "trainer.precision"),
         ("--trainer.fast_dev_run=true", "trainer.fast_dev_run"),
         ("--trainer.limit_train_batches=1", "trainer.limit_train_batches"),
