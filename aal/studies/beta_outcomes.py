@@ -72,12 +72,15 @@ def setting_of(run: Run) -> Sampling | None:
     """Return a run's setting by its configuration; None where its data are no :class:`aal.datamodules.BetaSampling`."""
     data, arguments = part(run, "data")
     model, own = part(run, "model")
-    network = class_and_arguments(own.get("network"))[0] or model
+    network, its = class_and_arguments(own.get("network"))
+    classifier = NAMES.get(network or model, network or model)
+    if network == "NadarayaWatson" and its.get("kernel", "gaussian") != "gaussian":
+        classifier += f" ({its['kernel']})"
     beta, floor = number(arguments, "beta"), number(arguments, "floor")
     if data != "BetaSampling" or beta is None or floor is None:
         return None
     eta, noisy, dimensions = (arguments.get(key) for key in ("eta", "noisy", "dimensions"))
-    return Sampling(str(eta), bool(noisy), int(dimensions or 0), NAMES.get(network, network), beta, floor)
+    return Sampling(str(eta), bool(noisy), int(dimensions or 0), classifier, beta, floor)
 
 
 def setting_of_arm(cells: Cells, arm: str) -> Sampling | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from aal.studies.beta_outcomes import compared_at_each, holm, setting_of_arm
+from aal.runs.reading import read_run
+from aal.studies.beta_outcomes import compared_at_each, holm, setting_of, setting_of_arm
 from aal.studies.beta_panels import best_of
 from aal.studies.results import MeanSd, Table, write_table
 from aal.studies.study import Cells, Study, read_study, save_study
@@ -141,3 +142,21 @@ def test_the_report_has_both_figures(made: tuple[Study, Path], table: tuple[Tabl
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     assert float(rows["half"]["area_1000_mean"]) == pytest.approx(0.95)
     assert float(rows["half"]["difference_mean"]) == pytest.approx(0.05), "of the largest number"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "named"),
+    [
+        ({}, "Nadaraya-Watson"),
+        ({"kernel": "gaussian"}, "Nadaraya-Watson"),
+        ({"kernel": "uniform"}, "Nadaraya-Watson (uniform)"),
+    ],
+)
+def test_another_kernel_is_another_classifier(kernel: dict[str, str], named: str, tmp_path: Path) -> None:
+    """So that no verdict is over both."""
+    said = config(1.0, 0.1, True)
+    said["model"]["init_args"]["network"] = {"class_path": "aal.networks.NadarayaWatson", "init_args": kernel}
+    run = read_run(make_learning_run(tmp_path / "run", {100: 0.9}, config=said))
+    setting = setting_of(run)
+    assert setting is not None
+    assert setting.classifier == named
