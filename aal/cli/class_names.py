@@ -1,7 +1,9 @@
 """Names of classes in configurations and on the command line: short, whole, or those of before."""
 
 import sys
+from functools import cache
 from importlib import import_module
+from inspect import isclass
 from typing import Any, cast
 
 from jsonargparse import _typehints
@@ -11,6 +13,10 @@ from aal.checks import refuse
 from aal.errors import UserError, did_you_mean
 
 MOVED = ("callbacks", "datamodules")  # where aal's own classes once were; a project may have folders of these names
+ROOMS = (  # whose classes configurations name
+    *("attacks", "callbacks", "datamodules", "flips", "models", "networks", "oracles", "strategies", "synthesis"),
+    "tracking",
+)
 INSTALLED = ("site-packages", "dist-packages")
 
 _by_the_parser = _typehints.resolve_class_path_by_name
@@ -44,6 +50,25 @@ def class_path(base: Any, name: str) -> str:  # noqa: ANN401 - a class, a tuple 
     near = "" if nearer else did_you_mean(name, (path.rpartition(".")[2] for path in known))
     refuse(near, f"{name}: no such class{near}")
     return nearer[0] if nearer else str(_by_the_parser(base, name))
+
+
+def of_aal(config: Any) -> Any:  # noqa: ANN401
+    """Return a configuration that ships, with the whole paths of aal's classes in the place of their names.
+
+    A project that uses it may have classes of the same names.
+    """
+    if isinstance(config, dict):
+        return {key: of_aal(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [of_aal(value) for value in config]
+    return _own_classes().get(config, config) if isinstance(config, str) else config
+
+
+@cache
+def _own_classes() -> dict[str, str]:
+    """Return the paths of aal's classes by their names."""
+    rooms = [import_module(f"aal.{room}") for room in ROOMS]
+    return {name: f"{room.__name__}.{name}" for room in rooms for name, value in vars(room).items() if isclass(value)}
 
 
 def _known(base: Any) -> set[str]:  # noqa: ANN401

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from aal.checks import refuse
+from aal.cli.class_names import of_aal
 from aal.errors import UserError, did_you_mean, unquoted
-from aal.runs.config_names import ALIKE, NAMED, config_path, laid_out, named_file
+from aal.runs.config_names import ALIKE, FOLDER, NAMED, config_path, laid_out, named_file
 from aal.runs.documents import from_yaml, read_mapping, to_yaml
 
 
@@ -63,8 +64,10 @@ def _config_arguments(name: str, keys: Collection[str]) -> list[str]:
     for key in ("trainer", "checkpoint"):
         _refuse_other(config.get(key, {}), dict, f"{path}: {key}")
     _refuse_forms(config, f"{path}: ")
+    if ships := path.resolve().is_relative_to(FOLDER.resolve()):
+        config = of_aal(config)
     parts = laid_out(config)
-    if parts == [config]:
+    if parts == [config] and not ships:
         return ["--config", str(path)]
     given: list[str] = []
     for part in parts:

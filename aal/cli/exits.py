@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from aal.errors import RunStopped, UserError
+from aal.errors import RunStopped, UserError, did_you_mean
 from aal.runs.files import NO_SPACE
 from aal.runs.ranks import forget_unreadable_ranks
 
@@ -45,7 +45,15 @@ class OneLineParser(argparse.ArgumentParser):
         Raises:
             UserError: Always.
         """
-        raise UserError(f"{self.prog}: {message}")
+        unknown = re.search(r"unrecognized arguments: (--[^=\s]+)", message)
+        near = did_you_mean(unknown[1], self._options()) if unknown else ""
+        raise UserError(f"{self.prog}: {message}{near}")
+
+    def _options(self) -> set[str]:
+        """Return the options that it knows, those of its commands included."""
+        commands = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        parsers = [self, *(parser for known in commands for parser in known.values())]
+        return {option for parser in parsers for option in parser._option_string_actions}
 
 
 class _Heard(io.FileIO):

@@ -5,104 +5,37 @@ import signal
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentError, Namespace, set_dumper, set_loader
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
-from yaml import YAMLError
+from pytorch_lightning.cli import _InstantiatorFn
 
-from aal.callbacks import (
-    RoundCallback,
-    RoundCheckpoint,
-    RoundProgress,
-    Rounds,
-    RunRecords,
-    VictimModel,
-    WholeCheckpointIO,
-    last_checkpoint,
-)
+from aal.callbacks import RoundProgress, RunRecords, VictimModel, WholeCheckpointIO, last_checkpoint
 from aal.callbacks.round_callback import callbacks_of
 from aal.callbacks.rounds import clock_of
 from aal.callbacks.victim_model import ANSWERS
 from aal.checks import one_of, refuse
-from aal.cli.class_names import use_class_names
-from aal.cli.command_line import configs_in, with_files
 from aal.cli.exits import GO_ON, LEAVING, hear_again, reason
-from aal.cli.keys import (
-    CALLBACKS,
-    CLI_ARGUMENTS,
-    MAY_CHANGE,
-    loggers_in,
-    number_of_logits,
-    shape_of_samples,
-    whole_seed,
-)
+from aal.cli.keys import CALLBACKS, CLI_ARGUMENTS, MAY_CHANGE, loggers_in
 from aal.cli.origins import Origins
-from aal.cli.suggestions import refuse_no_parts, refuse_unknown_empty, with_suggestion
-from aal.cli.trainer import check_built, check_trainer, is_alone
+from aal.cli.parsing import ParsingCLI
+from aal.cli.trainer import check_built, check_callbacks, check_trainer, is_alone
 from aal.datamodules import ActiveDataModule
 from aal.errors import RunStopped, UserError
 from aal.models import Classifier
-from aal.runs.documents import from_yaml, to_yaml
 from aal.runs.folder import RunFolder
 from aal.runs.ranks import forget_ranks
 
 OWN = ("aal.", "pytorch_lightning.")  # where callbacks are from that end no run
 
-use_class_names()
-set_loader("yaml", from_yaml, (YAMLError,))  # the parser reads and writes as the rest of aal does
-set_dumper("yaml", to_yaml)
 
-
-class AALCLI(LightningCLI):
-    """LightningCLI with ``--out``, a key for each callback, and a run's folder that is locked and resumable."""
+class AALCLI(ParsingCLI):
+    """The command line of a run, whose folder is locked and resumable."""
 
     folder: RunFolder | None = None  # of rank zero
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Offer ``fit`` alone: a run evaluates itself after every round."""
-        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--out`` and the callbacks' keys; link what one key tells another."""
-        parser.add_argument("--out", type=str | None, help="Folder of the run; it must be new or empty.")
-        for key, callback in CALLBACKS.items():
-            parser.add_lightning_class_args(callback, key, subclass_mode=True, required=False)
-        parser.add_lightning_class_args(Classifier, "victim", subclass_mode=True, required=False)
-        parser.add_argument(
-            "--victim_answers", type=Literal["labels", "probabilities"], default="labels", help="What the victim says."
-        )
-        parser.add_lightning_class_args(RoundCheckpoint, "checkpoint")
-        parser.link_arguments("out", "trainer.default_root_dir")
-        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=whole_seed)
-        sources = ("data", *CALLBACKS)
-        for key in ("model", "victim"):
-            parser.link_arguments("data", f"{key}.init_args.sample_shape", shape_of_samples, apply_on="instantiate")
-            parser.link_arguments(
-                sources, f"{key}.init_args.num_classes", compute_fn=number_of_logits, apply_on="instantiate"
-            )
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the command line, a list of words, and the configurations it names."""
-        own = getattr(self, "_subcommand_parsers", {}).get("fit", parser)
-        keys = [action.dest for action in own._actions]
-        words = with_files(cast(list[str], args), {key.split(".")[0] for key in keys})
-        try:
-            self.config = parser.parse_args(words)
-        except (ArgumentError, RecursionError) as error:
-            raise UserError(with_suggestion(reason(error), keys)) from error
-        config = self.config.get("fit", self.config)
-        refuse_no_parts(config)
-        for said in configs_in(words):
-            refuse_unknown_empty(said, config)
-
-    def _parse_ckpt_path(self) -> None:
-        """Read nothing from a checkpoint here: its run's ``config.yaml`` has the configuration."""
 
     def before_instantiate_classes(self) -> None:
         """Refuse what needs nothing built to be seen, and complete what is built from."""
@@ -112,10 +45,8 @@ class AALCLI(LightningCLI):
         check_trainer(config["trainer"])
         if is_alone(config["trainer"]):
             forget_ranks(os.environ)
-        refuse(
-            config["ckpt_path"] not in (None, "last"),
-            f"ckpt_path: takes 'last', to go on with the run in --out; got {config['ckpt_path']!r}",
-        )
+        saved = config["ckpt_path"]
+        refuse(saved not in (None, "last"), f"ckpt_path: takes 'last', to go on with the run in --out; got {saved!r}")
         try:
             self.dump, self.resumes = self._dumped(config), config["ckpt_path"] == "last"
         except (TypeError, ValueError) as error:  # an argument that is no plain value
@@ -123,21 +54,6 @@ class AALCLI(LightningCLI):
         config["trainer"]["logger"] = loggers_in(out, config["trainer"]["logger"])
         saved = last_checkpoint(out)
         config["ckpt_path"] = str(saved) if config["ckpt_path"] and saved.exists() else None
-
-    def _dumped(self, config: Namespace) -> dict[str, Any]:
-        """Return what a run's ``config.yaml`` says: every key and its value."""
-        dump = from_yaml(self._parser("fit").dump(config, skip_unset=False))
-        return {name: value for name, value in dump.items() if name not in ("config", "ckpt_path")}
-
-    def _completed(self, before: dict[str, Any]) -> dict[str, Any]:
-        """Return an earlier configuration as it is read today: keys that are new since have their defaults.
-
-        One that cannot be read any more, since a key or a class has gone, is returned as it is.
-        """
-        try:
-            return self._dumped(self._parser("fit").parse_object(before))
-        except (ArgumentError, UserError):
-            return before
 
     def _add_instantiators(self) -> None:
         """Add none: what is built, and how, is noted in :meth:`instantiate_classes`."""
@@ -183,14 +99,10 @@ class AALCLI(LightningCLI):
             raise RunStopped(f"{why}; set num_workers: 0, or make /dev/shm larger; {GO_ON['fit']}") from error
         finally:
             self._release(refused)
-        kinds = (type(callback) for callback in callbacks_of(self.trainer))
-        others = (f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+        others = (f"{type(one).__module__}.{type(one).__qualname__}" for one in callbacks_of(self.trainer))
         named = "".join(f", or by {name}" for name in others if not name.startswith(OWN))
-        refuse(
-            not clock_of(self.trainer).finished,
-            f"interrupted, or cut short by a key of the trainer{named}; {GO_ON['fit']}",
-            RunStopped,
-        )
+        cut = f"interrupted, or cut short by a key of the trainer{named}; {GO_ON['fit']}"
+        refuse(not clock_of(self.trainer).finished, cut, RunStopped)
 
     def _has_begun(self) -> bool:
         return self.trainer.fit_loop.epoch_progress.current.ready > 0
@@ -209,19 +121,8 @@ class AALCLI(LightningCLI):
         if victim is not None:
             chosen.insert(0, VictimModel(victim, answers))  # before the clock, which asks it
         given = config["callbacks"] or []
-        round_callbacks = [
-            callback
-            for callback in (*chosen, *(given if isinstance(given, list) else [given]))
-            if isinstance(callback, RoundCallback)
-        ]
-        clocks = [callback for callback in round_callbacks if isinstance(callback, Rounds)]
-        refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
-        keys = [key for key in CALLBACKS if self._get(self.config_init, key) in clocks] + ["trainer.callbacks"] * 2
-        which = "{0}: a run has one clock, and {1} is another; set {0}: null, or {1}: null".format(*keys)
-        refuse(len(clocks) > 1, which)
-        names = [type(callback).__name__ for callback in round_callbacks]
-        twice = next((name for name in names if names.count(name) > 1), "")
-        refuse(twice, f"trainer.callbacks: {twice}: a run has at most one")
+        of_keys = {key: self._get(self.config_init, key) for key in CALLBACKS}
+        check_callbacks([*chosen, *(given if isinstance(given, list) else [given])], of_keys)
         records = RunRecords()
         # Lightning's answer to SIGTERM has the ranks wait for each other, which may be waiting already.
         signals = LambdaCallback(on_train_start=lambda trainer, module: hear_again())

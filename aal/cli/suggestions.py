@@ -12,6 +12,7 @@ from jsonargparse._util import import_object
 
 from aal.checks import refuse
 from aal.errors import did_you_mean, unquoted
+from aal.runs.config_names import NAMED, names_beside
 
 # How the parser says that it does not know a key, below that of the class that it tells of last.
 UNKNOWN = re.compile(
@@ -19,6 +20,7 @@ UNKNOWN = re.compile(
     r"(?:Subcommand|Group) '(?P<group>[^']+)' does not accept option '(?P<of_group>[^']+)'|"
     r"unrecognized arguments: --(?P<word>[^=\s]+)"
 )
+NO_CLASS = re.compile(r'"(?P<key>\w+)":\s+Expected a dot import path string: (?P<word>[\w-]+) ')
 CLASS = re.compile(r"(?:given class_path |class_path=)'([^']+)'")
 OF_A_CLASS = ("class_path", "init_args")
 VALUE = re.compile(r"(?:Got|Given) value: (.+?)(?= Given value:|$)")
@@ -49,6 +51,9 @@ def with_suggestion(line: str, keys: Iterable[str]) -> str:
             word = f"{unknown['group']}.{word}"
         first = word.split(".")[0]
         return line + did_you_mean(word if first in known else first, known)
+    no_class = NO_CLASS.search(line)
+    if no_class and no_class["key"] in NAMED:
+        return line + did_you_mean(no_class["word"].replace("-", "_"), names_beside(no_class["key"]))
     values, wanted = " ".join(VALUE.findall(line)), TEXT_WANTED.search(line)
     if wanted and re.search(r"\b(True|False)\b", values):
         return line + unquoted(True)

@@ -1,6 +1,6 @@
 """What the rounds can be run with of Lightning's: keys of the trainer, callbacks, strategies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,7 +25,7 @@ from pytorch_lightning.callbacks import (
 )
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
-from aal.callbacks import RoundCheckpoint, RoundProgress, RunRecords
+from aal.callbacks import RoundCallback, RoundCheckpoint, RoundProgress, Rounds, RunRecords
 from aal.checks import at_least, refuse
 
 TRAINER_DEFAULTS = {
@@ -106,6 +106,27 @@ def _devices(asked: object, accelerator: object) -> int:
     if accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available()):
         return 1
     return torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
+
+
+def check_callbacks(callbacks: Sequence[object], of_keys: Mapping[str, object]) -> None:
+    """Refuse callbacks of which there is no clock, or more than one, or two of a kind.
+
+    Args:
+        callbacks: All of them, and whatever else a user gave.
+        of_keys: Those that have a key, by it.
+
+    Raises:
+        UserError: Names the keys.
+    """
+    round_callbacks = [callback for callback in callbacks if isinstance(callback, RoundCallback)]
+    clocks = [callback for callback in round_callbacks if isinstance(callback, Rounds)]
+    refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
+    keys = [key for key, callback in of_keys.items() if callback in clocks] + ["trainer.callbacks"] * 2
+    which = "{0}: a run has one clock, and {1} is another; set {0}: null, or {1}: null".format(*keys)
+    refuse(len(clocks) > 1, which)
+    names = [type(callback).__name__ for callback in round_callbacks]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    refuse(twice, f"trainer.callbacks: {twice}: a run has at most one")
 
 
 def check_built(trainer: pl.Trainer) -> None:

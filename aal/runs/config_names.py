@@ -44,6 +44,11 @@ def config_path(text: str, folder: Path | None = None) -> Path:
     return files[found[0]]
 
 
+def names_beside(key: str) -> list[str]:
+    """Return the names of files that may stand beside a key."""
+    return sorted(path.stem for path in (FOLDER / key).glob("*.yaml"))
+
+
 def named_file(key: str, value: object) -> Path | None:
     """Return the file that a name beside a key stands for: ``query: margin`` is ``configs/query/margin.yaml``.
 
@@ -59,7 +64,7 @@ def named_file(key: str, value: object) -> Path | None:
     path = FOLDER / key / f"{value}.yaml"
     if path.is_file():
         return path
-    near = did_you_mean(value, (other.stem for other in path.parent.glob("*.yaml")))
+    near = did_you_mean(value, names_beside(key))
     refuse(near or key in ALIKE, f"{key}: there is no {path.parent.name}/{path.name}{near}")
     return None
 

@@ -1,6 +1,7 @@
 """Names of classes: short ones mean aal's own or the user's, old ones are told the new, near misses the right one."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from torch import nn
 
 from aal import flips, networks, strategies
 from aal.callbacks import Rounds
-from aal.cli.class_names import class_path, use_class_names
+from aal.cli.class_names import class_path, of_aal, use_class_names
 from aal.errors import UserError
+from aal.runs.config_names import shipped
+from aal.runs.documents import from_yaml, read_mapping
+from tests.commands import aal
 
 
 @pytest.mark.parametrize(
@@ -74,3 +78,47 @@ def test_a_projects_own_class_is_its_own(package: str, tmp_path: Path, monkeypat
 def test_the_parser_asks_here() -> None:
     use_class_names()
     assert _typehints.resolve_class_path_by_name is class_path
+
+
+OWN = """
+import aal.datamodules, aal.strategies
+class Digits(aal.datamodules.Digits): pass
+class Margin(aal.strategies.Margin): pass
+"""
+
+
+def test_what_ships_means_aals_classes_in_a_project_with_others_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "own_of_a_project.py").write_text(OWN)
+    (tmp_path / "own.yaml").write_text("data: {class_path: own_of_a_project.Digits}")
+    few = ("--poison=null", "--query.init_args.initial=10", "--query.init_args.budget=1")
+    own = ("fit", f"--config={tmp_path}/own.yaml", "--config=aal:experiment/collision_digits", *few)
+    run = aal(*own, "--query=margin", f"--out={tmp_path}/run", PYTHONPATH=str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    config = from_yaml((tmp_path / "run" / "config.yaml").read_text())
+    assert config["data"]["class_path"] == "aal.datamodules.Digits", "the later file's"
+    assert config["query"]["init_args"]["strategy"]["class_path"] == "aal.strategies.Margin"
+    typed = aal(*own, "--query.init_args.strategy=Margin", f"--out={tmp_path}/other", PYTHONPATH=str(tmp_path))
+    assert typed.returncode == 2
+    wanted = "Margin: could be aal.strategies.Margin or own_of_a_project.Margin; give the whole path"
+    assert typed.stderr == f"error: {wanted}\n"
+
+
+def test_configurations_that_ship_name_aals_classes_alone() -> None:
+    """A text that is the name of one is taken for it."""
+
+    def texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+        if isinstance(value, dict):
+            for inner, its in value.items():
+                yield from texts(its, inner)
+        elif isinstance(value, list):
+            for its in value:
+                yield from texts(its, key)
+        elif isinstance(value, str):
+            yield key, value
+
+    files = [path for name, path in shipped().items() if not name.startswith("study/")]
+    said = {text for path in files for text in texts(read_mapping(path))}
+    named = {(key, text) for key, text in said if of_aal(text) != text}
+    assert {key for key, _ in named} == {"class_path", "callbacks"}
+    others = {text for key, text in said - named if key == "class_path"}
+    assert others == {"CSVLogger"}

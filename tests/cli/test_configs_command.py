@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from aal.__main__ import main
+from aal.cli.class_names import of_aal
 from aal.cli.command_line import with_files
 from aal.errors import UserError
 from aal.runs.config_names import FOLDER, config_path, named_file
-from aal.runs.documents import read_mapping
+from aal.runs.documents import read_mapping, to_yaml
 from aal.studies.study import read_study
 from aal.studies.tables import TABLES
 
@@ -71,10 +72,11 @@ def test_show_prints_a_file_and_copy_writes_all_of_them(
         (("fit", "--query", "margn"), "query: there is no query/margn.yaml; did you mean margin?"),
         (("fit", "--oracle", "nobody_at_all"), "oracle: there is no oracle/nobody_at_all.yaml"),
         (("study", "run", "aal:study/collision_dem", "--out", "x"), "did you mean study/collision_demo?"),
-        (("study", "run", "x.yaml", "--out", "x", "--seed", "3"), "aal study: unrecognized arguments: --seed"),
+        (("study", "run", "x.yaml", "--out", "x", "--seed", "3"), "--seed 3; did you mean --seeds?"),
         (("configs", "lst"), "aal configs: argument action: invalid choice: 'lst'"),
         (("fit", "--conf", "x.yaml"), "unrecognized arguments: --conf"),
         (("selftest", "--sample", "3"), "unrecognized arguments: --sample"),
+        (("configs", "list", "--foo"), "aal configs: unrecognized arguments: --foo"),
     ],
 )
 def test_what_is_no_name_is_refused_in_one_line(
@@ -97,16 +99,23 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(
         assert err.count("\n") == 1
 
 
+def said(name: str) -> str:
+    """Return the word that stands for a configuration that ships: what it says, with the whole paths of classes."""
+    return f"--config={to_yaml(of_aal(read_mapping(FOLDER / name)))}"
+
+
 def test_a_name_stands_for_its_file_in_the_order_of_the_command_line() -> None:
-    file = str(FOLDER / "query" / "margin.yaml")
+    margin = said("query/margin.yaml")
+    assert "class_path: aal.strategies.Margin\n" in margin
     given = ["fit", "--query", "margin", "--query.init_args.budget", "3", "--poison=none", "--out", "x"]
     assert with_files(given) == [
-        *("fit", "--config", file, "--query.init_args.budget", "3"),
-        *("--config", str(FOLDER / "poison" / "none.yaml"), "--out", "x"),
+        *("fit", margin, "--query.init_args.budget", "3"),
+        *(said("poison/none.yaml"), "--out", "x"),
     ]
-    assert with_files(["--config", "aal:query/margin"]) == ["--config", file]
+    assert with_files(["--config", "aal:query/margin"]) == [margin]
+    assert with_files(["--config", str(FOLDER / "query" / "margin.yaml")]) == [margin]
     for short in (["-c", "aal:query/margin"], ["-caal:query/margin"], ["-c=aal:query/margin"]):
-        assert with_files([*short, "--out", "x"]) == ["--config", file, "--out", "x"]
+        assert with_files([*short, "--out", "x"]) == [margin, "--out", "x"]
     assert with_files(["--poison", "null", "--query=mine.Clock"]) == ["--poison=null", "--query=mine.Clock"]
 
 
@@ -115,8 +124,7 @@ def test_a_file_names_files_too_and_what_it_says_itself_lies_over_them(tmp_path:
     own.write_text("experiment: collision_digits\nquery: margin\nmodel: {init_args: {learning_rate: 1e-5}}\n")
     *named, rest = with_files(["--config", str(own)])
     assert with_files(["-c", str(own)]) == [*named, rest]
-    files = [FOLDER / "experiment" / "collision_digits.yaml", FOLDER / "query" / "margin.yaml"]
-    assert named == [word for file in files for word in ("--config", str(file))]
+    assert named == [said("experiment/collision_digits.yaml"), said("query/margin.yaml")]
     assert yaml.safe_load(rest.removeprefix("--config=")) == {"model": {"init_args": {"learning_rate": 1e-5}}}
 
 

@@ -40,6 +40,9 @@ QUOTES = "YAML takes yes, no, on and off for true and false: put such a word in 
         ("--query.init_args.strategy=aal.strategis.Margin", "Margin"),
         ("--trainer.callbacks=[{class_path: EarlyStoping}]", "EarlyStopping"),
         ("--query=margn", "margin"),
+        ("--query=Margin", "margin"),
+        ("--query=dfal-ceal", "dfal_ceal"),
+        ("--model=MLP", "mlp"),
     ],
 )
 def test_a_misspelt_word_of_the_command_line_is_told_the_nearest(
