@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 
 from aal.errors import RunStopped, UserError
 
-FASTEST = 1e6  # of learning rates: far above, an optimizer's step is no number of single precision
+LARGEST = 1e6  # learning rate or decay: far above, an optimizer's step is no number of single precision
 QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
 
@@ -117,7 +117,7 @@ def rate(values: Mapping[str, float | None]) -> None:
     Raises:
         UserError: Names the first such argument and its value.
     """
-    _refuse_others(values, lambda value: 0 < value <= FASTEST, f"above 0 and at most {FASTEST:g}")
+    _refuse_others(values, lambda value: 0 < value <= LARGEST, f"above 0 and at most {LARGEST:g}")
 
 
 def finite_number(values: Mapping[str, float | None]) -> None:

@@ -83,11 +83,13 @@ def _beside(
     if "ART" in times:
         judge(f"time a query at most {SHARE} x ART", times[OURS] / times["ART"], SHARE)
         judge("median distance no larger than ART's", float(far[OURS].median() / far["ART"].median()), 1.0)
-        ratios = far[OURS] / far["ART"]  # that of an image that ART did not fool is 0
-        nearer = int((ratios < 1).sum())
-        judge("median over images of ours by ART's no larger", float(ratios.nanmedian()), 1.0)
-        p = binomtest(nearer, len(ratios)).pvalue
-        print(f"    ours nearer on {nearer} of {len(ratios)} images, sign test p = {p:.2g}")
+        ratios = far[OURS] / far["ART"]  # 0 or infinite where one alone fooled an image, no number where neither did
+        nearer, farther = int((ratios < 1).sum()), int((ratios > 1).sum())
+        judge(
+            "median over images of ours by ART's no larger", float(ratios.nanquantile(0.5, interpolation="higher")), 1.0
+        )
+        p = binomtest(nearer, max(1, nearer + farther)).pvalue
+        print(f"    ours nearer on {nearer}, farther on {farther} of {len(ratios)} images, sign test p = {p:.2g}")
 
 
 def _ours(on: Subject, attack: HardLabel) -> tuple[Tensor, int]:

@@ -87,8 +87,9 @@ class RegionRows:
             return False
         made = self._made(site, suspects, *self.look.rows(site, suspects))
         excess = (made[0] @ move - made[1]) / made[2]
-        excess[(made[3][:, None] == self._numbers).any(1)] = -np.inf
-        worst = most(excess, MORE, tolerance)
+        above = np.flatnonzero(excess > tolerance)
+        above = above[~(made[3][above, None] == self._numbers).any(1)]
+        worst = above[most(excess[above], MORE, tolerance)]
         if len(worst):
             known = (self.weights, self.limits, self.sizes, self._numbers)
             self.weights, self.limits, self.sizes, self._numbers = _joined([known, _at(made, worst)])

@@ -13,7 +13,7 @@ from aal.runs.documents import from_yaml, read_mapping, to_yaml
 
 
 def with_files(arguments: Sequence[str], keys: Collection[str] = ()) -> list[str]:
-    """Put ``--config FILE`` in the place of each name of a configuration; the order stays.
+    """Put ``--config FILE``, or what it says if it ships, in the place of each name of a configuration, in their order.
 
     Args:
         arguments: The command line: ``--config aal:experiment/x`` or ``--query margin`` name configurations that ship,

@@ -45,15 +45,16 @@ class OneLineParser(argparse.ArgumentParser):
         Raises:
             UserError: Always.
         """
-        unknown = re.search(r"unrecognized arguments: (--[^=\s]+)", message)
-        near = did_you_mean(unknown[1], self._options()) if unknown else ""
-        raise UserError(f"{self.prog}: {message}{near}")
+        raise UserError(f"{self.prog}: {message}")
 
-    def _options(self) -> set[str]:
-        """Return the options that it knows, those of its commands included."""
-        commands = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        parsers = [self, *(parser for known in commands for parser in known.values())]
-        return {option for parser in parsers for option in parser._option_string_actions}
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
+        """Parse arguments; a command refuses options that it does not know itself, with the nearest that it knows."""
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        if unknown and self._subparsers is None:
+            near = next(filter(None, (did_you_mean(word, self._option_string_actions) for word in unknown)), "")
+            self.error(f"unrecognized arguments: {' '.join(rest)}{near}")
+        return found, rest
 
 
 class _Heard(io.FileIO):

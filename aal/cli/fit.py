@@ -121,8 +121,8 @@ class AALCLI(ParsingCLI):
         if victim is not None:
             chosen.insert(0, VictimModel(victim, answers))  # before the clock, which asks it
         given = config["callbacks"] or []
-        of_keys = {key: self._get(self.config_init, key) for key in CALLBACKS}
-        check_callbacks([*chosen, *(given if isinstance(given, list) else [given])], of_keys)
+        by_key = {key: self._get(self.config_init, key) for key in CALLBACKS}
+        check_callbacks([*chosen, *(given if isinstance(given, list) else [given])], by_key)
         records = RunRecords()
         # Lightning's answer to SIGTERM has the ranks wait for each other, which may be waiting already.
         signals = LambdaCallback(on_train_start=lambda trainer, module: hear_again())

@@ -108,20 +108,20 @@ def _devices(asked: object, accelerator: object) -> int:
     return torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
 
 
-def check_callbacks(callbacks: Sequence[object], of_keys: Mapping[str, object]) -> None:
+def check_callbacks(callbacks: Sequence[object], by_key: Mapping[str, object]) -> None:
     """Refuse callbacks of which there is no clock, or more than one, or two of a kind.
 
     Args:
         callbacks: All of them, and whatever else a user gave.
-        of_keys: Those that have a key, by it.
+        by_key: The callback of each key; None where it is not set.
 
     Raises:
-        UserError: Names the keys.
+        UserError: Names the keys, or the class of two.
     """
     round_callbacks = [callback for callback in callbacks if isinstance(callback, RoundCallback)]
     clocks = [callback for callback in round_callbacks if isinstance(callback, Rounds)]
     refuse(not clocks, "query: an experiment needs a clock; set it to aal.callbacks.QueryRounds")
-    keys = [key for key, callback in of_keys.items() if callback in clocks] + ["trainer.callbacks"] * 2
+    keys = [key for key, callback in by_key.items() if callback in clocks] + ["trainer.callbacks"] * 2
     which = "{0}: a run has one clock, and {1} is another; set {0}: null, or {1}: null".format(*keys)
     refuse(len(clocks) > 1, which)
     names = [type(callback).__name__ for callback in round_callbacks]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aal.attacks.base import frozen
-from aal.checks import FASTEST, at_least, between, kind_of, rate, refuse
+from aal.checks import LARGEST, at_least, between, kind_of, rate, refuse
 from aal.errors import UserError
 from aal.seeds import seed_device
 
@@ -25,7 +25,7 @@ class Classifier(pl.LightningModule):
         weight_decay: Adam's L2 penalty.
 
     Raises:
-        UserError: No class; a ``learning_rate`` that is not positive, a negative ``weight_decay``.
+        UserError: No class; a ``learning_rate`` that is not positive, a negative ``weight_decay``, either above 1e6.
 
     Attributes:
         encoded: Whether training and scoring take cached features instead of samples in this round.
@@ -39,7 +39,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         at_least(1, {"num_classes": num_classes})
         rate({"learning_rate": learning_rate})
-        between(0, FASTEST, {"weight_decay": weight_decay})
+        between(0, LARGEST, {"weight_decay": weight_decay})
         self.num_classes, self.learning_rate, self.weight_decay = num_classes, learning_rate, weight_decay
         self._loss_sum, self._samples = torch.zeros(()), 0
 

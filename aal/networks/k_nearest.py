@@ -16,7 +16,7 @@ from torch import Tensor
 from aal.distances import COLUMNS, ROWS, Frame, full, squares_of_pairs, whole_float32
 
 FIRST = 32  # points of the first stage, at least, or 2k
-SMALL = 2**18  # distances that the first stage holds in any case: more stages would take longer
+SMALL = 2**18  # distances, and coordinates of points, that the first stage may hold for k = 1: more stages take longer
 KEPT = 2**22  # numbers that are kept for a block of samples: 100 MB with all that belongs to them
 
 
@@ -72,7 +72,8 @@ def k_nearest(x: Tensor, points: Tensor, k: int) -> Tensor:
 
 def _of_block(frame: Frame, x: Tensor, points: Tensor, k: int) -> Tensor:
     """Return the nearest points of a block of samples, in halves where too much would have to be kept."""
-    first = min(len(points), max(FIRST, 2 * k, SMALL // max(1, len(x))))
+    first = max(FIRST, 2 * k) if k > 1 else max(FIRST, SMALL // max(x.shape))  # a heap takes each point of it in turn
+    first = min(first, len(points))
     kept = _candidates(frame, x, points, k, first)
     if kept is None:
         return torch.cat([_of_block(frame, half, points, k) for half in x.tensor_split(2)])

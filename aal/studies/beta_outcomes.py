@@ -72,10 +72,10 @@ def setting_of(run: Run) -> Sampling | None:
     """Return a run's setting by its configuration; None where its data are no :class:`aal.datamodules.BetaSampling`."""
     data, arguments = part(run, "data")
     model, own = part(run, "model")
-    network, its = class_and_arguments(own.get("network"))
+    network, of_network = class_and_arguments(own.get("network"))
     classifier = NAMES.get(network or model, network or model)
-    if network == "NadarayaWatson" and its.get("kernel", "gaussian") != "gaussian":
-        classifier += f" ({its['kernel']})"
+    if network == "NadarayaWatson" and of_network.get("kernel", "gaussian") != "gaussian":
+        classifier += f" ({of_network['kernel']})"
     beta, floor = number(arguments, "beta"), number(arguments, "floor")
     if data != "BetaSampling" or beta is None or floor is None:
         return None

@@ -76,7 +76,8 @@ def test_show_prints_a_file_and_copy_writes_all_of_them(
         (("configs", "lst"), "aal configs: argument action: invalid choice: 'lst'"),
         (("fit", "--conf", "x.yaml"), "unrecognized arguments: --conf"),
         (("selftest", "--sample", "3"), "unrecognized arguments: --sample"),
-        (("configs", "list", "--foo"), "aal configs: unrecognized arguments: --foo"),
+        (("configs", "list", "--foo"), "aal configs list: unrecognized arguments: --foo"),
+        (("study", "report", "x", "--seed", "3"), "aal study report: unrecognized arguments: --seed"),
     ],
 )
 def test_what_is_no_name_is_refused_in_one_line(
