@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 
 from aal.errors import RunStopped, UserError
 
-LARGEST = 1e6  # learning rate or decay: far above, an optimizer's step is no number of single precision
+LARGEST = 3e37  # learning rate or decay: above, Adam's first step, ten times as long, is no number of single precision
 QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 Ranges = dict[str, Callable[[Mapping[str, Any]], None]]
 

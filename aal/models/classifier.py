@@ -25,7 +25,7 @@ class Classifier(pl.LightningModule):
         weight_decay: Adam's L2 penalty.
 
     Raises:
-        UserError: No class; a ``learning_rate`` that is not positive, a negative ``weight_decay``, either above 1e6.
+        UserError: No class; a ``learning_rate`` that is not positive, a negative ``weight_decay``, either above 3e37.
 
     Attributes:
         encoded: Whether training and scoring take cached features instead of samples in this round.

@@ -61,7 +61,7 @@ def refusal(
         ("--model.init_args.learning_rate=0", "error: model.init_args.learning_rate: "),
         (
             "--model.init_args.learning_rate=1e38",
-            "error: model.init_args.learning_rate: must be above 0 and at most 1e+06",
+            "error: model.init_args.learning_rate: must be above 0 and at most 3e+37",
         ),
         ("--model.init_args.weight_decay=-1", "error: model.init_args.weight_decay: "),
         ("--model.init_args.weight_decay=1e39", "error: model.init_args.weight_decay: "),

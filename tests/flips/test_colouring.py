@@ -173,7 +173,7 @@ def test_a_network_that_does_not_fit_is_refused(network: Any, line: str) -> None
         ({"gamma": -1.0}, "gamma: must be at least 0, got -1.0"),
         ({"max_epochs": 0}, "max_epochs: must be at least 1, got 0"),
         ({"batch_size": 1}, "batch_size: must be at least 2, got 1"),
-        ({"learning_rate": 0.0}, "learning_rate: must be above 0 and at most 1e+06, got 0.0"),
+        ({"learning_rate": 0.0}, "learning_rate: must be above 0 and at most 3e+37, got 0.0"),
         ({"radius": -0.1}, "radius: must be at least 0, got -0.1"),
         ({"steps": 0}, "steps: must be at least 1, got 0"),
     ],

@@ -123,12 +123,20 @@ def test_densities_are_compared_with_the_uniform_one_and_in_nothing_else(name: s
 @pytest.mark.parametrize("name", BETA)
 def test_arms_of_densities_do_what_their_names_say(name: str) -> None:
     study = STUDIES[name]
-    networks = {"knn": "NearestNeighbours", "nw": "NadarayaWatson", "ridge": "KernelRidge"}
+    networks = {
+        "knn": ("NearestNeighbours", None),
+        "nw": ("NadarayaWatson", None),
+        "compact": ("NadarayaWatson", "uniform"),
+        "ridge": ("KernelRidge", "rbf"),
+    }
     for arm in study.arms:
         own = config(study, arm)
         eta, noise, classifier, density, *floor = arm.split("_")
         data = own["data"]["init_args"]
-        assert own["model"]["init_args"]["network"]["class_path"] == networks[classifier]
+        network = own["model"]["init_args"]["network"]
+        network = {"class_path": network} if isinstance(network, str) else network
+        kernel = network.get("init_args", {}).get("kernel")
+        assert (network["class_path"], kernel) == networks[classifier]
         assert (data["eta"], data["noisy"]) == (eta, noise == "noisy")
         assert f"b{data['beta']:g}".replace(".", "") == density.replace("uniform", "b0")
         assert [f"f{data['floor']:g}".replace(".", "")] == (floor or ["f001"])
