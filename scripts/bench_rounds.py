@@ -103,24 +103,24 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def trainer_of(clock: QueryRounds, folder: str) -> pl.Trainer:
+    """Return a trainer as ``aal fit`` has it: records, ledger and a checkpoint every round."""
+    return pl.Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        **TRAINER_DEFAULTS,
+        logger=CSVLogger(folder, name="", version=""),
+        plugins=[WholeCheckpointIO()],
+        callbacks=[RoundProgress(), clock, RunRecords(), RoundCheckpoint()],
+    )
+
+
 def lightning_rounds(rounds: int, epochs: int) -> None:
-    """Query ``rounds`` labels one by one, as ``aal fit`` does it: records, ledger and a checkpoint every round."""
+    """Query ``rounds`` labels one by one, as ``aal fit`` does it."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(
-            default_root_dir=folder,
-            accelerator="cpu",
-            **TRAINER_DEFAULTS,
-            logger=CSVLogger(folder, name="", version=""),
-            plugins=[WholeCheckpointIO()],
-            callbacks=[
-                RoundProgress(),
-                QueryRounds(Entropy(), initial=INITIAL, budget=rounds, max_epochs=epochs, patience=epochs),
-                RunRecords(),
-                RoundCheckpoint(),
-            ],
-        )
+        clock = QueryRounds(Entropy(), initial=INITIAL, budget=rounds, max_epochs=epochs, patience=epochs)
         model = TransferClassifier(CachedFeatures(), DenseHead(), CLASSES)
-        trainer.fit(model, datamodule=FeaturePool(batch_size=BATCH, scoring_batch_size=POOL))
+        trainer_of(clock, folder).fit(model, datamodule=FeaturePool(batch_size=BATCH, scoring_batch_size=POOL))
 
 
 def plain_rounds(rounds: int, epochs: int) -> None:
@@ -164,14 +164,7 @@ def bench_repeats() -> None:
     crowd = Crowd(honest=11, malicious=0, error=0.05)
     rounds = QueryRounds(Random(), oracle=crowd, initial=64, query_size=64, budget=None, max_epochs=50, patience=5)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(
-            default_root_dir=folder,
-            accelerator="cpu",
-            **TRAINER_DEFAULTS,
-            logger=CSVLogger(folder, name="", version=""),
-            plugins=[WholeCheckpointIO()],
-            callbacks=[RoundProgress(), rounds, RunRecords(), RoundCheckpoint()],
-        )
+        trainer = trainer_of(rounds, folder)
         model = TransferClassifier(CachedFeatures(1280), DenseHead(dropout=0.2), 2, weight_decay=0.02)
         took = seconds(lambda: trainer.fit(model, datamodule=TwoClasses(batch_size=128)))
     all_of_them = 30 * took / 60
