@@ -121,6 +121,6 @@ def _take_in(rows: RegionRows, active: list[int], factors: Array, move: Array, r
 
 
 def _solution(matrix: Array, values: Array) -> Array:
-    """Return the solution of a system of few rows; LAPACK itself, since NumPy's ``solve`` takes ten times as long."""
+    """Return the solution of a system of few rows; LAPACK itself: NumPy takes three to six times as long."""
     *_, found, singular = dgesv(matrix, values)
     return np.asarray(np.linalg.lstsq(matrix, values, rcond=None)[0] if singular else found, np.float64)

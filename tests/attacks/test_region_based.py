@@ -14,6 +14,7 @@ from sklearn.datasets import make_moons
 from torch import Tensor, nn
 
 from aal.attacks import Adversarial, Direct, RegionBased
+from aal.attacks.least_squares import _solution
 from aal.errors import UserError
 from aal.networks import NearestNeighbours
 
@@ -391,3 +392,8 @@ def test_no_table_of_all_pairs_is_made() -> None:
 def test_values_outside_their_range_are_refused(arguments: dict[str, int], line: str) -> None:
     with pytest.raises(UserError, match=line):
         RegionBased(**arguments)  # type: ignore[arg-type]
+
+
+def test_rows_that_depend_on_each_other_have_a_solution_still() -> None:
+    assert _solution(np.array([[2.0, 0.0], [0.0, 4.0]]), np.array([2.0, 2.0])).tolist() == [1.0, 0.5]
+    assert np.allclose(_solution(np.ones((2, 2)), np.ones(2)), [0.5, 0.5])

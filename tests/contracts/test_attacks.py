@@ -101,7 +101,7 @@ NORMED = [
 ]
 
 
-# Those of many steps: three quarters of the time of all.
+# Those of many steps: two thirds of the time of all.
 LONG = {"AutoAttack", "CarliniWagner", "FABT", "KernelSubstitution", "OPT", "SignOPT", "Square"}
 
 

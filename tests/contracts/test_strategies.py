@@ -34,9 +34,6 @@ VARIANTS = [
 ]
 
 
-SLOW = pytest.mark.slow
-
-
 class Given(Backbone):
     """A backbone whose features are the samples."""
 
@@ -77,7 +74,7 @@ def samples(n: int = 30) -> Tensor:
 
 @pytest.mark.parametrize("strategy", [*(strategy() for strategy in STRATEGIES), *VARIANTS], ids=str)
 class TestEveryStrategy:
-    @pytest.mark.parametrize("n", [pytest.param(1, marks=SLOW), 7, pytest.param(18, marks=SLOW)])
+    @pytest.mark.parametrize("n", [7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 18))])
     @pytest.mark.parametrize("case", ["any", "duplicates", "equal", "one class"])
     def test_selects_exactly_n_distinct_candidates(self, strategy: Strategy, n: int, case: str) -> None:
         x = {"duplicates": samples(2).repeat(15, 1), "equal": torch.zeros(30, 6)}.get(case, samples())
